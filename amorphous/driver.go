@@ -1,0 +1,123 @@
+package amorphous
+
+import (
+	"context"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A Stamp orders the writes of one object: by Version, then by Tie. Tie is a
+// digest of the content, so that two writers that hit the same version agree
+// in every store on who won, and a repeat of one write is equal to itself.
+type Stamp struct {
+	Version int64  // microseconds since 1970 for a clock's version, else the user's own growing number
+	Tie     uint64 // a digest of the object's content
+}
+
+// A Table is a collection of rows. Drivers derive their names for it from
+// Name, which is valid by ValidName.
+type Table struct {
+	Name string
+	// Placed tables hold at most one row per ID, wherever its newest version
+	// belongs: a write whose Partition or Order differs from the row's present
+	// place removes the old one, and a delete needs no place at all.
+	Placed bool
+}
+
+// A Row is one object, or one property set of it, at its place.
+//
+// A row consists of cells: one per Shape, which names the set of properties
+// that its body holds (zero for a tombstone). Writers that know the same
+// properties write the same cell, and the newest Stamp wins; writers that know
+// other properties write another cell beside it, so nothing that one of them
+// does not know is lost. Readers get all live cells of a row and merge them by
+// property (see Merge).
+type Row struct {
+	Partition string    // rows of one partition lie together; 1 to MaxKey bytes
+	Order     []byte    // sorts bytewise within the partition; may be empty
+	ID        string    // the object's key; 1 to MaxKey bytes
+	Shape     uint64    // digest of the property names in Body
+	Stamp     Stamp     // newest wins
+	Deleted   bool      // a tombstone: it removes the cells of every shape with an older or equal Stamp, and Body is empty
+	Body      []byte    // opaque
+	Expires   time.Time // zero: never; afterwards the cell is not returned
+}
+
+// An Address names rows to Read. In a Placed table, ID is enough; otherwise
+// Partition, Order and ID are all needed.
+type Address struct {
+	Partition string
+	Order     []byte
+	ID        string
+}
+
+// A Range selects rows of one partition, or of the whole table.
+type Range struct {
+	Partition string // empty: every partition, in an order of the driver's own
+	From, To  []byte // bounds of Order: From <= Order < To; nil: open
+	Reverse   bool   // descending Order
+	Limit     int    // rows, not cells; zero means DefaultLimit
+	After     []byte // a cursor of an earlier Page; nil: from the start
+}
+
+// A Page is a part of a Range. Cells of one row are never split between pages.
+type Page struct {
+	Rows []Row  // cells in order of (Partition,) Order, ID
+	Next []byte // cursor for the rest; nil: there is none. It survives restarts and concurrent writes, and may be empty-handed next time
+}
+
+// Features are the promises of a driver that differ between drivers.
+type Features struct {
+	Name       string           // such as "embedded" or "cassandra"
+	Durability fault.Durability // of a write that returned nil
+	MaxBody    int              // bytes; a larger body is fault.ErrTooLarge before anything is sent
+	// Superseded: Write tells a loser of the newest-wins rule. A driver
+	// without it (Cassandra, where a write is blind) returns nil for both.
+	Superseded bool
+}
+
+// Driver is the contract of a store of partitions. Every method is safe for
+// concurrent use, returns within 100 ms of its context's end, and copies what
+// it keeps and what it returns.
+//
+// Errors: fault.ErrUnavailable, fault.ErrBusy, fault.ErrUnknown,
+// fault.ErrMisconfigured (the table is missing; the message holds the
+// statement that mends it), fault.ErrTooLarge, fault.ErrInvalid,
+// fault.ErrClosed.
+type Driver interface {
+	// Write writes cells, newest wins, each on its own; it groups what comes
+	// at the same time by itself. A repeat of a write changes nothing. An
+	// element of the result is nil when the row now has this cell or a newer
+	// one; with Features.Superseded it is ErrSuperseded in the second case.
+	Write(ctx context.Context, table Table, rows []Row) []error
+	// Read returns the live cells at the addresses. What is not there is left
+	// out. In a Placed table the returned rows carry their place.
+	Read(ctx context.Context, table Table, at []Address) ([]Row, error)
+	// Scan returns one page of a range.
+	Scan(ctx context.Context, table Table, r Range) (Page, error)
+	// Prepare makes known that a table will be used. A driver that owns its
+	// schema (embedded) creates it; others check lazily.
+	Prepare(ctx context.Context, tables []Table) error
+	// Schema returns the statements that create the tables, for CreateSchema
+	// and for a DBA. They only ever add.
+	Schema(tables []Table) []string
+	// CreateSchema executes Schema.
+	CreateSchema(ctx context.Context, tables []Table) error
+	// Close frees everything. Closing twice is fine.
+	Close() error
+}
+
+// Featured tells a driver's promises. Every driver implements it.
+type Featured interface{ Features() Features }
+
+// Checker reports a driver's health. Every driver implements it.
+type Checker interface {
+	Check(ctx context.Context) fault.Report
+}
+
+// Purger removes tombstones older than a moment, where the server does not do
+// so by itself.
+type Purger interface {
+	Purge(ctx context.Context, table Table, before time.Time) (removed int, err error)
+}

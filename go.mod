@@ -1,0 +1,3 @@
+module github.com/fourfold-dev/fourfold
+
+go 1.26

@@ -1,0 +1,111 @@
+package transactional
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A Conn executes SQL inside one unit. It is valid only until the function
+// that received it returns, and must not be used by two goroutines at a time.
+// Statements are prepared and kept by their text, so texts should come from a
+// small set.
+type Conn interface {
+	// Exec returns the number of rows affected, counted as the server counts.
+	Exec(ctx context.Context, query string, args ...any) (int64, error)
+	// Query calls row once per row with a function that scans it, and stops at
+	// row's first error.
+	Query(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) error
+}
+
+// Features are the promises and the dialect of a driver.
+type Features struct {
+	Name       string           // such as "embedded" or "mysql"
+	Durability fault.Durability // of a unit whose Run returned nil
+	MaxRow     int              // bytes of a row's values; more is fault.ErrTooLarge before anything is sent
+	MaxArgs    int              // placeholders per statement
+	OwnsSchema bool             // tables are created at first use; else they are reported as missing
+	SharedLog  bool             // other processes use the same database: claims need leases that outlive us
+	Dialect    Dialect
+}
+
+// Driver is the contract of a transactional SQL database. It is deliberately
+// low: the tables, the guarded writes, the outbox and the grouping above it
+// are written once, in this package, in SQL that every dialect takes.
+//
+// Errors of both methods: what the function returned, untouched, when it
+// returned an error (the unit is rolled back), else one of
+// fault.ErrUnavailable, fault.ErrBusy (deadlock, lock wait: run the whole unit
+// again), fault.ErrUnknown (the answer to COMMIT was lost), fault.ErrExists
+// (unique violation), fault.ErrRefused (data error), fault.ErrMisconfigured,
+// fault.ErrTooLarge, fault.ErrClosed. Errors from Exec and Query inside the
+// function have these classes too. After an error from the server the unit
+// can only be rolled back: a Conn refuses further statements.
+type Driver interface {
+	// Run executes unit in a read-write transaction at READ COMMITTED or
+	// stronger and commits it when unit returns nil. A driver may commit
+	// several units together; each is atomic all the same. It does not run
+	// unit again by itself.
+	Run(ctx context.Context, unit func(Conn) error) error
+	// View executes unit on one consistent read-only snapshot, where the
+	// server has such a thing cheaply, else on committed data.
+	View(ctx context.Context, unit func(Conn) error) error
+	// Features never changes while the driver is open.
+	Features() Features
+	// Check reports the driver's health.
+	Check(ctx context.Context) fault.Report
+	// Close frees everything. Closing twice is fine.
+	Close() error
+}
+
+// Joiner is implemented by drivers whose database a caller may share: Join
+// wraps the caller's own transaction, after it has proved that one is open and
+// that it is in our database.
+type Joiner interface {
+	Join(ctx context.Context, tx *sql.Tx) (Conn, error)
+}
+
+// Dialect is how one server writes what standard SQL leaves open. It is data:
+// two dialects differ by their values.
+type Dialect struct {
+	Name string // "sqlite" or "mysql"
+	// Types maps a column type to the server's own.
+	Types map[Type]string
+	// Key is the column type of identity columns: binary, compared bytewise.
+	Key string
+	// Quote quotes an identifier that is valid by ValidName.
+	Quote func(name string) string
+	// Upsert renders the clause that follows VALUES (...) and replaces each of
+	// the set columns by the new row's value where the new row's (version,
+	// tie) is newer than the old row's.
+	Upsert func(key []string, set []string) string
+	// IgnoreDuplicate renders the clause that follows VALUES (...) and leaves
+	// a row that is there unchanged.
+	IgnoreDuplicate func(key []string) string
+	// Lock is appended to a SELECT to lock its rows: " FOR UPDATE", or "".
+	Lock string
+	// LockSkip is Lock for rows that nobody else has locked: " FOR UPDATE SKIP
+	// LOCKED", or "".
+	LockSkip string
+	// TableSuffix follows CREATE TABLE (...): engine, character set.
+	TableSuffix string
+	// Now is an expression for the server's UTC clock in microseconds since
+	// 1970.
+	Now string
+}
+
+// A Type is the type of a column.
+type Type string
+
+// The column types. Every type may be NULL.
+const (
+	Int   Type = "int"   // int64
+	Uint  Type = "uint"  // uint64, all 64 bits
+	Float Type = "float" // float64
+	Bool  Type = "bool"
+	Text  Type = "text"  // valid UTF-8, compared bytewise
+	Bytes Type = "bytes" // []byte
+	Time  Type = "time"  // UTC, microseconds, stored as int64 microseconds since 1970
+	JSON  Type = "json"  // JSON text, kept byte for byte
+)

@@ -1,0 +1,26 @@
+package transactional
+
+import "context"
+
+// A Source opens a driver when somebody needs it. Opening does not need the
+// server to be there: an error means that the source itself is faulty.
+type Source interface {
+	OpenDriver(ctx context.Context) (Driver, error)
+}
+
+// SourceFunc makes a Source of a function.
+type SourceFunc func(ctx context.Context) (Driver, error)
+
+// OpenDriver calls f.
+func (f SourceFunc) OpenDriver(ctx context.Context) (Driver, error) { return f(ctx) }
+
+// Register makes a driver known under a URL scheme; a driver's package calls
+// it when it is imported. It panics when the scheme is taken.
+func Register(scheme string, open func(ctx context.Context, url string) (Driver, error)) {
+	panic("todo")
+}
+
+// URL is the Source that a URL names, such as "SCHEME://…". The driver's
+// package must be imported; a scheme that nobody registered is fault.ErrInvalid
+// with the import that mends it. Passwords in a URL appear in no error.
+func URL(url string) Source { panic("todo") }

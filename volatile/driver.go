@@ -1,0 +1,66 @@
+package volatile
+
+import (
+	"context"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A Token stands for one state of an entry, for Swap. It is opaque, and valid
+// only on the driver that returned it; a driver whose server restarted must
+// not let an old token win.
+type Token uint64
+
+// An Item is one entry of a cache.
+type Item struct {
+	Key   string        // any valid UTF-8 without NUL, 1 to MaxKey bytes; drivers encode what their server cannot take, injectively
+	Value []byte        // nil and empty are the same
+	TTL   time.Duration // zero: no expiry of its own; negative is fault.ErrInvalid; rounded up to the driver's resolution
+	Token Token         // set by Get, used by Swap
+}
+
+// Features are the promises of a driver that differ between drivers.
+type Features struct {
+	Name       string        // such as "embedded" or "memcached"
+	MaxValue   int           // bytes; a larger value is fault.ErrTooLarge before anything is sent, and the old value stays
+	Resolution time.Duration // of TTL
+	Shared     bool          // other processes see the same entries
+}
+
+// Driver is the contract of a cache: entries may vanish at any moment, and
+// whoever uses it is prepared for that. Every method is safe for concurrent
+// use, returns within 100 ms of its context's end, and copies what it keeps
+// and what it returns. Slices of errors are aligned with the argument.
+//
+// Errors: fault.ErrUnavailable, fault.ErrUnknown (a set that timed out may
+// land later), fault.ErrTooLarge, fault.ErrInvalid, fault.ErrClosed. A miss is
+// not an error.
+type Driver interface {
+	// Get returns the entries that are there, in any order. It returns what it
+	// found together with an error when a part of the servers is down.
+	Get(ctx context.Context, keys []string) ([]Item, error)
+	// Set writes entries whatever is there.
+	Set(ctx context.Context, items []Item) []error
+	// Swap writes one entry if its Token still stands for what is there, or,
+	// with a zero Token, if nothing is there; else fault.ErrConflict.
+	Swap(ctx context.Context, item Item) error
+	// Delete removes entries; one that is not there is fine.
+	Delete(ctx context.Context, keys []string) []error
+	// Add adds delta to a counter and returns the sum. A counter that is not
+	// there starts at zero with this TTL; the TTL of one that is there stays.
+	// Counters are of their own: Get of one returns its decimal digits, Add on
+	// an entry that is no number is fault.ErrConflict. A sum below zero is
+	// zero. An Add that ended unknown is never repeated by the driver.
+	Add(ctx context.Context, key string, delta int64, ttl time.Duration) (uint64, error)
+	// Close frees everything. Closing twice is fine.
+	Close() error
+}
+
+// Featured tells a driver's promises. Every driver implements it.
+type Featured interface{ Features() Features }
+
+// Checker reports a driver's health. Every driver implements it.
+type Checker interface {
+	Check(ctx context.Context) fault.Report
+}
