@@ -98,17 +98,27 @@ type Record struct {
 	Token      string        // accepted once per Kind within Remember; may be empty
 	Digest     uint64        // of the content, to tell a repeat from a conflict
 	Remember   time.Duration // how long the token is kept after acceptance
+	// Seq counts the settlements of the record, from 0. Set by Claim and Find.
+	Seq uint64
+	// Lost counts the claims that ended without a settlement: the owner
+	// crashed, or its lease ran out. Set by Claim and Find. It is how a poison
+	// task is found that takes its worker down each time.
+	Lost int
+
 	Owner      uint64        // claimed by this owner from the start (a direct hand-over); zero: claimed by nobody
 	Lease      time.Duration // of that claim
 	AcceptedAt time.Time     // UTC, microseconds
 }
 
 // A Settlement ends or continues what a claim holds. It applies only while
-// Owner still holds the record (fencing), else fault.ErrConflict, and the unit
-// that it is part of is rolled back.
+// Owner still holds the record and nothing settled it since Seq (fencing: a
+// COMMIT whose answer was lost and that lands late is seen by the next
+// settlement), else fault.ErrConflict, and the unit that it is part of is
+// rolled back. Applying raises the record's Seq by one.
 type Settlement struct {
 	ID    RecordID
 	Owner uint64
+	Seq   uint64
 	// Done removes the record and leaves a mark for Keep (see Marks). What
 	// follows is for a record that goes on.
 	Done bool
