@@ -1,0 +1,14 @@
+// Package group forms groups without timers: while one group is under way,
+// what arrives meanwhile forms the next. A lone item never waits; under load
+// groups grow by themselves.
+//
+// There is no goroutine while there is no work. The first item to arrive
+// starts one, it runs group after group until nothing waits, and then it ends;
+// [Options.Parallel] bounds how many do so side by side.
+//
+// A caller that leaves never takes the others with it: its item is withdrawn
+// when no group has it yet, and otherwise the group goes on without anybody
+// waiting for that item. A run that panics fails the items of its own group,
+// whose outcome is then unknown, and the next group is run as if nothing had
+// happened.
+package group
