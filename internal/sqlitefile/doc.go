@@ -1,0 +1,30 @@
+// Package sqlitefile is the one SQLite file behind the in-process stores: one
+// group-committing writer for everything that three purposes write, so that
+// concurrent units share an fsync, and a pool of readers beside it.
+//
+// # Units
+//
+// A unit is a function that gets a [Conn]. [File.Write] runs units one after
+// another on the writer: those that arrive while a commit is under way form
+// the next group, are run each in a savepoint of its own, and become durable
+// together with one fsync. Nothing waits for a timer. A unit that fails is
+// rolled back alone. [File.Read] runs a unit on a reader, on one snapshot.
+//
+// # A unit cannot hold the others up
+//
+// A unit that holds the writer longer than [Options.UnitTimeout] is cut off:
+// its Conn is revoked, its running statement interrupted, its savepoint rolled
+// back, and the writer goes on, even though the unit's function may still
+// sleep. SQLite has one rough edge here: interrupting a statement that writes
+// rolls back the whole transaction. Then the other units of that group are
+// told fault.ErrBusy: nothing of them was applied.
+//
+// # What errors mean
+//
+// Everything SQLite answers is put into the vocabulary of persistence/fault by
+// [Classify]. A full or failing disk takes its whole group with it: before
+// COMMIT was tried nothing was applied, and a COMMIT whose answer is an I/O
+// error is fault.ErrUnknown. After such an error the connection is closed and
+// a new one opened, because a file whose fsync failed once must not be
+// believed when the next one succeeds.
+package sqlitefile

@@ -1,0 +1,194 @@
+package sqlitefile
+
+import (
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A group is the transaction that several units share. One goroutine at a time
+// leads it.
+type group struct {
+	w     *writer
+	raw   *rawConn // while a transaction is open
+	jobs  []*job   // which ran well and wait for the commit
+	begun time.Time
+}
+
+// A turn is one unit's time on the writer. Exactly one of its ends (its own,
+// and the cut-off) wins, and whoever wins leads the group on.
+type turn struct {
+	g     *group
+	job   *job
+	unit  *unitConn
+	saved bool // it has a savepoint; the first of a group needs none
+	over  atomic.Bool
+}
+
+// fill runs units until the group is full or nothing waits. It returns false
+// when this goroutine has lost the group to another.
+func (g *group) fill() bool {
+	for len(g.jobs) < maxGroupUnits && (g.raw == nil || time.Since(g.begun) < maxGroupWork) {
+		j := g.w.pop()
+		if j == nil && len(g.jobs) > 0 {
+			runtime.Gosched() // whoever is about to come shares this commit
+			j = g.w.pop()
+		}
+		if j == nil {
+			return true
+		}
+		if !g.run(j) {
+			return false
+		}
+	}
+	return true
+}
+
+// run gives one job its turn.
+func (g *group) run(j *job) (leads bool) {
+	t := &turn{g: g, job: j, saved: g.raw != nil}
+	if err := g.begin(t.saved); err != nil {
+		g.w.settle(err, j)
+		return true
+	}
+	t.unit = newUnit(g.raw, nil)
+	timer := time.AfterFunc(g.w.timeout, t.cut)
+	err := t.call()
+	timer.Stop()
+	if t.over.Swap(true) {
+		return false
+	}
+	t.unit.finish()
+	g.conclude(t, err)
+	return true
+}
+
+// begin opens the transaction, or a savepoint in the one that is open.
+func (g *group) begin(open bool) error {
+	if open {
+		err := g.raw.control("SAVEPOINT unit")
+		if err != nil {
+			g.abort(Classify(err, "savepoint"), breaksConn(err))
+		}
+		return Classify(err, "savepoint")
+	}
+	raw, err := g.w.conn()
+	if err != nil {
+		return err
+	}
+	if err := raw.control("BEGIN IMMEDIATE"); err != nil {
+		if breaksConn(err) {
+			g.w.discard()
+		}
+		return Classify(err, "begin")
+	}
+	g.raw, g.begun = raw, time.Now()
+	return nil
+}
+
+// call runs the unit's function. A function that ends its goroutine takes the
+// leader with it, so somebody else must lead on.
+func (t *turn) call() (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if p := recover(); p != nil {
+			err = panicError(p, debug.Stack())
+			return
+		}
+		go t.takeOver(errGoexit)
+	}()
+	err = t.job.unit(t.unit)
+	returned = true
+	return err
+}
+
+// cut ends the turn of a unit that holds the writer for too long.
+func (t *turn) cut() { t.takeOver(&cutOff{t.g.w.timeout}) }
+
+// takeOver ends the turn, unless it has ended, and leads on.
+func (t *turn) takeOver(why error) {
+	if t.over.Swap(true) {
+		return
+	}
+	t.unit.revoke(errUnitOver)
+	g := t.g
+	g.conclude(t, why)
+	if g.fill() {
+		g.commit()
+		g.w.lead()
+	}
+}
+
+// conclude keeps what the unit did or rolls it back.
+func (g *group) conclude(t *turn, err error) {
+	switch {
+	case t.unit.doom != nil:
+		g.abort(t.unit.doom, t.unit.broken)
+		if err == nil {
+			err = t.unit.doom
+		}
+		g.w.settle(err, t.job)
+	case err != nil:
+		g.undo(t)
+		g.w.settle(err, t.job)
+	case t.saved:
+		if lost := g.raw.control("RELEASE unit"); lost != nil {
+			g.jobs = append(g.jobs, t.job)
+			g.abort(commitError(lost), true)
+			return
+		}
+		g.jobs = append(g.jobs, t.job)
+	default:
+		g.jobs = append(g.jobs, t.job)
+	}
+}
+
+// undo rolls one unit back. When that fails, SQLite has ended the transaction
+// by itself: it does so when a statement that writes is interrupted.
+func (g *group) undo(t *turn) {
+	if !t.saved {
+		err := g.raw.control("ROLLBACK")
+		if err != nil && breaksConn(err) {
+			g.w.discard()
+		}
+		g.raw = nil
+		return
+	}
+	if g.raw.control("ROLLBACK TO unit") != nil || g.raw.control("RELEASE unit") != nil {
+		g.abort(fault.New(fault.ErrBusy, "", "write", "another unit of the same commit was cut off, and SQLite rolled back all of it"), false)
+	}
+}
+
+// abort rolls the whole group back and tells its units err.
+func (g *group) abort(err error, broken bool) {
+	if rollback := g.raw.control("ROLLBACK"); broken || breaksConn(rollback) {
+		g.w.discard()
+	}
+	g.raw = nil
+	g.w.settle(err, g.jobs...)
+	g.jobs = nil
+}
+
+// commit makes the group durable and answers its units.
+func (g *group) commit() {
+	if g.raw == nil {
+		return
+	}
+	var answer error
+	if err := g.raw.control("COMMIT"); err != nil {
+		answer = commitError(err)
+		_ = g.raw.control("ROLLBACK") // of what SQLite has not ended itself
+		if breaksConn(err) || fault.Unknown(answer) {
+			g.w.discard()
+		}
+	}
+	g.raw = nil
+	g.w.settle(answer, g.jobs...)
+	g.jobs = nil
+}
