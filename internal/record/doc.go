@@ -1,0 +1,39 @@
+// Package record turns Go structs into records, a list of named properties,
+// and back, by a codec that is compiled once per type. The encoding of a
+// property is JSON; properties that a program does not know are kept.
+//
+// What was put comes back: nil and empty slices, maps and byte slices are told
+// apart, as are a nil pointer and a pointer to a zero value; integers keep all
+// their bits and floats their shortest exact form. What cannot come back as it
+// went in is refused, by Compile where the type shows it and by Validate where
+// only the value does. The exceptions are few: times are UTC in microseconds,
+// raw JSON loses its white space and a raw null is nil, an empty Rest comes
+// back nil, and -0.0 keeps its sign except as an Order or a Text.
+//
+// # Names
+//
+// A property is named by its persistence tag, else after its Go field in snake
+// case: UserID is user_id, HTTPServer is http_server, At is at. Names are
+// ASCII letters, digits and underscores, do not begin with a digit, and are at
+// most MaxName bytes long; two that differ in case only are one name too many,
+// because some databases fold the case of columns.
+//
+// # Tags
+//
+// A field has up to five tags, one per purpose and one for all:
+//
+//	persistence:"key"              the key; persistence:"id,key" names it too
+//	persistence:"version"          an int64 that only grows
+//	persistence:"name"             the property's name
+//	persistence:"-"                left out everywhere
+//	transactional:"name,unique"    options unique, index, rest
+//	volatile:",ttl=15m"            option ttl
+//	amorphous:",ttl=24h"           options ttl, rest
+//	transitory:""                  handlers see it, no store keeps it
+//	volatile:"-"                   left out of that purpose's whole objects
+//
+// The tags of a struct that lies inside a field are read for names and "-"
+// only, and purpose tags there are refused: the field is kept as one property.
+// The fields of an embedded struct are the fields of the struct around it, and
+// two with one name are a fault.
+package record
