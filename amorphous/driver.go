@@ -21,7 +21,10 @@ type Table struct {
 	Name string
 	// Placed tables hold at most one row per ID, wherever its newest version
 	// belongs: a write whose Partition or Order differs from the row's present
-	// place removes the old one, and a delete needs no place at all.
+	// place removes the old one, and a delete needs no place at all. So a cell
+	// lives as long as no newer tombstone exists and no newer write put the row
+	// elsewhere, in whatever order they arrive. A table is Placed, or not, for
+	// good.
 	Placed bool
 }
 
@@ -56,12 +59,13 @@ type Address struct {
 type Range struct {
 	Partition string // empty: every partition, in an order of the driver's own
 	From, To  []byte // bounds of Order: From <= Order < To; nil: open
-	Reverse   bool   // descending Order
-	Limit     int    // rows, not cells; zero means DefaultLimit
+	Reverse   bool   // descending Order, and descending ID within it
+	Limit     int    // rows, not cells; at most MaxLimit; zero means DefaultLimit
 	After     []byte // a cursor of an earlier Page; nil: from the start
 }
 
 // A Page is a part of a Range. Cells of one row are never split between pages.
+// A page of large rows may hold fewer than Limit.
 type Page struct {
 	Rows []Row  // cells in order of (Partition,) Order, ID
 	Next []byte // cursor for the rest; nil: there is none. It survives restarts and concurrent writes, and may be empty-handed next time
@@ -89,15 +93,21 @@ type Driver interface {
 	// Write writes cells, newest wins, each on its own; it groups what comes
 	// at the same time by itself. A repeat of a write changes nothing. An
 	// element of the result is nil when the row now has this cell or a newer
-	// one; with Features.Superseded it is ErrSuperseded in the second case.
+	// one; with Features.Superseded it is ErrSuperseded in the second case. A
+	// delete is superseded when the row, in whatever shape, has a newer version;
+	// what is older than the delete goes all the same. Of several rows of one
+	// call for one cell the newest wins. Two writes of one Stamp to one cell are
+	// one write.
 	Write(ctx context.Context, table Table, rows []Row) []error
 	// Read returns the live cells at the addresses. What is not there is left
-	// out. In a Placed table the returned rows carry their place.
+	// out. Cells of one row stand together, rows in the order of the addresses.
+	// In a Placed table the returned rows carry their place.
 	Read(ctx context.Context, table Table, at []Address) ([]Row, error)
 	// Scan returns one page of a range.
 	Scan(ctx context.Context, table Table, r Range) (Page, error)
 	// Prepare makes known that a table will be used. A driver that owns its
-	// schema (embedded) creates it; others check lazily.
+	// schema (embedded) creates it, at first use at the latest; others check
+	// lazily.
 	Prepare(ctx context.Context, tables []Table) error
 	// Schema returns the statements that create the tables, for CreateSchema
 	// and for a DBA. They only ever add.
@@ -116,8 +126,8 @@ type Checker interface {
 	Check(ctx context.Context) fault.Report
 }
 
-// Purger removes tombstones older than a moment, where the server does not do
-// so by itself.
+// Purger removes tombstones written, and cells expired, before a moment, where
+// the server does not do so by itself.
 type Purger interface {
 	Purge(ctx context.Context, table Table, before time.Time) (removed int, err error)
 }
