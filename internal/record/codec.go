@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"sync"
 	"time"
 )
 
@@ -112,7 +113,10 @@ func (b *builder) slice(where string, t reflect.Type) codec {
 	if isBytes(t) {
 		return bytesCodec{}
 	}
-	c := &sliceCodec{size: int(t.Elem().Size())}
+	c := &sliceCodec{size: int(t.Elem().Size()), step: 1}
+	if c.size <= 64 {
+		c.step = 4
+	}
 	b.codecs[t] = c
 	if c.elem = b.codec(where, t.Elem()); c.elem == nil {
 		return nil
@@ -122,7 +126,7 @@ func (b *builder) slice(where string, t reflect.Type) codec {
 
 // array compiles an array type.
 func (b *builder) array(where string, t reflect.Type) codec {
-	if t.Elem().Kind() == reflect.Uint8 && !isText(t.Elem()) {
+	if isByteArray(t) {
 		return byteArrayCodec{}
 	}
 	elem := b.codec(where, t.Elem())
@@ -175,6 +179,10 @@ func (b *builder) pointer(where string, t reflect.Type) codec {
 
 // nested compiles a struct inside a field, which is kept as one property.
 func (b *builder) nested(where string, t reflect.Type) codec {
+	if opaque(t) {
+		return b.fault(where, typeName(t)+" has only fields that are not exported, so all of it would be lost; "+
+			"give it MarshalText and UnmarshalText, or "+leaveOut)
+	}
 	o := &object{name: typeName(t)}
 	b.codecs[t] = o
 	before := len(b.faults)
@@ -199,22 +207,47 @@ func (b *builder) nested(where string, t reflect.Type) codec {
 	return o
 }
 
+// opaque reports whether a struct has fields, and shows none of them.
+func opaque(t reflect.Type) bool {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() || f.Anonymous {
+			return false
+		}
+	}
+	return t.NumField() > 0
+}
+
 // special reports whether a type has a codec that does not follow its kind.
 func special(t reflect.Type) bool { return t == timeType || t == rawType || isText(t) }
 
 // isText reports whether a type has a text form of its own: both
 // encoding.TextMarshaler and encoding.TextUnmarshaler.
 func isText(t reflect.Type) bool {
-	if t == timeType || t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
-		return false
+	k := t.Kind()
+	if t.PkgPath() == "" && k != reflect.Struct || t == timeType || k == reflect.Pointer || k == reflect.Interface {
+		return false // without methods, or with a codec that goes before them
+	}
+	if known, ok := textTypes.Load(t); ok {
+		return known.(bool)
 	}
 	p := reflect.PointerTo(t)
-	return p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
+	is := p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
+	textTypes.Store(t, is)
+	return is
 }
+
+// textTypes remembers isText by type, for Order and Text, which are given
+// values of types that nothing compiled.
+var textTypes sync.Map
 
 // isBytes reports whether a type is a slice of bytes.
 func isBytes(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 && !isText(t.Elem())
+}
+
+// isByteArray reports whether a type is an array of bytes.
+func isByteArray(t reflect.Type) bool {
+	return t.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8 && !isText(t.Elem())
 }
 
 // isDocument reports whether a type is map[string]any or named after it.

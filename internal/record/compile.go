@@ -44,7 +44,7 @@ func Compile(t reflect.Type) (*Type, []error) {
 // compileDocument returns the Type of Document.
 func compileDocument() *Type {
 	t := &Type{Go: documentType, name: "Document", declared: map[string]struct{}{}}
-	t.Rest = &Field{Go: "Document", Name: "document", Type: documentType, Column: ColumnJSON, codec: documentCodec{}}
+	t.Rest = &Field{Go: "Document", Name: "document", Type: documentType, Column: ColumnJSON, codec: documentCodec{}, rest: true}
 	t.Rest.Purposes = map[string]Options{}
 	t.all = t.Set(nil)
 	return t
@@ -92,10 +92,10 @@ func (b *builder) fields(name string, parts []part) (fields []Field) {
 		if f.Purposes == nil {
 			f.Purposes = map[string]Options{}
 		}
-		if p.tags.rest() {
+		if f.rest = p.tags.rest(); f.rest {
 			f.codec, f.Column = b.rest(p), ColumnJSON
 		} else if f.codec = b.codec(p.where, p.field.Type); f.codec != nil {
-			f.Column = columnOf(p.field.Type)
+			f.Column, f.text = columnOf(p.field.Type)
 			b.checkOptions(p, f)
 		}
 		b.checkMarkers(p)
@@ -196,40 +196,34 @@ func isKey(t reflect.Type) bool {
 // checkNames refuses two properties of one name, under every purpose's names,
 // and names that differ in case only.
 func (b *builder) checkNames(where string, fields []Field) {
-	taken := map[string]string{} // folded name, per purpose, to Go name
+	type place struct{ purpose, folded string }
+	taken := map[place]*Field{}
 	for i := range fields {
 		f := &fields[i]
-		if isRest(f) {
+		if f.rest {
 			continue
 		}
 		for _, purpose := range tagKeys {
-			key := purpose + ":" + strings.ToLower(f.nameFor(purpose))
-			other, clash := taken[key]
-			taken[key] = f.Go
-			if clash && (purpose == Persistence || f.Purposes[purpose].Name != "") {
-				b.fault(where+"."+f.Go, "its property name "+shown(f.nameFor(purpose))+" is also that of "+other+
+			at := place{purpose, strings.ToLower(f.nameFor(purpose))}
+			other, clash := taken[at]
+			taken[at] = f
+			if clash && (purpose == Persistence || f.renamed(purpose) || other.renamed(purpose)) {
+				b.fault(where+"."+f.Go, "its property name "+shown(f.nameFor(purpose))+" is also that of "+other.Go+
 					"; give one of them another, as in "+purpose+`:"other_name"`)
 			}
 		}
 	}
 }
 
+// renamed reports whether a purpose has a name of its own for the field.
+func (f *Field) renamed(purpose string) bool { return f.Purposes[purpose].Name != "" }
+
 // nameFor returns the field's property name under a purpose.
 func (f *Field) nameFor(purpose string) string {
-	if o := f.Purposes[purpose]; o.Name != "" {
-		return o.Name
+	if f.renamed(purpose) {
+		return f.Purposes[purpose].Name
 	}
 	return f.Name
-}
-
-// isRest reports whether the field holds the unknown properties.
-func isRest(f *Field) bool {
-	for _, o := range f.Purposes {
-		if o.Rest {
-			return true
-		}
-	}
-	return len(f.Index) == 0
 }
 
 // assign finds key, version and Rest among the fields, which are aligned with
@@ -264,7 +258,7 @@ func (b *builder) assign(t *Type, parts []part) {
 func declaredNames(fields []Field) map[string]struct{} {
 	names := make(map[string]struct{}, len(fields))
 	for i := range fields {
-		if isRest(&fields[i]) {
+		if fields[i].rest {
 			continue
 		}
 		for _, purpose := range tagKeys {

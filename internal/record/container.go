@@ -11,6 +11,7 @@ type (
 	sliceCodec struct {
 		elem codec
 		size int // bytes of an element
+		step int // elements to make room for at least
 	}
 	arrayCodec   struct{ elem codec }
 	pointerCodec struct {
@@ -73,7 +74,7 @@ func (c *sliceCodec) decode(d *decoder, v reflect.Value) error {
 			return err
 		}
 		if n == v.Cap() {
-			v.Grow(max(1, min(4, n+1)))
+			v.Grow(c.step)
 		}
 		v.SetLen(n + 1)
 		if err := c.elem.decode(d, v.Index(n)); err != nil {

@@ -97,7 +97,7 @@ func appendProperty(b []byte, name string, x any, depth int) ([]byte, error) {
 	}
 	b = append(b, ':')
 	if b, err = appendAny(b, x, depth+1); err != nil {
-		return b, within(err, printable([]byte(name)))
+		return b, within(err, printable(name))
 	}
 	return b, nil
 }
@@ -159,7 +159,7 @@ func (d *decoder) anyMap() (any, error) {
 		}
 		key := string(name)
 		if m[key], err = d.any(); err != nil {
-			return nil, within(err, printable([]byte(key)))
+			return nil, within(err, printable(key))
 		}
 	}
 }

@@ -64,7 +64,7 @@ func Properties(data []byte, each func(name string, value []byte) error) error {
 		key := string(name)
 		value, err := d.skip()
 		if err != nil {
-			return refused(fault.ErrCorrupt, "read", "object", within(err, printable([]byte(key))))
+			return refused(fault.ErrCorrupt, "read", "object", within(err, printable(key)))
 		}
 		if err := each(key, value); err != nil {
 			return err

@@ -38,7 +38,7 @@ func (o *object) compile(fields []*Field) {
 	o.byName = make(map[string]int, len(fields))
 	for _, f := range fields {
 		m := member{name: f.Name, goName: f.Go, index: f.Index, codec: f.codec}
-		if isRest(f) {
+		if f.rest {
 			o.rest, o.unknown = &m, m.index
 			if m.index == nil {
 				o.unknown = []int{}
@@ -55,7 +55,7 @@ func (o *object) compile(fields []*Field) {
 func shape(fields []*Field) uint64 {
 	var names []string
 	for _, f := range fields {
-		if isRest(f) {
+		if f.rest {
 			names = append(names, "*") // no property has this name
 			continue
 		}
@@ -156,17 +156,16 @@ func (o *object) find(name []byte, next int) (int, bool) {
 
 // keep puts an unknown property where the type keeps them, or skips it.
 func (o *object) keep(d *decoder, v reflect.Value, name []byte) error {
-	_, declared := o.declared[string(name)]
-	if o.unknown == nil || declared {
+	key := string(name) // the name's bytes may be the decoder's own
+	if _, declared := o.declared[key]; declared || o.unknown == nil {
 		if _, err := d.skip(); err != nil {
-			return within(err, printable(name))
+			return within(err, printable(key))
 		}
 		return nil
 	}
-	key := string(name)
 	x, err := d.any()
 	if err != nil {
-		return within(err, printable(name))
+		return within(err, printable(key))
 	}
 	rest := at(v, o.unknown)
 	if rest.IsNil() {
@@ -177,11 +176,11 @@ func (o *object) keep(d *decoder, v reflect.Value, name []byte) error {
 }
 
 // printable is a property name as a step of a path.
-func printable(name []byte) string {
-	if ValidName(string(name)) {
-		return string(name)
+func printable(name string) string {
+	if ValidName(name) {
+		return name
 	}
-	return shown(string(name))
+	return shown(name)
 }
 
 func tooDeep() error {

@@ -40,6 +40,8 @@ type Field struct {
 	Index    []int              // reflect index path; empty for a Document's Rest
 
 	codec codec
+	rest  bool // it holds the unknown properties
+	text  bool // its column holds a text form of its type's own
 }
 
 // Options are what follows the name in a tag.

@@ -49,7 +49,7 @@ func text(v reflect.Value) (string, error) {
 		return strconv.FormatUint(v.Uint(), 10), nil
 	case v.CanFloat():
 		return strconv.FormatFloat(v.Float()+0, 'g', -1, t.Bits()), finite(v.Float())
-	case isBytes(t), k == reflect.Array && t.Elem().Kind() == reflect.Uint8:
+	case isBytes(t), isByteArray(t):
 		return base64.RawURLEncoding.EncodeToString(addressable(v).Bytes()), nil
 	}
 	return "", bad("it has no text; use a string, an integer, a time or a bool")
