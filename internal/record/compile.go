@@ -278,10 +278,13 @@ func pointers(fields []Field) []*Field {
 }
 
 // typeName is how messages name a type: without its package where it has a
-// name of its own.
+// name of its own, and without the fields of a struct that has none.
 func typeName(t reflect.Type) string {
-	if t.Name() != "" && t.PkgPath() != "" {
+	switch {
+	case t.Name() != "" && t.PkgPath() != "":
 		return t.Name()
+	case t.Kind() == reflect.Struct:
+		return "struct"
 	}
 	return t.String()
 }
