@@ -2,84 +2,282 @@ package volatile
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// MaxKey is the longest key, in bytes.
-const MaxKey = 1024
-
-// A Stamp orders the versions of one entry: by Version, then by Tie.
-type Stamp struct {
-	Version int64
-	Tie     uint64
-}
-
-// An Entry is a versioned value.
-type Entry struct {
-	Value   []byte
-	Stamp   Stamp
-	Absent  bool      // a remembered absence: the store of record had nothing at this stamp
-	Written time.Time // when the entry was written, UTC, milliseconds
-}
+// purpose is this package's name in errors and reports.
+const purpose = "volatile"
 
 // Options of a Cache; zero values are the defaults.
 type Options struct {
-	// Namespace prefixes every key. Default "ff".
+	// Namespace prefixes every key: 1 to 32 letters, digits, '_' and '-'.
+	// Caches with different namespaces never meet. Default "ff".
 	Namespace string
 	// Lease bounds how long one rebuild keeps the others waiting before one
 	// of them takes over. Default 3 s.
 	Lease time.Duration
 	// Absence is how long a remembered absence lasts. Default 5 s.
 	Absence time.Duration
+	// Rebuilds is how many loads run at once; further ones wait until one
+	// ends or their context does, so that a cold cache does not knock over
+	// the store of record. A load inside a load needs no place of its own.
+	// Default 64.
+	Rebuilds int
+}
+
+// withDefaults returns the options with every zero replaced, or all faults.
+func (o *Options) withDefaults() (Options, error) {
+	opts := Options{}
+	if o != nil {
+		opts = *o
+	}
+	if opts.Namespace == "" {
+		opts.Namespace = "ff"
+	}
+	if opts.Lease == 0 {
+		opts.Lease = 3 * time.Second
+	}
+	if opts.Absence == 0 {
+		opts.Absence = 5 * time.Second
+	}
+	if opts.Rebuilds == 0 {
+		opts.Rebuilds = 64
+	}
+	faults := []error{checkName("the namespace", opts.Namespace, 32)}
+	if opts.Lease < 0 {
+		faults = append(faults, fmt.Errorf("a lease of %v; it must be positive", opts.Lease))
+	}
+	if opts.Absence < 0 {
+		faults = append(faults, fmt.Errorf("an absence of %v; it must be positive", opts.Absence))
+	}
+	if opts.Rebuilds < 0 {
+		faults = append(faults, fmt.Errorf("%d rebuilds at once; it must be positive", opts.Rebuilds))
+	}
+	return opts, fault.Wrap(fault.ErrInvalid, purpose, "options", errors.Join(faults...))
 }
 
 // A Cache is a cache of versioned entries: newest wins, and a slow reader
-// cannot put an old version back.
-type Cache struct{}
+// cannot put an old version back. It is safe for concurrent use. After Close
+// every method returns fault.ErrClosed.
+//
+// An entry with a TTL of ten seconds or more lives up to a tenth shorter, at
+// random, so that entries written together do not end together. A TTL of zero
+// is no expiry, a negative one is fault.ErrInvalid.
+type Cache struct {
+	driver   Driver
+	opts     Options
+	features Features
+	stats    counters
+	flights  flights
+	budget   chan struct{} // one place per load under way
 
-// New returns a Cache over a driver, which Close closes.
-func New(driver Driver, opts *Options) (*Cache, error) { panic("todo") }
-
-// Get returns an entry; ok is false for a miss, an expired entry, a
-// placeholder.
-func (c *Cache) Get(ctx context.Context, key string) (e Entry, ok bool, err error) { panic("todo") }
-
-// GetAll returns the entries that are there.
-func (c *Cache) GetAll(ctx context.Context, keys []string) (map[string]Entry, error) { panic("todo") }
-
-// Raise writes an entry unless a newer one is there; superseded tells. It is a
-// compare-and-swap loop over what is there, never a blind set.
-func (c *Cache) Raise(ctx context.Context, key string, e Entry, ttl time.Duration) (superseded bool, err error) {
-	panic("todo")
+	closing    context.Context // ends with Close; background rebuilds live in it
+	close      context.CancelFunc
+	closed     atomic.Bool
+	mu         sync.Mutex     // orders background.Add before background.Wait
+	background sync.WaitGroup // rebuilds that no caller waits for
 }
 
-// Invalidate removes whatever is older than stamp, and leaves a short-lived
-// placeholder that keeps slower readers from filling in an older version.
-func (c *Cache) Invalidate(ctx context.Context, key string, stamp Stamp) error { panic("todo") }
+// New returns a Cache over a driver, which Close closes.
+func New(driver Driver, opts *Options) (*Cache, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{driver: driver, opts: o, budget: make(chan struct{}, o.Rebuilds)}
+	if featured, ok := driver.(Featured); ok {
+		c.features = featured.Features()
+	}
+	c.closing, c.close = context.WithCancel(context.Background())
+	return c, nil
+}
 
-// Fetch returns the entry, or rebuilds it with load under a lease: one caller
-// loads, the others wait for it or take over when it is gone. A cache that
-// cannot be reached is no error: load is called, and nothing is kept. load
-// returns Absent for what does not exist.
-func (c *Cache) Fetch(ctx context.Context, key string, ttl time.Duration, load func(context.Context) (Entry, error)) (Entry, error) {
-	panic("todo")
+// Get returns an entry; ok is false for a miss, an expired entry, a
+// placeholder. The entry's value is the caller's own.
+func (c *Cache) Get(ctx context.Context, key string) (e Entry, ok bool, err error) {
+	full, err := c.key("get", key)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	s, err := c.look(ctx, full)
+	if err != nil {
+		return Entry{}, false, c.fail("get", key, err)
+	}
+	if !s.value() {
+		c.stats.misses.Add(1)
+		return Entry{}, false, nil
+	}
+	c.stats.hits.Add(1)
+	return s.Entry, true, nil
+}
+
+// GetAll returns the entries that are there. When a part of the servers is
+// down it returns what it found together with the error.
+func (c *Cache) GetAll(ctx context.Context, keys []string) (map[string]Entry, error) {
+	full := make([]string, len(keys))
+	for i, key := range keys {
+		var err error
+		if full[i], err = c.key("get all", key); err != nil {
+			return nil, err
+		}
+	}
+	prefix := len(c.opts.Namespace) + 1
+	found := make(map[string]Entry, len(keys))
+	items, err := c.driver.Get(ctx, full)
+	for _, item := range items {
+		if s := c.slotOf(item); s.value() {
+			found[item.Key[prefix:]] = s.Entry
+		}
+	}
+	c.stats.hits.Add(uint64(len(found)))
+	c.stats.misses.Add(uint64(max(len(keys)-len(found), 0)))
+	return found, c.fail("get all", "", err)
 }
 
 // Add adds to a counter: see Driver.Add.
 func (c *Cache) Add(ctx context.Context, key string, delta int64, ttl time.Duration) (uint64, error) {
-	panic("todo")
+	full, err := c.key("add", key)
+	if err != nil {
+		return 0, err
+	}
+	sum, err := c.driver.Add(ctx, full, delta, ttl)
+	return sum, c.fail("add", key, err)
 }
 
 // Delete removes entries whatever their version.
-func (c *Cache) Delete(ctx context.Context, keys ...string) error { panic("todo") }
+func (c *Cache) Delete(ctx context.Context, keys ...string) error {
+	full := make([]string, len(keys))
+	for i, key := range keys {
+		var err error
+		if full[i], err = c.key("delete", key); err != nil {
+			return err
+		}
+	}
+	var faults []error
+	for i, err := range c.driver.Delete(ctx, full) {
+		if err != nil {
+			faults = append(faults, c.fail("delete", keys[i], err))
+		}
+	}
+	return errors.Join(faults...)
+}
 
-// Features are the driver's.
-func (c *Cache) Features() Features { panic("todo") }
+// Features are the driver's, with MaxValue less what the cache itself needs in
+// an entry.
+func (c *Cache) Features() Features {
+	f := c.features
+	if f.MaxValue > 0 {
+		f.MaxValue = max(f.MaxValue-entryOverhead, 1)
+	}
+	return f
+}
+
+// Stats returns the counts so far.
+func (c *Cache) Stats() Stats { return c.stats.snapshot() }
 
 // Check reports health.
-func (c *Cache) Check(ctx context.Context) fault.Report { panic("todo") }
+func (c *Cache) Check(ctx context.Context) fault.Report {
+	checker, ok := c.driver.(Checker)
+	if !ok {
+		return fault.Report{Purpose: purpose, Driver: c.features.Name, Durability: fault.Memory,
+			Problems: []string{"the driver cannot report its health"}}
+	}
+	report := checker.Check(ctx)
+	report.MaxObject = c.Features().MaxValue
+	return report
+}
 
 // Close closes the driver. Closing twice is fine.
-func (c *Cache) Close() error { panic("todo") }
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	already := c.closed.Swap(true)
+	c.mu.Unlock()
+	if already {
+		return nil
+	}
+	c.close()
+	c.background.Wait()
+	return c.driver.Close()
+}
+
+// key validates a program's key and puts the namespace in front.
+func (c *Cache) key(op, key string) (string, error) {
+	if c.closed.Load() {
+		return "", fault.New(fault.ErrClosed, purpose, op, "the cache is closed")
+	}
+	if err := checkKey(op, key, MaxKey); err != nil {
+		return "", err
+	}
+	return c.opts.Namespace + ":" + key, nil
+}
+
+// fail gives a driver's error its whereabouts; context errors that carry no
+// class pass untouched.
+func (c *Cache) fail(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	class := fault.ClassOf(err)
+	if class == nil {
+		if fault.Cancelled(err) {
+			return err
+		}
+		class = fault.ErrUnavailable
+	}
+	return &fault.Error{Op: op, Store: purpose, Key: key, Class: class, Err: err}
+}
+
+// A slot is what one look found under a key, with the token that stands for
+// it. The zero slot is an empty one, whose token asks Swap for emptiness.
+type slot struct {
+	stored
+	token Token
+	taken bool // something is there
+	ours  bool // and it is an entry of ours
+}
+
+// value reports whether a reader may be given the slot's entry.
+func (s *slot) value() bool { return s.ours && !s.hollow && s.lease == 0 }
+
+// look reads one slot.
+func (c *Cache) look(ctx context.Context, key string) (slot, error) {
+	items, err := c.driver.Get(ctx, []string{key})
+	if len(items) == 0 || err != nil {
+		return slot{}, err
+	}
+	return c.slotOf(items[0]), nil
+}
+
+func (c *Cache) slotOf(item Item) slot {
+	s, ok := decode(item.Key, item.Value)
+	if !ok {
+		c.stats.foreign.Add(1)
+	}
+	return slot{stored: s, token: item.Token, taken: true, ours: ok}
+}
+
+// swap writes next over what s found.
+func (c *Cache) swap(ctx context.Context, key string, s slot, next stored, ttl time.Duration) error {
+	next.Written = time.Now()
+	return c.driver.Swap(ctx, Item{Key: key, Value: next.encode(key), TTL: ttl, Token: s.token})
+}
+
+// tooLarge reports whether a value is over the driver's limit.
+func (c *Cache) tooLarge(value []byte) bool {
+	return c.features.MaxValue > 0 && len(value) > c.Features().MaxValue
+}
+
+// spread shortens a long TTL by up to a tenth: see Cache.
+func spread(ttl time.Duration) time.Duration {
+	if ttl < 10*time.Second {
+		return ttl
+	}
+	return ttl - rand.N(ttl/10)
+}

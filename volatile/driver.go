@@ -14,7 +14,7 @@ type Token uint64
 
 // An Item is one entry of a cache.
 type Item struct {
-	Key   string        // any valid UTF-8 without NUL, 1 to MaxKey bytes; drivers encode what their server cannot take, injectively
+	Key   string        // any valid UTF-8 without NUL, 1 to MaxItemKey bytes; drivers encode what their server cannot take, injectively
 	Value []byte        // nil and empty are the same
 	TTL   time.Duration // zero: no expiry of its own; negative is fault.ErrInvalid; rounded up to the driver's resolution
 	Token Token         // set by Get, used by Swap

@@ -1,0 +1,326 @@
+package volatile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A loader reads an entry from the store of record.
+type loader = func(context.Context) (Entry, error)
+
+// A policy says how long what is fetched is kept and served.
+type policy struct {
+	ttl   time.Duration // of a value; zero: no expiry
+	fresh time.Duration // past it the old value is served while one rebuilds; zero: as long as it is there
+}
+
+// stale reports whether an entry is past its time of freshness.
+func (p policy) stale(e Entry) bool { return p.fresh > 0 && time.Since(e.Written) > p.fresh }
+
+// Fetch returns the entry, or rebuilds it with load under a lease: one caller
+// loads, the others wait for it or take over when it is gone. A cache that
+// cannot be reached is no error: load is called, and nothing is kept. load
+// returns Absent for what does not exist.
+//
+// What load returned is kept only if nothing newer was written or announced
+// since the load began; it is returned in any case, unless a newer one lies in
+// the cache by then. Readers that waited share the loader's answer and its
+// error; the end of the loader's own context is not passed on to them.
+func (c *Cache) Fetch(ctx context.Context, key string, ttl time.Duration, load func(context.Context) (Entry, error)) (Entry, error) {
+	full, err := c.key("fetch", key)
+	if err != nil {
+		return Entry{}, err
+	}
+	if ttl < 0 {
+		return Entry{}, fault.New(fault.ErrInvalid, purpose, "fetch", fmt.Sprintf("a TTL of %v", ttl))
+	}
+	return c.fetch(ctx, full, policy{ttl: ttl}, load)
+}
+
+func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (Entry, error) {
+	counted := false
+	miss := func() {
+		if !counted {
+			c.stats.misses.Add(1)
+			counted = true
+		}
+	}
+	var watch watch
+	for {
+		s, err := c.look(ctx, key)
+		switch {
+		case ctx.Err() != nil:
+			return Entry{}, ctx.Err()
+		case err != nil:
+			return c.without(ctx, load)
+		case s.ours && !s.hollow && !p.stale(s.Entry) && s.lease == 0:
+			c.stats.hits.Add(1)
+			return s.Entry, nil
+		case s.ours && !s.hollow && p.fresh > 0:
+			c.stats.stale.Add(1)
+			if s.lease == 0 {
+				c.rebuildBehind(ctx, key, s, p, load)
+			}
+			return s.Entry, nil
+		case s.lease != 0 && !watch.over(s.lease, c.opts.Lease):
+			miss()
+			if e, answered, err := c.await(ctx, &watch); answered || err != nil {
+				return e, err
+			}
+		default:
+			miss()
+			if s.lease != 0 {
+				c.stats.takeovers.Add(1)
+			}
+			if e, done, err := c.rebuild(ctx, key, s, p, load); done {
+				return e, err
+			}
+		}
+	}
+}
+
+// A watch measures how long one reader has seen the same lease, by its own
+// clock: the clocks of two machines never meet.
+type watch struct {
+	lease uint64
+	since time.Time
+	step  time.Duration
+	total time.Duration
+}
+
+// over reports whether the lease has been seen for its whole time.
+func (w *watch) over(lease uint64, most time.Duration) bool {
+	if w.lease != lease {
+		*w = watch{lease: lease, since: time.Now(), step: 2 * time.Millisecond, total: most}
+	}
+	return time.Since(w.since) >= most
+}
+
+// await waits for somebody else's rebuild: for its answer when it is this
+// process's, else for the next time to look.
+func (c *Cache) await(ctx context.Context, w *watch) (e Entry, answered bool, err error) {
+	c.stats.waits.Add(1)
+	left := w.total - time.Since(w.since)
+	fl := c.flights.find(w.lease)
+	if fl == nil {
+		step := w.step
+		w.step = min(2*w.step, 100*time.Millisecond)
+		return Entry{}, false, wait(ctx, min(step, left))
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return Entry{}, false, ctx.Err()
+	case <-timer.C:
+		return Entry{}, false, nil
+	case <-fl.done:
+	}
+	if fl.retry {
+		return Entry{}, false, nil
+	}
+	e, err = fl.result()
+	return e, true, err
+}
+
+// rebuild takes the lease of a slot, loads, and keeps the result. done is
+// false when somebody else was faster: look again.
+func (c *Cache) rebuild(ctx context.Context, key string, s slot, p policy, load loader) (e Entry, done bool, err error) {
+	ctx, leave, err := c.enter(ctx)
+	if err != nil {
+		return Entry{}, true, err
+	}
+	defer leave()
+	return c.rebuildInside(ctx, key, s, p, load)
+}
+
+// rebuildInside is rebuild for who has a place in the budget.
+func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy, load loader) (e Entry, done bool, err error) {
+	fl := c.flights.begin()
+	defer c.flights.end(fl)
+	// What lies there stays in the placeholder: a floor stays a floor, and an
+	// old value is served meanwhile where the policy allows it.
+	held := stored{Entry: Entry{Stamp: s.Stamp}, hollow: true, lease: fl.lease}
+	if p.fresh > 0 && s.ours && !s.hollow {
+		held.Entry, held.hollow = s.Entry, false
+	}
+	switch err := c.hold(ctx, key, s, held); {
+	case errors.Is(err, fault.ErrConflict):
+		return Entry{}, false, nil
+	case ctx.Err() != nil:
+		return Entry{}, true, ctx.Err()
+	case err != nil:
+		e, err := c.loadWithout(ctx, load)
+		return e, true, err
+	}
+	e, err = c.loadHeld(ctx, key, fl, p, load)
+	if err != nil {
+		return Entry{}, true, err
+	}
+	e = c.keep(ctx, key, fl.lease, e, p)
+	fl.answer(e, nil)
+	return e, true, nil
+}
+
+// hold writes a placeholder over what s found. The time of an old value that
+// it offers stays that value's own. It ends with the lease, so that a reader
+// that crashed holds up nobody for longer.
+func (c *Cache) hold(ctx context.Context, key string, s slot, held stored) error {
+	if held.Written.IsZero() {
+		held.Written = time.Now()
+	}
+	return c.driver.Swap(ctx, Item{Key: key, Value: held.encode(key), TTL: c.opts.Lease, Token: s.token})
+}
+
+// loadHeld calls load under a lease, and gives the lease back when load fails
+// or panics, so that the next reader need not wait for its end.
+func (c *Cache) loadHeld(ctx context.Context, key string, fl *flight, p policy, load loader) (e Entry, err error) {
+	loaded := false
+	defer func() {
+		if !loaded {
+			c.release(ctx, key, fl.lease, p)
+		}
+	}()
+	c.stats.loads.Add(1)
+	e, err = load(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			fl.answer(Entry{}, err)
+		}
+		return Entry{}, err
+	}
+	loaded = true
+	e.Written = time.Now().UTC().Truncate(time.Millisecond)
+	return e, nil
+}
+
+// release gives the reader's own placeholder back: as the old value that it
+// offered, else as a barrier of the same floor. Its outcome does not matter:
+// the placeholder ends by itself.
+func (c *Cache) release(ctx context.Context, key string, lease uint64, p policy) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 50*time.Millisecond)
+	defer cancel()
+	s, err := c.look(ctx, key)
+	if err != nil || !s.ours || s.lease != lease {
+		return
+	}
+	next, ttl := barrier(s.Stamp), c.barrierTTL()
+	if !s.hollow {
+		next, ttl = stored{Entry: s.Entry}, time.Until(s.Written.Add(p.ttl))
+	}
+	if ttl > 0 {
+		next.Written = s.Written
+		_ = c.driver.Swap(ctx, Item{Key: key, Value: next.encode(key), TTL: ttl, Token: s.token})
+	}
+}
+
+// keep puts what was loaded over the reader's own placeholder, and returns
+// what the reader should answer. Anything else that lies there means that a
+// writer came in between, and what was loaded may be older than what it wrote:
+// even an empty slot is not filled, for what was there may have been evicted.
+func (c *Cache) keep(ctx context.Context, key string, lease uint64, e Entry, p policy) Entry {
+	next, ttl := c.real(e, p.ttl)
+	if e.Absent {
+		ttl = c.opts.Absence
+	}
+	for range changesMost {
+		s, err := c.look(ctx, key)
+		switch {
+		case err != nil:
+			c.stats.skipped.Add(1)
+			return e
+		case s.value() && e.Stamp.Less(s.Stamp):
+			c.stats.refused.Add(1)
+			return s.Entry
+		case !s.ours || s.lease != lease:
+			c.stats.refused.Add(1)
+			return e
+		case e.Stamp.Less(s.Stamp):
+			c.stats.refused.Add(1)
+			next, ttl = barrier(s.Stamp), c.barrierTTL()
+		case c.tooLarge(e.Value):
+			c.stats.tooLarge.Add(1)
+			next, ttl = barrier(e.Stamp), c.barrierTTL()
+		}
+		err = c.swap(ctx, key, s, next, ttl)
+		if err == nil {
+			return e
+		}
+		if !errors.Is(err, fault.ErrConflict) {
+			c.stats.skipped.Add(1)
+			return e
+		}
+	}
+	return e
+}
+
+// without answers while the cache cannot be reached.
+func (c *Cache) without(ctx context.Context, load loader) (Entry, error) {
+	ctx, leave, err := c.enter(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer leave()
+	return c.loadWithout(ctx, load)
+}
+
+func (c *Cache) loadWithout(ctx context.Context, load loader) (Entry, error) {
+	c.stats.skipped.Add(1)
+	c.stats.loads.Add(1)
+	e, err := load(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	e.Written = time.Now().UTC().Truncate(time.Millisecond)
+	return e, nil
+}
+
+// rebuildBehind refreshes an entry while its old value is served. Without a
+// place in the budget it leaves that to a later reader.
+func (c *Cache) rebuildBehind(ctx context.Context, key string, s slot, p policy, load loader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return
+	}
+	select {
+	case c.budget <- struct{}{}:
+	default:
+		return
+	}
+	c.background.Add(1)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Lease)
+	stop := context.AfterFunc(c.closing, cancel)
+	go func() {
+		defer c.background.Done()
+		defer func() { <-c.budget }()
+		defer cancel()
+		defer stop()
+		// A load that panics here would take the program down on behalf of
+		// nobody; the first reader past the old value's end meets the panic.
+		defer func() { _ = recover() }()
+		_, _, _ = c.rebuildInside(context.WithValue(ctx, insideKey{}, c), key, s, p, load)
+	}()
+}
+
+// insideKey marks the context of a load, which has a place in the budget.
+type insideKey struct{}
+
+// enter takes a place in the budget, waiting for one, and returns the context
+// of the load. A load inside a load already has a place: were it to wait for
+// another, loads could wait for each other for ever.
+func (c *Cache) enter(ctx context.Context) (context.Context, func(), error) {
+	if ctx.Value(insideKey{}) == c {
+		return ctx, func() {}, nil
+	}
+	select {
+	case c.budget <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	return context.WithValue(ctx, insideKey{}, c), func() { <-c.budget }, nil
+}

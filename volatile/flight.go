@@ -1,0 +1,82 @@
+package volatile
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"slices"
+	"sync"
+)
+
+// A flight is one rebuild of this process: readers that meet its lease in the
+// cache wait for it without asking the cache again.
+//
+// A reader joins only when it has seen that very lease after its own start:
+// the lease proves that no write was announced since the load began, so the
+// answer is as fresh as one that the reader would load itself.
+type flight struct {
+	lease uint64
+	done  chan struct{} // closed when the fields below are set
+	entry Entry
+	err   error
+	retry bool // no answer for others: ask the cache again
+}
+
+// flights are the rebuilds under way, by lease.
+type flights struct {
+	mu      sync.Mutex
+	byLease map[uint64]*flight
+}
+
+// begin returns a flight with a lease of its own. It is known before its lease
+// reaches the cache, so whoever sees the lease finds the flight.
+func (f *flights) begin() *flight {
+	fl := &flight{lease: newLease(), done: make(chan struct{}), retry: true}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byLease == nil {
+		f.byLease = map[uint64]*flight{}
+	}
+	f.byLease[fl.lease] = fl
+	return fl
+}
+
+// find returns the flight that holds a lease, or nil when it is another
+// process's, or over.
+func (f *flights) find(lease uint64) *flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byLease[lease]
+}
+
+// end lets the waiting readers go on with what answer has set.
+func (f *flights) end(fl *flight) {
+	f.mu.Lock()
+	delete(f.byLease, fl.lease)
+	f.mu.Unlock()
+	close(fl.done)
+}
+
+// answer sets what the waiting readers get: a copy, for the loader's caller
+// may change its own.
+func (fl *flight) answer(e Entry, err error) {
+	e.Value = slices.Clone(e.Value)
+	fl.entry, fl.err, fl.retry = e, err, false
+}
+
+// result is one waiting reader's own copy of the answer.
+func (fl *flight) result() (Entry, error) {
+	e := fl.entry
+	e.Value = slices.Clone(e.Value)
+	return e, fl.err
+}
+
+// newLease returns a number that no other reader anywhere will choose.
+func newLease() uint64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:])
+		if lease := binary.BigEndian.Uint64(b[:]); lease != 0 {
+			return lease
+		}
+	}
+}

@@ -1,0 +1,236 @@
+// Package volatiletest is the contract of package volatile made executable:
+// one suite that every driver passes.
+//
+//	func TestConformance(t *testing.T) {
+//		volatiletest.Run(t, volatiletest.Harness{
+//			Virtual: true,
+//			Start: func(t testing.TB) volatiletest.Server {
+//				return volatiletest.Server{Source: embedded.New(nil)}
+//			},
+//		})
+//	}
+//
+// Each check carries the sentence of the contract that it proves, and prints
+// it when it fails. A check that needs more than a driver or its harness
+// offers is skipped, and says which promise is lacking.
+package volatiletest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+// A Harness makes the suite run over one driver.
+type Harness struct {
+	// Start gives one check a cache of its own, empty. It registers its own
+	// clean-up with t.
+	Start func(t testing.TB) Server
+	// Virtual says that the driver needs no real time and no sockets: the
+	// checks run in testing/synctest bubbles, and TTLs of days are waited for.
+	Virtual bool
+	// Small shrinks the long checks, for drivers that pay for every operation.
+	Small bool
+}
+
+// A Server is what one check runs against.
+type Server struct {
+	// Source opens the driver, more than once.
+	Source volatile.Source
+	// Restart loses every entry, as the restart of a server does; nil when
+	// the harness cannot.
+	Restart func()
+	// Pause makes the server silent without closing anything, until Resume;
+	// nil when the harness cannot.
+	Pause, Resume func()
+}
+
+// A check proves one sentence of the contract.
+type check struct {
+	name    string
+	promise string
+	needs   func(e *env) string // what is lacking; empty: nothing
+	run     func(t *testing.T, e *env)
+}
+
+// An env is what a check has in hand.
+type env struct {
+	harness Harness
+	server  Server
+	driver  volatile.Driver
+	ctx     context.Context
+}
+
+// Run runs the whole suite.
+func Run(t *testing.T, h Harness) {
+	for _, c := range allChecks() {
+		t.Run(c.name, func(t *testing.T) {
+			if h.Virtual {
+				synctest.Test(t, func(t *testing.T) { h.run(t, c) })
+				return
+			}
+			h.run(t, c)
+		})
+	}
+}
+
+func allChecks() []check {
+	var all []check
+	for _, group := range [][]check{entryChecks, swapChecks, counterChecks, timeChecks, keyChecks, lifeChecks, cacheChecks, interleaveChecks, faceChecks} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+func (h Harness) run(t *testing.T, c check) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the promise: %s", c.promise)
+		}
+	})
+	e := &env{harness: h, server: h.Start(t), ctx: t.Context()}
+	e.driver = e.open(t)
+	if c.needs != nil {
+		if lacking := c.needs(e); lacking != "" {
+			t.Skipf("skipped, %s: %s", lacking, c.promise)
+		}
+	}
+	c.run(t, e)
+}
+
+// open opens the driver once more, until the check ends.
+func (e *env) open(t testing.TB) volatile.Driver {
+	t.Helper()
+	driver, err := e.server.Source.OpenDriver(context.Background())
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { driver.Close() })
+	return driver
+}
+
+// cache opens a Cache, as another process would, until the check ends.
+func (e *env) cache(t testing.TB, opts *volatile.Options) *volatile.Cache {
+	t.Helper()
+	cache, err := volatile.New(e.open(t), opts)
+	if err != nil {
+		t.Fatalf("new cache: %v", err)
+	}
+	t.Cleanup(func() { cache.Close() })
+	return cache
+}
+
+func (e *env) features() volatile.Features {
+	return e.driver.(volatile.Featured).Features()
+}
+
+// size returns n, or small where every operation costs.
+func (e *env) size(n, small int) int {
+	if e.harness.Small || testing.Short() {
+		return small
+	}
+	return n
+}
+
+// set writes one entry.
+func (e *env) set(t testing.TB, key string, value []byte, ttl time.Duration) {
+	t.Helper()
+	if err := e.driver.Set(e.ctx, []volatile.Item{{Key: key, Value: value, TTL: ttl}})[0]; err != nil {
+		t.Fatalf("set %q: %v", key, err)
+	}
+}
+
+// get reads one entry.
+func (e *env) get(t testing.TB, key string) (volatile.Item, bool) {
+	t.Helper()
+	items, err := e.driver.Get(e.ctx, []string{key})
+	if err != nil {
+		t.Fatalf("get %q: %v", key, err)
+	}
+	if len(items) > 1 {
+		t.Fatalf("get %q returned %d items", key, len(items))
+	}
+	for _, item := range items {
+		if item.Key != key {
+			t.Fatalf("get %q returned the key %q", key, item.Key)
+		}
+		return item, true
+	}
+	return volatile.Item{}, false
+}
+
+// want checks the value of one entry; nil means a miss.
+func (e *env) want(t testing.TB, key string, value []byte) {
+	t.Helper()
+	item, ok := e.get(t, key)
+	switch {
+	case ok && value == nil:
+		t.Errorf("%q is there with %s; want a miss", key, brief(item.Value))
+	case !ok && value != nil:
+		t.Errorf("%q is not there; want %s", key, brief(value))
+	case string(item.Value) != string(value):
+		t.Errorf("%q holds %s; want %s", key, brief(item.Value), brief(value))
+	}
+}
+
+// eventually waits until a condition holds: in a bubble at once, else by real
+// time.
+func (e *env) eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); ; {
+		if holds() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+		pass(5 * time.Millisecond)
+	}
+}
+
+// pass lets time pass: virtual time in a bubble.
+func pass(d time.Duration) { <-time.After(d) }
+
+func brief(value []byte) string {
+	if len(value) > 40 {
+		return fmt.Sprintf("%q… (%d bytes)", value[:40], len(value))
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+func needsVirtual(e *env) string {
+	if !e.harness.Virtual {
+		return "it takes days of real time"
+	}
+	return ""
+}
+
+func needsRestart(e *env) string {
+	if e.server.Restart == nil {
+		return "the harness cannot restart it"
+	}
+	return ""
+}
+
+func needsPause(e *env) string {
+	if e.server.Pause == nil || e.server.Resume == nil {
+		return "the harness cannot pause it"
+	}
+	return ""
+}
+
+// weird are strings that break encoders: the list of go-cloud's drivertest and
+// what memcached's protocol gives a meaning.
+var weird = []string{
+	"a", "A", "á", "a b", " a", "a ", "a\tb", "a\nb", "a\r\nb", "a\r\nflush_all\r\n", "\x01", "\x1f", "\x7f", "%", "%25", "%20", "a%20b",
+	"a/b", "a:b", "a::b", "::", "a\\b", "'", "\"", "`", "<>&", "..", ".", "~", "_", "-", "#", "##", "#a", "=", "==", "~a", "!", "\u00a0", "\u2028",
+	"\ufeff", "\ufffd", "e\u0301", "é", "日本語", "العربية", "שלום", "😀", "👩‍👩‍👧", "İi̇ı", "ß", "ss", "\U0010ffff",
+	strings.Repeat("k", 200), strings.Repeat("k", 249), strings.Repeat("k", 250), strings.Repeat("k", 251), strings.Repeat("k", 1000),
+	strings.Repeat("k", 999) + "j", strings.Repeat(" ", 250), strings.Repeat("é", 125), strings.Repeat("é", 500), strings.Repeat("😀", 256),
+	strings.Repeat("k", volatile.MaxItemKey),
+}
