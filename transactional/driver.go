@@ -24,7 +24,8 @@ type Features struct {
 	Name       string           // such as "embedded" or "mysql"
 	Durability fault.Durability // of a unit whose Run returned nil
 	MaxRow     int              // bytes of a row's values; more is fault.ErrTooLarge before anything is sent
-	MaxArgs    int              // placeholders per statement
+	MaxArgs    int              // placeholders per statement; zero means 999
+	Parallel   int              // groups of units worth having under way at once; zero means 1
 	OwnsSchema bool             // tables are created at first use; else they are reported as missing
 	SharedLog  bool             // other processes use the same database: claims need leases that outlive us
 	Dialect    Dialect
@@ -65,47 +66,3 @@ type Driver interface {
 type Joiner interface {
 	Join(ctx context.Context, tx *sql.Tx) (Conn, error)
 }
-
-// Dialect is how one server writes what standard SQL leaves open. It is data:
-// two dialects differ by their values.
-type Dialect struct {
-	Name string // "sqlite" or "mysql"
-	// Types maps a column type to the server's own.
-	Types map[Type]string
-	// Key is the column type of identity columns: binary, compared bytewise.
-	Key string
-	// Quote quotes an identifier that is valid by ValidName.
-	Quote func(name string) string
-	// Upsert renders the clause that follows VALUES (...) and replaces each of
-	// the set columns by the new row's value where the new row's (version,
-	// tie) is newer than the old row's.
-	Upsert func(key []string, set []string) string
-	// IgnoreDuplicate renders the clause that follows VALUES (...) and leaves
-	// a row that is there unchanged.
-	IgnoreDuplicate func(key []string) string
-	// Lock is appended to a SELECT to lock its rows: " FOR UPDATE", or "".
-	Lock string
-	// LockSkip is Lock for rows that nobody else has locked: " FOR UPDATE SKIP
-	// LOCKED", or "".
-	LockSkip string
-	// TableSuffix follows CREATE TABLE (...): engine, character set.
-	TableSuffix string
-	// Now is an expression for the server's UTC clock in microseconds since
-	// 1970.
-	Now string
-}
-
-// A Type is the type of a column.
-type Type string
-
-// The column types. Every type may be NULL.
-const (
-	Int   Type = "int"   // int64
-	Uint  Type = "uint"  // uint64, all 64 bits
-	Float Type = "float" // float64
-	Bool  Type = "bool"
-	Text  Type = "text"  // valid UTF-8, compared bytewise
-	Bytes Type = "bytes" // []byte
-	Time  Type = "time"  // UTC, microseconds, stored as int64 microseconds since 1970
-	JSON  Type = "json"  // JSON text, kept byte for byte
-)

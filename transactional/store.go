@@ -3,16 +3,31 @@ package transactional
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/group"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
+
+// purpose is this package's name in errors and reports.
+const purpose = "transactional"
 
 // Defaults of Options.
 const (
 	DefaultKeep      = 15 * time.Minute
 	DefaultTxTimeout = 5 * time.Second
+)
+
+// Bounds of a group of units.
+const (
+	groupItems = 256
+	groupBytes = 4 << 20
+	groupQueue = 16384
 )
 
 // Options of a Store; zero values are the defaults.
@@ -24,169 +39,211 @@ type Options struct {
 	// TxTimeout bounds one run of a transaction's function. Default
 	// DefaultTxTimeout.
 	TxTimeout time.Duration
-	Logger    *slog.Logger
+	// Logger gets what no error can carry, such as a group that had to be
+	// bisected. Nil logs nothing.
+	Logger *slog.Logger
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Namespace == "" {
+		opts.Namespace = "ff"
+	}
+	if opts.TxTimeout == 0 {
+		opts.TxTimeout = DefaultTxTimeout
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	var faults []string
+	if !ValidName(opts.Namespace) || len(opts.Namespace) > 16 {
+		faults = append(faults, "the namespace is a name of letters, digits and underscores, 16 bytes at most")
+	}
+	if opts.TxTimeout < 0 {
+		faults = append(faults, "TxTimeout is not negative")
+	}
+	if faults != nil {
+		return opts, fault.New(fault.ErrInvalid, purpose, "open", strings.Join(faults, "; "))
+	}
+	return opts, nil
 }
 
 // A Store is a transactional store: versioned rows, an outbox, dead letters,
-// and transactions over all of them.
-type Store struct{}
+// and transactions over all of them. It is safe for concurrent use.
+type Store struct {
+	driver   Driver
+	features Features
+	dialect  Dialect
+	opts     Options
+	prefix   string // of every table
+	maxArgs  int
+	group    *group.Group[*job]
+	closed   atomic.Bool
+	ours     ourSQL
+	clock    clock
+
+	mu       sync.Mutex // guards plans; never held while the database works
+	plans    map[*Table]*plan
+	creating sync.Mutex  // one goroutine at a time creates tables
+	ready    atomic.Bool // our own tables are known to be there
+}
 
 // New returns a Store over a driver, which Close closes.
-func New(driver Driver, opts *Options) (*Store, error) { panic("todo") }
-
-// Apply executes a unit. Units that arrive while one commit is under way are
-// committed together, in multi-row statements; a unit that fails fails alone.
-// When ctx ends first the error is ctx's own, joined with fault.ErrUnknown if
-// the unit may have been sent.
-func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) { panic("todo") }
-
-// Tx runs fn in an interactive transaction, and again from the start when the
-// database says fault.ErrBusy. The Tx is valid until fn returns.
-func (s *Store) Tx(ctx context.Context, fn func(context.Context, *Tx) error) error { panic("todo") }
-
-// Join returns a Tx on the caller's own transaction, which the caller commits.
-// It is fault.ErrUnsupported where the driver cannot.
-func (s *Store) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) { panic("todo") }
-
-// Prepare makes known that tables will be used: created at once where the
-// driver owns its schema.
-func (s *Store) Prepare(ctx context.Context, tables ...*Table) error { panic("todo") }
-
-// Schema returns the statements that create the outbox and the tables.
-func (s *Store) Schema(tables ...*Table) []string { panic("todo") }
-
-// CreateSchema executes Schema; what is there stays, columns are added.
-func (s *Store) CreateSchema(ctx context.Context, tables ...*Table) error { panic("todo") }
-
-// Read returns the rows with these ids, tombstones included, in any order.
-func (s *Store) Read(ctx context.Context, table *Table, ids ...string) ([]Row, error) { panic("todo") }
-
-// A Filter selects rows for Scan.
-type Filter struct {
-	Equal map[string]any // column name to value
-	// By orders by one column (and id); empty orders by id. From and To bound
-	// it: From <= By < To, nil is open.
-	By       string
-	From, To any
-	Reverse  bool
-	Limit    int    // zero means 100
-	After    []byte // cursor
-}
-
-// Scan returns live rows and a cursor, nil at the end.
-func (s *Store) Scan(ctx context.Context, table *Table, f Filter) (rows []Row, next []byte, err error) {
-	panic("todo")
-}
-
-// A ClaimRequest asks for records.
-type ClaimRequest struct {
-	Lanes []string
-	Max   int
-	Owner uint64        // not zero
-	Lease time.Duration // until somebody else may claim it
-}
-
-// Claim returns due records of the lanes, by priority and then id, and makes
-// Owner hold them.
-func (s *Store) Claim(ctx context.Context, r ClaimRequest) ([]Record, error) { panic("todo") }
-
-// ClaimByID claims the named records where nobody holds them, whatever their
-// lane; the others are left out.
-func (s *Store) ClaimByID(ctx context.Context, owner uint64, lease time.Duration, ids ...RecordID) ([]Record, error) {
-	panic("todo")
-}
-
-// Urgent returns the smallest priority of a due record in the lanes; ok is
-// false when there is none.
-func (s *Store) Urgent(ctx context.Context, lanes []string) (priority uint32, ok bool, err error) {
-	panic("todo")
-}
-
-// Extend renews the lease of held records; the result is aligned: an error is
-// fault.ErrConflict where Owner no longer holds the record.
-func (s *Store) Extend(ctx context.Context, owner uint64, lease time.Duration, ids ...RecordID) []error {
-	panic("todo")
-}
-
-// Blocked tells, for each order of record id, whether an earlier record still
-// holds it.
-func (s *Store) Blocked(ctx context.Context, id RecordID, orders []Order) ([]bool, error) {
-	panic("todo")
-}
-
-// Find returns a record that is still there, or the mark of one that is done
-// (mark non-nil), or fault.ErrNotFound.
-func (s *Store) Find(ctx context.Context, id RecordID) (rec Record, mark []byte, err error) {
-	panic("todo")
-}
-
-// Walk calls fn for every record that is there, in id order, bodies left out,
-// until fn returns false.
-func (s *Store) Walk(ctx context.Context, fn func(Record) bool) error { panic("todo") }
-
-// Orphans frees what crashed owners held: records whose lease is over are due
-// again. It returns how many, and purges marks and tokens past their time.
-func (s *Store) Sweep(ctx context.Context) (freed int, err error) { panic("todo") }
-
-// Recover frees every claim at once: only for a driver without
-// Features.SharedLog, at start, when no other process can hold one.
-func (s *Store) Recover(ctx context.Context) (freed int, err error) { panic("todo") }
-
-// A DeadFilter selects dead letters.
-type DeadFilter struct {
-	Kind, Task, Key string // empty: any
-	Limit           int    // zero means 100
-	After           string // an ID
-}
-
-// DeadLetters lists dead letters in order of ID.
-func (s *Store) DeadLetters(ctx context.Context, f DeadFilter) ([]DeadLetter, error) { panic("todo") }
-
-// CountDead counts them, by kind and task.
-func (s *Store) CountDead(ctx context.Context) (map[[2]string]int, error) { panic("todo") }
-
-// Raise sets a named number to at least value and returns what it is now: the
-// clock's high-water mark lives here. Reading is Raise with zero.
-func (s *Store) Raise(ctx context.Context, name string, value int64) (int64, error) { panic("todo") }
-
-// Clock returns the server's UTC time.
-func (s *Store) Clock(ctx context.Context) (time.Time, error) { panic("todo") }
-
-// PurgeTombstones removes tombstones whose version is older.
-func (s *Store) PurgeTombstones(ctx context.Context, table *Table, before int64) (int, error) {
-	panic("todo")
+func New(driver Driver, opts *Options) (*Store, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if driver == nil {
+		return nil, fault.New(fault.ErrInvalid, purpose, "open", "there is no driver")
+	}
+	f := driver.Features()
+	s := &Store{driver: driver, features: f, dialect: f.Dialect, opts: o, prefix: o.Namespace + "_", plans: map[*Table]*plan{}}
+	s.maxArgs = f.MaxArgs
+	if s.maxArgs <= 0 {
+		s.maxArgs = 999
+	}
+	s.ours.compile(s)
+	s.group = group.New(group.Options{
+		MaxItems: groupItems, MaxSize: groupBytes, MaxQueue: groupQueue, Parallel: max(1, f.Parallel),
+	}, func(j *job) int { return j.size }, s.runGroup)
+	return s, nil
 }
 
 // Features are the driver's.
-func (s *Store) Features() Features { panic("todo") }
+func (s *Store) Features() Features { return s.features }
 
-// Check reports health, including missing tables with the statement that
-// mends them.
-func (s *Store) Check(ctx context.Context) fault.Report { panic("todo") }
-
-// Close closes the driver. Closing twice is fine.
-func (s *Store) Close() error { panic("todo") }
-
-// A Tx is an open transaction. It must not be used by two goroutines at a
-// time, nor after its function returned (fault.ErrClosed).
-type Tx struct{}
-
-// Read returns rows, tombstones included, and locks them until the end.
-func (t *Tx) Read(ctx context.Context, table *Table, ids ...string) ([]Row, error) { panic("todo") }
-
-// Scan is Store.Scan inside the transaction.
-func (t *Tx) Scan(ctx context.Context, table *Table, f Filter) (rows []Row, next []byte, err error) {
-	panic("todo")
+// Name returns the quoted physical name of a table, for SQL of one's own
+// inside a Tx. Columns bear their own names; one that is called id, version,
+// tie or deleted has an underscore behind it.
+func (s *Store) Name(table *Table) string {
+	return s.dialect.Quote(s.prefix + escape(table.Name, ourTables))
 }
 
-// Apply executes a unit inside the transaction. After an error the
-// transaction can only be rolled back.
-func (t *Tx) Apply(ctx context.Context, unit *Unit) (Result, error) { panic("todo") }
+// Read returns the rows with these ids, tombstones included, in any order.
+// What is not there is left out.
+func (s *Store) Read(ctx context.Context, table *Table, ids ...string) ([]Row, error) {
+	p, err := s.enter(ctx, table)
+	if err != nil || len(ids) == 0 {
+		return nil, s.locate(err, "read", table, "")
+	}
+	var rows []Row
+	err = s.view(ctx, func(c Conn) error {
+		var err error
+		rows, err = s.readRows(ctx, c, p, &p.read, ids)
+		return err
+	})
+	if err != nil {
+		return nil, s.explain(ctx, err, "read", p)
+	}
+	return rows, nil
+}
 
-// Exec executes the user's own SQL.
-func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) { panic("todo") }
+// Close lets what is under way finish and closes the driver. Closing twice is
+// fine.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.group.Close()
+	return s.driver.Close()
+}
 
-// Query executes the user's own SQL and calls row once per row.
-func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) error {
-	panic("todo")
+// enter is what every operation asks first: that the store is open, that the
+// context has not ended, and that the tables are known.
+func (s *Store) enter(ctx context.Context, table *Table) (*plan, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	return s.plan(ctx, table)
+}
+
+func (s *Store) open(ctx context.Context) error {
+	if s.closed.Load() {
+		return fault.New(fault.ErrClosed, purpose, "", "the store was closed")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.features.OwnsSchema && !s.ready.Load() {
+		return s.createOurs(ctx)
+	}
+	return nil
+}
+
+// run executes a unit that is not grouped, again while the database is busy.
+func (s *Store) run(ctx context.Context, unit func(context.Context, Conn) error) error {
+	if err := s.nested(ctx); err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		err := s.driver.Run(ctx, func(c Conn) error { return unit(ctx, c) })
+		if !errors.Is(err, fault.ErrBusy) || fault.Unknown(err) || !backoff(ctx, attempt) {
+			return err
+		}
+	}
+}
+
+// view executes a unit that only reads.
+func (s *Store) view(ctx context.Context, unit func(Conn) error) error {
+	for attempt := 0; ; attempt++ {
+		err := s.driver.View(ctx, unit)
+		if !errors.Is(err, fault.ErrBusy) || !backoff(ctx, attempt) {
+			return err
+		}
+	}
+}
+
+// locate adds the whereabouts to an error of ours. What has no class, such as
+// the end of a context, passes untouched.
+func (s *Store) locate(err error, op string, table *Table, key string) error {
+	class := fault.ClassOf(err)
+	if err == nil || class == nil {
+		return err
+	}
+	e := &fault.Error{Op: op, Store: purpose, Key: key, Class: class, Err: err, Accepted: fault.Accepted(err)}
+	if table != nil {
+		e.Kind = table.Name
+	}
+	if inner, ok := err.(*fault.Error); ok && inner.Store == purpose {
+		// It tells already where it happened.
+		if inner.Op == "" {
+			inner.Op = op
+		}
+		return inner
+	}
+	return e
+}
+
+// nested refuses to start a unit from inside a transaction of the same store
+// where there is one writer: it would wait for itself until it is cut off.
+func (s *Store) nested(ctx context.Context) error {
+	if !s.features.SharedLog && ctx.Value(insideTx{s}) != nil {
+		return fault.New(fault.ErrInvalid, purpose, "apply", "a transaction of this store is open in this context; use its Tx")
+	}
+	return nil
+}
+
+// insideTx is the key of contexts that a transaction of the store hands out.
+type insideTx struct{ s *Store }
+
+// Join returns a Tx on the caller's own transaction, which the caller commits.
+// It is fault.ErrUnsupported where the driver cannot. The Tx is valid until
+// then, and after an error the caller must roll back.
+func (s *Store) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, s.locate(err, "join", nil, "")
+	}
+	joiner, ok := s.driver.(Joiner)
+	if !ok {
+		return nil, fault.New(fault.ErrUnsupported, purpose, "join", "the driver "+s.features.Name+" cannot share a transaction")
+	}
+	c, err := joiner.Join(ctx, tx)
+	if err != nil {
+		return nil, s.locate(err, "join", nil, "")
+	}
+	return &Tx{store: s, conn: c}, nil
 }

@@ -95,9 +95,9 @@ type Record struct {
 	Body     []byte    // the object; never rewritten
 	Orders   []Order   // of its tasks, if any
 
-	Token      string        // accepted once per Kind within Remember; may be empty
-	Digest     uint64        // of the content, to tell a repeat from a conflict
-	Remember   time.Duration // how long the token is kept after acceptance
+	Token    string        // accepted once per Kind within Remember; may be empty
+	Digest   uint64        // of the content, to tell a repeat from a conflict
+	Remember time.Duration // how long the token is kept after acceptance
 	// Seq counts the settlements of the record, from 0. Set by Claim and Find.
 	Seq uint64
 	// Lost counts the claims that ended without a settlement: the owner

@@ -1,0 +1,212 @@
+package transactional
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// Apply executes a unit. Units that arrive while one commit is under way are
+// committed together, in multi-row statements; a unit that fails fails alone.
+// When ctx ends first the error is ctx's own, joined with fault.ErrUnknown if
+// the unit may have been sent.
+//
+// A faulty unit is fault.ErrInvalid or fault.ErrTooLarge before anything is
+// sent. A unit may write a row more than once: its writes apply in their
+// order. The unit may be reused when Apply has returned, except for its byte
+// slices' contents, which are copied.
+func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) {
+	if err := s.open(ctx); err != nil {
+		return Result{}, s.locate(err, "apply", nil, "")
+	}
+	if err := s.nested(ctx); err != nil {
+		return Result{}, err
+	}
+	own := *unit // the caller may go while the group still runs
+	j, err := s.prepare(&own, func(t *Table) (*plan, error) { return s.plan(ctx, t) })
+	if err != nil {
+		return Result{}, err
+	}
+	if err := s.group.Do(ctx, j); err != nil {
+		return Result{}, s.explainAll(ctx, s.locate(err, "apply", nil, ""), j.plans)
+	}
+	return j.result, nil
+}
+
+// runGroup commits a group of units and returns one error per unit.
+func (s *Store) runGroup(ctx context.Context, jobs []*job) []error {
+	start := 0
+	for i, j := range jobs {
+		if j.later == nil {
+			continue
+		}
+		// It executes in steps that depend on each other, so it has to be alone
+		// in its transaction to fail alone.
+		s.commit(ctx, jobs[start:i])
+		s.commit(ctx, jobs[i:i+1])
+		start = i + 1
+	}
+	s.commit(ctx, jobs[start:])
+	errs := make([]error, len(jobs))
+	for i, j := range jobs {
+		errs[i] = j.err
+	}
+	return errs
+}
+
+// errNothing rolls back a transaction in which there is nothing to commit.
+var errNothing = errors.New("nothing to commit")
+
+// commit executes units in one transaction. When the database refuses it
+// because of one of them, halves are tried, in their order, until that one is
+// alone.
+func (s *Store) commit(ctx context.Context, jobs []*job) {
+	if len(jobs) == 0 {
+		return
+	}
+	inside, err := s.persist(ctx, jobs)
+	switch {
+	case err == nil:
+		for _, j := range jobs {
+			j.result, j.err = j.try.result, j.try.err
+		}
+	case inside && len(jobs) > 1 && blamesOne(err):
+		s.opts.Logger.DebugContext(ctx, "transactional: a group is split to find the unit that fails", "units", len(jobs), "error", err)
+		half := len(jobs) / 2
+		s.commit(ctx, jobs[:half])
+		s.commit(ctx, jobs[half:])
+	default:
+		for _, j := range jobs {
+			j.err = err
+		}
+	}
+}
+
+// persist runs the units until the database is not busy. inside says that the
+// error came from a statement, which one of the units may be to blame for.
+func (s *Store) persist(ctx context.Context, jobs []*job) (inside bool, err error) {
+	races := 0
+	for n := 0; ; n++ {
+		inside, err = s.once(ctx, jobs)
+		switch {
+		case err == nil || fault.Unknown(err):
+			return inside, err
+		case errors.Is(err, fault.ErrBusy):
+			if !backoff(ctx, n) {
+				return inside, err
+			}
+		case len(jobs) == 1 && inside && s.features.SharedLog && errors.Is(err, fault.ErrExists) && races < 2:
+			// A row that was absent when we looked may have been inserted by
+			// another process since. Looking again tells it from a unique
+			// value that is taken.
+			races++
+		default:
+			return inside, err
+		}
+	}
+}
+
+// once runs the units in one transaction under a deadline of its own.
+func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) {
+	bounded, cancel := context.WithTimeout(ctx, s.opts.TxTimeout)
+	defer cancel()
+	try := make([]attempt, len(jobs))
+	for i, j := range jobs {
+		j.try = &try[i]
+	}
+	var failed atomic.Bool
+	err = s.driver.Run(bounded, func(c Conn) error {
+		err := s.execute(bounded, c, jobs)
+		failed.Store(err != nil)
+		return err
+	})
+	switch {
+	case errors.Is(err, errNothing):
+		return false, nil
+	case err != nil && fault.ClassOf(err) == nil && fault.Cancelled(err):
+		// The group's own deadline, which is none of the callers' contexts.
+		err = &fault.Error{Op: "apply", Store: purpose, Class: fault.ErrUnavailable, Err: err}
+	}
+	return failed.Load(), err
+}
+
+// blamesOne reports whether an error of a statement can be the fault of one
+// unit rather than the store's.
+func blamesOne(err error) bool {
+	return !errors.Is(err, fault.ErrUnavailable) && !errors.Is(err, fault.ErrClosed) && !fault.Cancelled(err)
+}
+
+// A resource is what two units must not touch in the same wave.
+type resource struct {
+	space string // a table, or what follows
+	id    string
+	rec   RecordID
+}
+
+const (
+	spaceRecord = "\x00record"
+	spaceToken  = "\x00token "
+	spaceDead   = "\x00dead"
+)
+
+// resources calls use for everything that a unit touches.
+func (j *job) resources(use func(resource)) {
+	for _, w := range j.writes {
+		use(resource{space: w.plan.physical, id: w.id})
+	}
+	for _, a := range j.adds {
+		use(resource{space: spaceRecord, rec: a.ID})
+		if a.Token != "" {
+			use(resource{space: spaceToken + a.Kind, id: a.Token})
+		}
+	}
+	for i := range j.unit.Settle {
+		use(resource{space: spaceRecord, rec: j.unit.Settle[i].ID})
+	}
+	for i := range j.unit.Bury {
+		use(resource{space: spaceDead, id: j.unit.Bury[i].ID})
+	}
+	for _, id := range j.unit.Unbury {
+		use(resource{space: spaceDead, id: id})
+	}
+}
+
+// waves divides units such that those of one wave touch nothing in common.
+// Executed wave after wave, the units behave as if they had come one after
+// another, in their order.
+func waves(jobs []*job) [][]*job {
+	if len(jobs) == 1 {
+		return [][]*job{jobs}
+	}
+	next := make(map[resource]int, 2*len(jobs))
+	var out [][]*job
+	for _, j := range jobs {
+		wave := 0
+		j.resources(func(r resource) { wave = max(wave, next[r]) })
+		j.resources(func(r resource) { next[r] = wave + 1 })
+		if wave == len(out) {
+			out = append(out, nil)
+		}
+		out[wave] = append(out[wave], j)
+	}
+	return out
+}
+
+// execute executes units inside one transaction. Units that fail by the
+// contract's own rules are decided before they write anything, so they fail
+// alone; any error that is returned takes the transaction with it.
+func (s *Store) execute(ctx context.Context, c Conn, jobs []*job) error {
+	for _, wave := range waves(jobs) {
+		if err := s.wave(ctx, c, wave); err != nil {
+			return err
+		}
+	}
+	for _, j := range jobs {
+		if !j.try.out {
+			return nil
+		}
+	}
+	return errNothing
+}

@@ -1,0 +1,71 @@
+package transactional
+
+// Dialect is how one server writes what standard SQL leaves open. It is data:
+// two dialects differ by their values.
+type Dialect struct {
+	Name string // "sqlite" or "mysql"
+	// Types maps a column type to the server's own.
+	Types map[Type]string
+	// IndexedTypes is Types for columns that stand in Unique or Index, where a
+	// server must know how long a value may be. A type that is missing here is
+	// taken from Types.
+	IndexedTypes map[Type]string
+	// Key is the column type of identity columns and of every other name of
+	// ours: at most MaxKey bytes, any byte, compared bytewise.
+	Key string
+	// ID is the column type of a RecordID: 16 bytes.
+	ID string
+	// Quote quotes an identifier that is valid by ValidName.
+	Quote func(name string) string
+	// Uint is the value that stands for an unsigned number in a column of type
+	// Uint, such that the server orders these values as unsigned.
+	Uint func(uint64) any
+	// Upsert renders the clause that follows VALUES (...) and replaces each of
+	// the set columns by the new row's value where the row of that key is there
+	// and its (version, tie) is older than the new row's. A row that collides
+	// with another key's row in a unique index must be left alone, or be an
+	// error, never be replaced. The last two of the set columns are tie and
+	// version.
+	Upsert func(key []string, set []string) string
+	// Counts says that the number of rows affected by an Upsert is the number
+	// of rows that it inserted or replaced.
+	Counts bool
+	// Replace renders the clause that follows VALUES (...) and replaces each of
+	// the set columns whatever the old row holds.
+	Replace func(key []string, set []string) string
+	// IgnoreDuplicate renders the clause that follows VALUES (...) and leaves
+	// a row that is there unchanged.
+	IgnoreDuplicate func(key []string) string
+	// Lock is appended to a SELECT to lock its rows: " FOR UPDATE", or "".
+	Lock string
+	// LockSkip is Lock for rows that nobody else has locked: " FOR UPDATE SKIP
+	// LOCKED", or "".
+	LockSkip string
+	// TableSuffix follows CREATE TABLE (...): engine, character set.
+	TableSuffix string
+	// InlineIndex says that CREATE TABLE (...) also creates the indexes that
+	// are not unique; else CREATE INDEX IF NOT EXISTS follows it.
+	InlineIndex bool
+	// Columns and Indexes are queries with the table's name as their one
+	// argument that return the names of its columns and of its indexes.
+	Columns string
+	Indexes string
+	// Now is an expression for the server's UTC clock in microseconds since
+	// 1970.
+	Now string
+}
+
+// A Type is the type of a column.
+type Type string
+
+// The column types. Every type may be NULL.
+const (
+	Int   Type = "int"   // int64
+	Uint  Type = "uint"  // uint64, all 64 bits
+	Float Type = "float" // float64, no NaN and no infinity
+	Bool  Type = "bool"
+	Text  Type = "text"  // valid UTF-8, compared bytewise
+	Bytes Type = "bytes" // []byte
+	Time  Type = "time"  // UTC, microseconds, stored as int64 microseconds since 1970
+	JSON  Type = "json"  // JSON text, kept byte for byte: []byte or string when written, []byte when read
+)

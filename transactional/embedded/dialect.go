@@ -1,0 +1,76 @@
+package embedded
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// dialect is SQLite's.
+//
+// Names and texts are TEXT with its default collation, which compares bytes
+// and pads nothing. A column of unsigned numbers, and one of floats, has the
+// affinity of BLOB, which stores what it is given: another affinity would make
+// a REAL of a large number in digits, and lose the sign of a negative zero.
+var dialect = transactional.Dialect{
+	Name: "sqlite",
+	Types: map[transactional.Type]string{
+		transactional.Int:   "INTEGER",
+		transactional.Uint:  "BLOB",
+		transactional.Float: "BLOB",
+		transactional.Bool:  "INTEGER",
+		transactional.Text:  "TEXT",
+		transactional.Bytes: "BLOB",
+		transactional.Time:  "INTEGER",
+		transactional.JSON:  "TEXT",
+	},
+	Key:             "TEXT",
+	ID:              "BLOB",
+	Quote:           quote,
+	Uint:            unsigned,
+	Upsert:          upsert,
+	Counts:          true,
+	Replace:         replace,
+	IgnoreDuplicate: func(key []string) string { return "ON CONFLICT (" + list(key) + ") DO NOTHING" },
+	TableSuffix:     " WITHOUT ROWID",
+	Columns:         "SELECT name FROM pragma_table_info(?)",
+	Indexes:         "SELECT name FROM pragma_index_list(?)",
+	Now:             "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+}
+
+func quote(name string) string { return `"` + name + `"` }
+
+func list(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = quote(name)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// unsigned is an integer where SQLite has one, and 20 digits of text above:
+// SQLite orders every text after every number.
+func unsigned(n uint64) any {
+	if n <= math.MaxInt64 {
+		return int64(n)
+	}
+	digits := strconv.FormatUint(n, 10)
+	return strings.Repeat("0", 20-len(digits)) + digits
+}
+
+// upsert names the key as the only conflict that it resolves, so a value that
+// another row holds in a unique index is an error.
+func upsert(key, set []string) string {
+	return replace(key, set) +
+		" WHERE excluded.version > version OR excluded.version = version AND excluded.tie > tie"
+}
+
+func replace(key, set []string) string {
+	assign := make([]string, len(set))
+	for i, name := range set {
+		assign[i] = quote(name) + " = excluded." + quote(name)
+	}
+	return "ON CONFLICT (" + list(key) + ") DO UPDATE SET " + strings.Join(assign, ", ")
+}

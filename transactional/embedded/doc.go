@@ -1,0 +1,16 @@
+// Package embedded is a transactional database in the process itself: a
+// directory with one SQLite file, which anyone can open, behind one writer
+// that commits concurrent transactions together. It keeps the promises that a
+// server keeps; what is acknowledged was fsynced, unless [Options].Relaxed
+// gives that up.
+//
+//	store, err := transactional.Open(ctx, embedded.Dir("data", nil), nil)
+//
+// Importing the package also makes URLs known: embedded:///var/lib/app/data,
+// or embedded:data for a directory relative to where the program runs, with
+// ?relaxed=true.
+//
+// Tables are created when they are first used. There is one writer: an
+// interactive transaction keeps all other writes waiting, and is cut off when
+// it takes too long. Readers never wait, and never keep a writer waiting.
+package embedded

@@ -1,0 +1,215 @@
+package transactional
+
+import (
+	"slices"
+	"strings"
+)
+
+// The states of an outbox record. A record's place in the one index of the
+// outbox is (state, queue, sort, id):
+//
+//	state    queue      sort
+//	ready    its lane   its priority
+//	claimed  empty      when the lease ends, in microseconds
+//	later    empty      when it is due, in microseconds
+//
+// So claiming by lane, freeing what a lease no longer holds, and promoting
+// what has become due are each a walk along the beginning of a range, however
+// many records there are, and every insert pays for one index only.
+const (
+	stateReady   = int64(0)
+	stateClaimed = int64(1)
+	stateLater   = int64(2)
+)
+
+// A systemTable is one of ours.
+type systemTable struct {
+	name    string
+	columns [][2]string // name, and a Type or one of the names below
+	key     []string
+	indexes [][]string
+}
+
+// Types of our columns beyond those of Type: all of them NOT NULL.
+const (
+	colName   = "name"   // Dialect.Key
+	colID     = "id"     // Dialect.ID
+	colNumber = "number" // Int
+)
+
+var systemTables = []systemTable{
+	{
+		name: "outbox",
+		columns: [][2]string{
+			{"id", colID}, {"state", colNumber}, {"queue", colName}, {"sort", colNumber}, {"owner", colNumber},
+			{"seq", colNumber}, {"lost", colNumber}, {"wake", colNumber}, {"orders", colNumber},
+			{"kind", colName}, {"okey", colName}, {"lane", colName}, {"priority", colNumber},
+			{"due", colNumber}, {"accepted", colNumber}, {"token", colName}, {"digest", colNumber},
+			{"progress", string(Bytes)}, {"body", string(Bytes)},
+		},
+		key:     []string{"id"},
+		indexes: [][]string{{"state", "queue", "sort", "id"}},
+	},
+	{
+		name:    "marks",
+		columns: [][2]string{{"id", colID}, {"until", colNumber}, {"mark", string(Bytes)}},
+		key:     []string{"id"},
+		indexes: [][]string{{"until"}},
+	},
+	{
+		name: "tokens",
+		columns: [][2]string{
+			{"kind", colName}, {"token", colName}, {"id", colID}, {"digest", colNumber}, {"until", colNumber},
+		},
+		key:     []string{"kind", "token"},
+		indexes: [][]string{{"until"}},
+	},
+	{
+		name:    "orders",
+		columns: [][2]string{{"task", colName}, {"okey", colName}, {"id", colID}},
+		key:     []string{"task", "okey", "id"},
+		indexes: [][]string{{"id"}},
+	},
+	{
+		name: "dead",
+		columns: [][2]string{
+			{"id", colName}, {"kind", colName}, {"okey", colName}, {"task", colName}, {"reason", string(Text)},
+			{"detail", string(Text)}, {"attempts", colNumber}, {"accepted", colNumber}, {"died", colNumber},
+			{"envelope", string(Bytes)},
+		},
+		key:     []string{"id"},
+		indexes: [][]string{{"kind", "task", "id"}},
+	},
+	{
+		name:    "meta",
+		columns: [][2]string{{"name", colName}, {"value", colNumber}},
+		key:     []string{"name"},
+	},
+}
+
+// names returns the columns' names.
+func (t *systemTable) names() []string {
+	out := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		out[i] = c[0]
+	}
+	return out
+}
+
+func ourTable(name string) *systemTable {
+	i := slices.IndexFunc(systemTables, func(t systemTable) bool { return t.name == name })
+	return &systemTables[i]
+}
+
+// claimColumns is what a claim returns of a record; walks leave out the last.
+var claimColumns = []string{
+	"id", "owner", "seq", "lost", "orders", "kind", "okey", "lane", "priority",
+	"due", "accepted", "token", "digest", "progress", "body",
+}
+
+// ourSQL holds the statements on our own tables.
+type ourSQL struct {
+	insertRecord, insertMark, insertToken, insertOrder, insertDead sized
+	held, deleteRecords, deleteOrders, ordersOf, someOrdersOf      sized
+	back, backProgress, hold, holdProgress                         sized
+	tokens, deleteTokens                                           sized
+	claim, unclaimed, find, extend, freeSome, promoteSome          sized
+	deadThere, deleteDead                                          sized
+	deleteMarks                                                    sized
+
+	laneReady, expired, due, claimedAny               string
+	freeOrder, successor, wakeLater, wakeClaimed      string
+	mark, walk, clock                                 string
+	raise, raiseInsert, level                         string
+	marksOver, tokensOver, deleteToken                string
+	table                                             map[string]string // quoted names
+	backColumns, holdColumns, backSet, holdSet, names []string
+}
+
+func (o *ourSQL) compile(s *Store) {
+	q := s.dialect.Quote
+	o.table = map[string]string{}
+	for _, t := range systemTables {
+		o.table[t.name] = q(s.prefix + t.name)
+	}
+	o.compileWrites(&s.dialect)
+	o.compileSettle(&s.dialect)
+	o.compileClaim(&s.dialect)
+	o.compileRest(&s.dialect)
+}
+
+// into renders INSERT for n rows.
+func (o *ourSQL) into(table string, columns []string, clause string) func(int) string {
+	tuple := "(" + marks(len(columns)) + ")"
+	head := "INSERT INTO " + o.table[table] + " (" + strings.Join(columns, ", ") + ") VALUES "
+	return func(n int) string { return head + repeat(tuple, n) + clause }
+}
+
+// in renders a statement that ends in a list of n arguments.
+func in(head, tail string) func(int) string {
+	return func(n int) string { return head + " IN (" + marks(n) + ")" + tail }
+}
+
+func (o *ourSQL) compileWrites(d *Dialect) {
+	o.insertRecord.build = o.into("outbox", ourTable("outbox").names(), "")
+	o.insertMark.build = o.into("marks", ourTable("marks").names(), " "+d.IgnoreDuplicate([]string{"id"}))
+	o.insertToken.build = o.into("tokens", ourTable("tokens").names(), "")
+	o.insertOrder.build = o.into("orders", ourTable("orders").names(), " "+d.IgnoreDuplicate(ourTable("orders").key))
+	o.insertDead.build = o.into("dead", ourTable("dead").names(), " "+d.IgnoreDuplicate([]string{"id"}))
+	o.tokens.build = in("SELECT token, id, digest, until FROM "+o.table["tokens"]+" WHERE kind = ? AND token", d.Lock)
+	o.deleteToken = "DELETE FROM " + o.table["tokens"] + " WHERE kind = ? AND token = ?"
+}
+
+func (o *ourSQL) compileSettle(d *Dialect) {
+	outbox, orders := o.table["outbox"], o.table["orders"]
+	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+outbox+" WHERE id", d.Lock)
+	o.deleteRecords.build = in("DELETE FROM "+outbox+" WHERE id", "")
+	o.deleteOrders.build = in("DELETE FROM "+orders+" WHERE id", "")
+	o.ordersOf.build = in("SELECT task, okey, id FROM "+orders+" WHERE id", " ORDER BY task, okey, id")
+	// A row that goes on is there and locked, so these inserts only ever
+	// replace: it is the one way to update many rows to different values in
+	// one statement that every server has.
+	key := []string{"id"}
+	hold := []string{"seq"}
+	back := []string{"seq", "state", "queue", "sort", "owner", "wake", "lane", "priority", "due"}
+	build := func(set ...string) func(int) string {
+		return o.into("outbox", slices.Concat(key, set), " "+d.Replace(key, set))
+	}
+	o.hold.build, o.holdProgress.build = build(hold...), build(append(hold, "progress")...)
+	o.back.build, o.backProgress.build = build(back...), build(append(back, "progress")...)
+	o.freeOrder = "DELETE FROM " + orders + " WHERE task = ? AND okey = ? AND id = ?"
+	o.successor = "SELECT MIN(id) FROM " + orders + " WHERE task = ? AND okey = ?"
+	o.wakeLater = "UPDATE " + outbox + " SET state = 0, queue = lane, sort = priority, due = ? WHERE id = ? AND state = 2"
+	o.wakeClaimed = "UPDATE " + outbox + " SET wake = 1 WHERE id = ? AND state = 1"
+}
+
+func (o *ourSQL) compileClaim(d *Dialect) {
+	outbox := o.table["outbox"]
+	all := "SELECT " + strings.Join(claimColumns, ", ") + " FROM " + outbox
+	o.laneReady = all + " WHERE state = 0 AND queue = ? ORDER BY sort, id LIMIT ?" + d.LockSkip
+	o.claim.build = in("UPDATE "+outbox+" SET state = 1, queue = '', sort = ?, owner = ?, wake = 0 WHERE id", "")
+	o.unclaimed.build = func(n int) string {
+		return all + " WHERE id IN (" + marks(n) + ") AND (state = 0 OR (state = 2 AND sort <= ?))" + d.LockSkip
+	}
+	o.find.build = in(all+" WHERE id", "")
+	o.extend.build = in("UPDATE "+outbox+" SET sort = ? WHERE state = 1 AND owner = ? AND id", "")
+	o.expired = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
+	o.claimedAny = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' ORDER BY sort, id LIMIT ?" + d.LockSkip
+	o.due = "SELECT id FROM " + outbox + " WHERE state = 2 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
+	o.freeSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority, owner = 0, lost = lost + 1 WHERE id", "")
+	o.promoteSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority WHERE id", "")
+	o.walk = "SELECT " + strings.Join(claimColumns[:len(claimColumns)-1], ", ") + " FROM " + outbox + " WHERE id > ? ORDER BY id LIMIT ?"
+}
+
+func (o *ourSQL) compileRest(d *Dialect) {
+	o.mark = "SELECT mark FROM " + o.table["marks"] + " WHERE id = ?"
+	o.marksOver = "SELECT id FROM " + o.table["marks"] + " WHERE until <= ? ORDER BY until LIMIT ?" + d.LockSkip
+	o.deleteMarks.build = in("DELETE FROM "+o.table["marks"]+" WHERE id", "")
+	o.tokensOver = "SELECT kind, token FROM " + o.table["tokens"] + " WHERE until <= ? ORDER BY until LIMIT ?" + d.LockSkip
+	o.deadThere.build = in("SELECT id FROM "+o.table["dead"]+" WHERE id", d.Lock)
+	o.deleteDead.build = in("DELETE FROM "+o.table["dead"]+" WHERE id", "")
+	o.raiseInsert = o.into("meta", []string{"name", "value"}, " "+d.IgnoreDuplicate([]string{"name"}))(1)
+	o.raise = "UPDATE " + o.table["meta"] + " SET value = ? WHERE name = ? AND value < ?"
+	o.level = "SELECT value FROM " + o.table["meta"] + " WHERE name = ?"
+	o.clock = "SELECT " + d.Now
+}

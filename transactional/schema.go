@@ -1,0 +1,387 @@
+package transactional
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A SchemaError says that tables or columns are missing, and how to mend that.
+// It is fault.ErrMisconfigured.
+type SchemaError struct {
+	Statements []string // that add what is missing
+	Err        error    // the driver's; may be nil
+}
+
+// Error names the statements.
+func (e *SchemaError) Error() string {
+	return "tables or columns are missing; create them with CreateSchema or by: " + strings.Join(e.Statements, "; ")
+}
+
+// Unwrap shows the class and the driver's error.
+func (e *SchemaError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{fault.ErrMisconfigured}
+	}
+	return []error{fault.ErrMisconfigured, e.Err}
+}
+
+// Prepare makes known that tables will be used: created at once where the
+// driver owns its schema, and given the columns and indexes that they lack.
+// Elsewhere it only checks the declarations; a missing table is a SchemaError
+// at first use, and Check reports it. A Table is declared once and not changed
+// afterwards.
+func (s *Store) Prepare(ctx context.Context, tables ...*Table) error {
+	if err := s.open(ctx); err != nil {
+		return s.locate(err, "prepare", nil, "")
+	}
+	for _, t := range tables {
+		if _, err := s.plan(ctx, t); err != nil {
+			return s.locate(err, "prepare", t, "")
+		}
+	}
+	return nil
+}
+
+// plan returns the plan of a table, and creates the table where that is ours.
+func (s *Store) plan(ctx context.Context, t *Table) (*plan, error) {
+	p, err := s.compiled(t)
+	if err != nil || !s.features.OwnsSchema || p.prepared.Load() {
+		return p, err
+	}
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if p.prepared.Load() {
+		return p, nil
+	}
+	if err := s.add(ctx, p.definition(s)); err != nil {
+		return nil, err
+	}
+	p.prepared.Store(true)
+	return p, nil
+}
+
+// compiled returns the plan of a table and asks no database.
+func (s *Store) compiled(t *Table) (*plan, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.plans[t]; p != nil {
+		return p, nil
+	}
+	p, err := newPlan(s, t)
+	if err == nil {
+		s.plans[t] = p
+	}
+	return p, err
+}
+
+// createOurs creates the outbox and its companions where that is ours.
+func (s *Store) createOurs(ctx context.Context) error {
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	if s.ready.Load() {
+		return nil
+	}
+	definitions, _ := s.definitions(nil)
+	if err := s.add(ctx, definitions...); err != nil {
+		return err
+	}
+	s.ready.Store(true)
+	return nil
+}
+
+// Schema returns the statements that create the outbox and the tables, or nil
+// when a declaration is faulty. Statements that find their table there change
+// nothing.
+func (s *Store) Schema(tables ...*Table) []string {
+	var out []string
+	definitions, err := s.definitions(tables)
+	if err != nil {
+		return nil
+	}
+	for _, d := range definitions {
+		out = append(out, d.create(&s.dialect)...)
+	}
+	return out
+}
+
+// CreateSchema executes Schema; what is there stays, columns are added.
+func (s *Store) CreateSchema(ctx context.Context, tables ...*Table) error {
+	if s.closed.Load() {
+		return fault.New(fault.ErrClosed, purpose, "create schema", "the store was closed")
+	}
+	definitions, err := s.definitions(tables)
+	if err == nil {
+		err = s.add(ctx, definitions...)
+	}
+	return s.locate(err, "create schema", nil, "")
+}
+
+// definitions are those of our tables and of the user's.
+func (s *Store) definitions(tables []*Table) ([]definition, error) {
+	var out []definition
+	for i := range systemTables {
+		out = append(out, systemTables[i].definition(s))
+	}
+	for _, t := range tables {
+		p, err := newPlan(s, t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p.definition(s))
+	}
+	return out, nil
+}
+
+// A definition is a table as the server should have it.
+type definition struct {
+	name    string
+	columns [][2]string // name and the server's type, with NOT NULL and DEFAULT
+	key     []string
+	indexes []index
+}
+
+type index struct {
+	name    string
+	unique  bool
+	columns []string
+}
+
+func (t *systemTable) definition(s *Store) definition {
+	d := definition{name: s.prefix + t.name, key: t.key}
+	for _, c := range t.columns {
+		kind := map[string]string{
+			colName:       s.dialect.Key + " NOT NULL DEFAULT ''",
+			colID:         s.dialect.ID + " NOT NULL",
+			colNumber:     s.dialect.Types[Int] + " NOT NULL DEFAULT 0",
+			string(Bytes): s.dialect.Types[Bytes],
+			string(Text):  s.dialect.Types[Text],
+		}[c[1]]
+		d.columns = append(d.columns, [2]string{c[0], kind})
+	}
+	for _, columns := range t.indexes {
+		name := d.name + "_" + columns[0]
+		d.indexes = append(d.indexes, index{name: name, columns: columns})
+	}
+	return d
+}
+
+func (p *plan) definition(s *Store) definition {
+	number := s.dialect.Types[Int] + " NOT NULL"
+	d := definition{name: p.physical, key: []string{"id"}}
+	d.columns = [][2]string{
+		{"id", s.dialect.Key + " NOT NULL"}, {"version", number}, {"tie", number}, {"deleted", number},
+	}
+	for i, c := range p.table.Columns {
+		kind := s.dialect.Types[c.Type]
+		if short, ok := s.dialect.IndexedTypes[c.Type]; ok && p.indexed[i] {
+			kind = short
+		}
+		d.columns = append(d.columns, [2]string{p.columns[i], kind})
+	}
+	for _, kind := range []struct {
+		unique bool
+		lists  [][]string
+	}{{true, p.table.Unique}, {false, p.table.Index}} {
+		for _, names := range kind.lists {
+			columns := make([]string, len(names))
+			for i, name := range names {
+				columns[i] = p.columns[p.byName[name]]
+			}
+			d.indexes = append(d.indexes, index{p.indexName(kind.unique, columns), kind.unique, columns})
+		}
+	}
+	return d
+}
+
+// create renders the statements that make the table.
+func (d *definition) create(dialect *Dialect) []string {
+	q := dialect.Quote
+	var b strings.Builder
+	b.WriteString("CREATE TABLE IF NOT EXISTS " + q(d.name) + " (\n")
+	for _, c := range d.columns {
+		b.WriteString("  " + q(c[0]) + " " + c[1] + ",\n")
+	}
+	b.WriteString("  PRIMARY KEY (" + list(q, d.key) + ")")
+	var after []string
+	for _, i := range d.indexes {
+		if dialect.InlineIndex {
+			b.WriteString(",\n  " + i.inline(q))
+		} else {
+			after = append(after, i.create(q, d.name, true))
+		}
+	}
+	b.WriteString("\n)" + dialect.TableSuffix)
+	return append([]string{b.String()}, after...)
+}
+
+func (i *index) inline(q func(string) string) string {
+	kind := "KEY "
+	if i.unique {
+		kind = "UNIQUE KEY "
+	}
+	return kind + q(i.name) + " (" + list(q, i.columns) + ")"
+}
+
+func (i *index) create(q func(string) string, table string, lenient bool) string {
+	kind := "CREATE INDEX "
+	if i.unique {
+		kind = "CREATE UNIQUE INDEX "
+	}
+	if lenient {
+		kind += "IF NOT EXISTS "
+	}
+	return kind + q(i.name) + " ON " + q(table) + " (" + list(q, i.columns) + ")"
+}
+
+// lacking returns the statements that add what a table lacks.
+func (s *Store) lacking(ctx context.Context, c Conn, d definition) ([]string, error) {
+	columns, err := s.names(ctx, c, s.dialect.Columns, d.name)
+	if err != nil || len(columns) == 0 {
+		return d.create(&s.dialect), err
+	}
+	indexes, err := s.names(ctx, c, s.dialect.Indexes, d.name)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	q := s.dialect.Quote
+	for _, col := range d.columns {
+		if !slices.ContainsFunc(columns, func(have string) bool { return strings.EqualFold(have, col[0]) }) {
+			out = append(out, "ALTER TABLE "+q(d.name)+" ADD COLUMN "+q(col[0])+" "+col[1])
+		}
+	}
+	for _, i := range d.indexes {
+		if !slices.ContainsFunc(indexes, func(have string) bool { return strings.EqualFold(have, i.name) }) {
+			out = append(out, i.create(q, d.name, false))
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) names(ctx context.Context, c Conn, query, table string) ([]string, error) {
+	var out []string
+	err := c.Query(ctx, query, []any{table}, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		out = append(out, name)
+		return err
+	})
+	return out, err
+}
+
+// add creates tables and whatever they lack.
+func (s *Store) add(ctx context.Context, definitions ...definition) error {
+	err := s.run(ctx, func(ctx context.Context, c Conn) error { return s.addWith(ctx, c, definitions) })
+	if err == errNothing {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) addWith(ctx context.Context, c Conn, definitions []definition) error {
+	changed := false
+	for _, d := range definitions {
+		statements, err := s.lacking(ctx, c, d)
+		if err != nil {
+			return err
+		}
+		for _, text := range statements {
+			if _, err := c.Exec(ctx, text); err != nil {
+				return schemaFailure(err, text)
+			}
+			changed = true
+		}
+	}
+	if !changed {
+		return errNothing
+	}
+	return nil
+}
+
+// schemaFailure tells which statement the database refused: rows that are
+// there may stand against a new unique index.
+func schemaFailure(err error, text string) error {
+	if errors.Is(err, fault.ErrExists) {
+		return &fault.Error{Op: "create schema", Store: purpose, Class: fault.ErrMisconfigured,
+			Err: errors.New("rows that are there collide: " + text)}
+	}
+	return err
+}
+
+// explain adds the whereabouts to an error, and what is missing to one that
+// comes from a missing table.
+func (s *Store) explain(ctx context.Context, err error, op string, p *plan) error {
+	if err == nil {
+		return nil
+	}
+	var table *Table
+	var plans []*plan
+	if p != nil {
+		table, plans = p.table, []*plan{p}
+	}
+	return s.explainAll(ctx, s.locate(err, op, table, ""), plans)
+}
+
+func (s *Store) explainAll(ctx context.Context, err error, plans []*plan) error {
+	var known *SchemaError
+	if !errors.Is(err, fault.ErrMisconfigured) || errors.As(err, &known) {
+		return err
+	}
+	missing := s.missing(ctx, plans)
+	if len(missing) == 0 {
+		return err
+	}
+	return &SchemaError{Statements: missing, Err: err}
+}
+
+// missing returns the statements that mend the schema, for our own tables and
+// those of the plans; nil when nothing is missing or nobody can tell.
+func (s *Store) missing(ctx context.Context, plans []*plan) []string {
+	var out []string
+	all, _ := s.definitions(nil)
+	for _, p := range plans {
+		all = append(all, p.definition(s))
+	}
+	err := s.view(ctx, func(c Conn) error {
+		out = nil
+		for _, d := range all {
+			statements, err := s.lacking(ctx, c, d)
+			if err != nil {
+				return err
+			}
+			out = append(out, statements...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// Check reports health, including missing tables with the statement that
+// mends them.
+func (s *Store) Check(ctx context.Context) fault.Report {
+	if s.closed.Load() {
+		return fault.Report{Purpose: purpose, Driver: s.features.Name, Problems: []string{"the store is closed"}}
+	}
+	r := s.driver.Check(ctx)
+	if !r.Reachable || s.features.OwnsSchema {
+		return r
+	}
+	s.mu.Lock()
+	plans := make([]*plan, 0, len(s.plans))
+	for _, p := range s.plans {
+		plans = append(plans, p)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(plans, func(a, b *plan) int { return strings.Compare(a.physical, b.physical) })
+	for _, text := range s.missing(ctx, plans) {
+		r.Problems = append(r.Problems, "the schema lacks something; run: "+text)
+	}
+	return r
+}

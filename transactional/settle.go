@@ -1,0 +1,269 @@
+package transactional
+
+import (
+	"context"
+	"slices"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A heldRow is what a settlement must know of its record's row.
+type heldRow struct {
+	state  int64
+	owner  uint64
+	seq    uint64
+	orders int64
+	wake   bool // an order that it waited for was released while it was claimed
+}
+
+// checkSettle reads and locks what is to be settled, and decides the units
+// whose claim is no longer theirs.
+func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[RecordID]heldRow, error) {
+	var ids []RecordID
+	for _, j := range jobs {
+		if j.try.out {
+			continue
+		}
+		for i := range j.unit.Settle {
+			ids = append(ids, j.unit.Settle[i].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(ids, compareIDs)
+	held, err := s.readHeld(ctx, c, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		for i := range j.unit.Settle {
+			t := &j.unit.Settle[i]
+			row, there := held[t.ID]
+			if !there || row.state != stateClaimed || row.owner != t.Owner || row.seq != t.Seq {
+				e := fault.New(fault.ErrConflict, purpose, "settle", "the owner no longer holds the record, or something settled it since")
+				e.Key = t.ID.String()
+				j.try.fail(e)
+			}
+		}
+	}
+	return held, nil
+}
+
+func (s *Store) readHeld(ctx context.Context, c Conn, ids []RecordID) (map[RecordID]heldRow, error) {
+	held := make(map[RecordID]heldRow, len(ids))
+	err := inChunks(ids, idArg, func(args []any) error {
+		return c.Query(ctx, s.ours.held.text(len(args)), args, func(scan func(...any) error) error {
+			var (
+				raw              []byte
+				id               RecordID
+				row              heldRow
+				owner, seq, wake int64
+			)
+			if err := scan(&raw, &row.state, &owner, &seq, &row.orders, &wake); err != nil {
+				return err
+			}
+			copy(id[:], raw)
+			row.owner, row.seq, row.wake = uint64(owner), uint64(seq), wake != 0
+			held[id] = row
+			return nil
+		})
+	})
+	return held, err
+}
+
+// settling are the settlements of a wave, by what they do.
+type settling struct {
+	done, hold, holdProgress, back, backProgress []*Settlement
+	released                                     []heldOrder // by name
+	ordered                                      []RecordID  // done, with orders
+}
+
+func divideSettlements(jobs []*job, held map[RecordID]heldRow) *settling {
+	var d settling
+	for _, j := range jobs {
+		if j.try.out {
+			continue
+		}
+		for i := range j.unit.Settle {
+			t := &j.unit.Settle[i]
+			switch {
+			case t.Done:
+				d.done = append(d.done, t)
+				if held[t.ID].orders > 0 {
+					d.ordered = append(d.ordered, t.ID)
+				}
+				continue
+			case t.Hold && t.Progress == nil:
+				d.hold = append(d.hold, t)
+			case t.Hold:
+				d.holdProgress = append(d.holdProgress, t)
+			case t.Progress == nil:
+				d.back = append(d.back, t)
+			default:
+				d.backProgress = append(d.backProgress, t)
+			}
+			for _, o := range t.Release {
+				d.released = append(d.released, heldOrder{o, t.ID})
+			}
+		}
+	}
+	for _, list := range [][]*Settlement{d.done, d.hold, d.holdProgress, d.back, d.backProgress} {
+		slices.SortFunc(list, func(a, b *Settlement) int { return compareIDs(a.ID, b.ID) })
+	}
+	return &d
+}
+
+// settleRecords ends or continues what the units hold; checkSettle has locked
+// it.
+func (s *Store) settleRecords(ctx context.Context, c Conn, jobs []*job, held map[RecordID]heldRow, now int64) error {
+	if len(held) == 0 {
+		return nil
+	}
+	d := divideSettlements(jobs, held)
+	seq := func(t *Settlement) int64 { return int64(held[t.ID].seq + 1) }
+	hold := func(list []*Settlement) func([]any, int) []any {
+		return func(args []any, i int) []any { return append(args, idArg(list[i].ID), seq(list[i])) }
+	}
+	back := func(list []*Settlement) func([]any, int) []any {
+		return func(args []any, i int) []any {
+			t := list[i]
+			return t.appendBack(append(args, idArg(t.ID), seq(t)), held[t.ID].wake, now)
+		}
+	}
+	progress := func(list []*Settlement, row func([]any, int) []any) func([]any, int) []any {
+		return func(args []any, i int) []any { return append(row(args, i), blob(list[i].Progress)) }
+	}
+	err := firstOf(
+		func() error { return s.chunked(ctx, c, &s.ours.hold, len(d.hold), 2, hold(d.hold)) },
+		func() error {
+			return s.chunked(ctx, c, &s.ours.holdProgress, len(d.holdProgress), 3, progress(d.holdProgress, hold(d.holdProgress)))
+		},
+		func() error { return s.chunked(ctx, c, &s.ours.back, len(d.back), 10, back(d.back)) },
+		func() error {
+			return s.chunked(ctx, c, &s.ours.backProgress, len(d.backProgress), 11, progress(d.backProgress, back(d.backProgress)))
+		},
+		func() error { return s.finish(ctx, c, d.done, now) },
+	)
+	if err != nil {
+		return err
+	}
+	return s.release(ctx, c, d, now)
+}
+
+func firstOf(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendBack appends state, queue, sort, owner, wake, lane, priority and due.
+func (t *Settlement) appendBack(args []any, wake bool, now int64) []any {
+	state, queue, sort, due := stateReady, t.Lane, int64(t.Priority), micros(t.Due)
+	if due > now {
+		if wake {
+			// What it waits for was released in the meantime.
+			due = now
+		} else {
+			state, queue, sort = stateLater, "", due
+		}
+	}
+	return append(args, state, queue, sort, int64(0), int64(0), t.Lane, int64(t.Priority), due)
+}
+
+// finish removes records that are done and leaves their marks.
+func (s *Store) finish(ctx context.Context, c Conn, done []*Settlement, now int64) error {
+	err := inChunks(done, func(t *Settlement) any { return idArg(t.ID) }, func(args []any) error {
+		_, err := c.Exec(ctx, s.ours.deleteRecords.text(len(args)), args...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.chunked(ctx, c, &s.ours.insertMark, len(done), 3, func(args []any, i int) []any {
+		keep := done[i].Keep
+		if keep == 0 {
+			keep = DefaultKeep
+		}
+		return append(args, idArg(done[i].ID), now+keep.Microseconds(), blob(done[i].Mark))
+	})
+}
+
+// release frees orders and wakes whoever is next in each.
+func (s *Store) release(ctx context.Context, c Conn, d *settling, now int64) error {
+	if len(d.ordered) > 0 {
+		freed, err := s.heldOrders(ctx, c, d.ordered)
+		if err != nil {
+			return err
+		}
+		err = inChunks(d.ordered, idArg, func(args []any) error {
+			_, err := c.Exec(ctx, s.ours.deleteOrders.text(len(args)), args...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		d.released = append(d.released, freed...)
+	}
+	for _, h := range d.released {
+		if _, err := c.Exec(ctx, s.ours.freeOrder, h.Task, h.Key, idArg(h.id)); err != nil {
+			return err
+		}
+		if err := s.wake(ctx, c, h, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wake makes the next record in an order due. One that is claimed just now is
+// told, so that it does not go back to wait for what has happened already.
+func (s *Store) wake(ctx context.Context, c Conn, h heldOrder, now int64) error {
+	next, err := s.head(ctx, c, h.Order)
+	if err != nil || next == (RecordID{}) || compareIDs(next, h.id) < 0 {
+		return err
+	}
+	if _, err := c.Exec(ctx, s.ours.wakeLater, now, idArg(next)); err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, s.ours.wakeClaimed, idArg(next))
+	return err
+}
+
+// head returns the earliest record that holds an order, or the zero id.
+func (s *Store) head(ctx context.Context, c Conn, o Order) (RecordID, error) {
+	var id RecordID
+	err := c.Query(ctx, s.ours.successor, []any{o.Task, o.Key}, func(scan func(...any) error) error {
+		var raw []byte
+		err := scan(&raw)
+		copy(id[:], raw)
+		return err
+	})
+	return id, err
+}
+
+// Blocked tells, for each order of record id, whether an earlier record still
+// holds it.
+func (s *Store) Blocked(ctx context.Context, id RecordID, orders []Order) ([]bool, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, s.locate(err, "blocked", nil, "")
+	}
+	blocked := make([]bool, len(orders))
+	err := s.view(ctx, func(c Conn) error {
+		for i, o := range orders {
+			head, err := s.head(ctx, c, o)
+			if err != nil {
+				return err
+			}
+			blocked[i] = head != RecordID{} && compareIDs(head, id) < 0
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.explain(ctx, err, "blocked", nil)
+	}
+	return blocked, nil
+}

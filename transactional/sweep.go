@@ -1,0 +1,211 @@
+package transactional
+
+import (
+	"context"
+)
+
+// Bounds of one sweep: what is over is taken in chunks, each a transaction of
+// its own, so that a sweep never holds up the others for long.
+const (
+	sweepChunk  = 256
+	sweepChunks = 64 // of each sort; what is left waits for the next sweep
+)
+
+// Sweep frees what crashed owners held: records whose lease is over are due
+// again, and each of them counts one more loss. It returns how many, makes
+// ready what has become due, and purges marks and tokens past their time, a
+// bounded number at a time.
+func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
+	if err := s.open(ctx); err != nil {
+		return 0, s.locate(err, "sweep", nil, "")
+	}
+	freed, err = s.sweep(ctx, s.ours.expired, true, &s.ours.freeSome)
+	if err == nil {
+		_, err = s.sweep(ctx, s.ours.due, true, &s.ours.promoteSome)
+	}
+	if err == nil {
+		_, err = s.sweep(ctx, s.ours.marksOver, true, &s.ours.deleteMarks)
+	}
+	if err == nil {
+		err = s.sweepTokens(ctx)
+	}
+	return freed, s.explain(ctx, err, "sweep", nil)
+}
+
+// Recover frees every claim at once: only for a driver without
+// Features.SharedLog, at start, when no other process can hold one.
+func (s *Store) Recover(ctx context.Context) (freed int, err error) {
+	if err := s.open(ctx); err != nil {
+		return 0, s.locate(err, "recover", nil, "")
+	}
+	for {
+		n, err := s.sweep(ctx, s.ours.claimedAny, false, &s.ours.freeSome)
+		freed += n
+		if err != nil || n < sweepChunk*sweepChunks {
+			return freed, s.explain(ctx, err, "recover", nil)
+		}
+	}
+}
+
+// sweep changes what a query finds, chunk by chunk.
+func (s *Store) sweep(ctx context.Context, query string, timed bool, change *sized) (n int, err error) {
+	for range sweepChunks {
+		found := 0
+		err := s.run(ctx, func(ctx context.Context, c Conn) error {
+			var args []any
+			if timed {
+				now, err := s.clock.now(ctx, s, c)
+				if err != nil {
+					return err
+				}
+				args = append(args, now)
+			}
+			found, err = s.moveSome(ctx, c, query, args, change, sweepChunk)
+			if err == nil && found == 0 {
+				err = errNothing
+			}
+			return err
+		})
+		if err != nil && err != errNothing {
+			return n, err
+		}
+		n += found
+		if found < sweepChunk {
+			break
+		}
+	}
+	return n, nil
+}
+
+// moveSome changes up to most of the records that a query finds; the query's
+// last argument is its limit.
+func (s *Store) moveSome(ctx context.Context, c Conn, query string, args []any, change *sized, most int) (int, error) {
+	var ids []RecordID
+	err := c.Query(ctx, query, append(args, int64(most)), func(scan func(...any) error) error {
+		var (
+			raw []byte
+			id  RecordID
+		)
+		err := scan(&raw)
+		copy(id[:], raw)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(ids), inChunks(ids, idArg, func(args []any) error {
+		_, err := c.Exec(ctx, change.text(len(args)), args...)
+		return err
+	})
+}
+
+// sweepTokens purges tokens past their time.
+func (s *Store) sweepTokens(ctx context.Context) error {
+	for range sweepChunks {
+		found := 0
+		err := s.run(ctx, func(ctx context.Context, c Conn) error {
+			found = 0
+			now, err := s.clock.now(ctx, s, c)
+			if err != nil {
+				return err
+			}
+			type named struct{ kind, token string }
+			var over []named
+			err = c.Query(ctx, s.ours.tokensOver, []any{now, int64(sweepChunk)}, func(scan func(...any) error) error {
+				var n named
+				err := scan(&n.kind, &n.token)
+				over = append(over, n)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if found = len(over); found == 0 {
+				return errNothing
+			}
+			for _, n := range over {
+				if _, err := c.Exec(ctx, s.ours.deleteToken, n.kind, n.token); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && err != errNothing || found < sweepChunk {
+			if err == errNothing {
+				err = nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// purgePage is how many rows PurgeTombstones looks at in one query.
+const purgePage = 4096
+
+// PurgeTombstones removes tombstones whose version is older, and returns how
+// many. It looks at every row once, a page at a time, so it is for quiet
+// hours. A write older than a tombstone that is gone is no longer refused.
+func (s *Store) PurgeTombstones(ctx context.Context, table *Table, before int64) (int, error) {
+	p, err := s.enter(ctx, table)
+	if err != nil {
+		return 0, s.locate(err, "purge", table, "")
+	}
+	removed := 0
+	for last, more := "", true; more; {
+		var over []string
+		err := s.view(ctx, func(c Conn) (err error) {
+			over, last, more, err = s.tombstonesAfter(ctx, c, p, last, before)
+			return err
+		})
+		if err != nil {
+			return removed, s.explain(ctx, err, "purge", p)
+		}
+		n, err := s.removeTombstones(ctx, p, over, before)
+		removed += n
+		if err != nil {
+			return removed, s.explain(ctx, err, "purge", p)
+		}
+	}
+	return removed, nil
+}
+
+// tombstonesAfter reads one page of ids.
+func (s *Store) tombstonesAfter(ctx context.Context, c Conn, p *plan, after string, before int64) (over []string, last string, more bool, err error) {
+	query := "SELECT id, version, deleted FROM " + s.dialect.Quote(p.physical) + " WHERE id > ? ORDER BY id LIMIT ?"
+	n := 0
+	err = c.Query(ctx, query, []any{after, int64(purgePage)}, func(scan func(...any) error) error {
+		var version, deleted int64
+		if err := scan(&last, &version, &deleted); err != nil {
+			return err
+		}
+		if n++; deleted != 0 && version < before {
+			over = append(over, last)
+		}
+		return nil
+	})
+	return over, last, n == purgePage, err
+}
+
+// removeTombstones removes what still is an old tombstone.
+func (s *Store) removeTombstones(ctx context.Context, p *plan, ids []string, before int64) (removed int, err error) {
+	for len(ids) > 0 {
+		chunk := ids[:min(len(ids), sweepChunk)]
+		ids = ids[len(chunk):]
+		n := 0
+		err := s.run(ctx, func(ctx context.Context, c Conn) error {
+			n = 0
+			return inChunks(chunk, textArg, func(args []any) error {
+				affected, err := c.Exec(ctx, p.purge.text(len(args)), append([]any{before}, args...)...)
+				n += int(affected)
+				return err
+			})
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed += n
+	}
+	return removed, nil
+}

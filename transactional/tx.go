@@ -1,0 +1,253 @@
+package transactional
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A Tx is an open transaction. It must not be used by two goroutines at a
+// time, nor after its function returned (fault.ErrClosed).
+type Tx struct {
+	store *Store
+	conn  Conn
+
+	mu     sync.Mutex // held while a statement runs, so that cutting off waits for it
+	err    error      // why the transaction can only be rolled back
+	closed bool
+}
+
+// Tx runs fn in an interactive transaction, and again from the start when the
+// database says fault.ErrBusy, so fn must not keep anything from a run that
+// failed. The Tx is valid until fn returns; the context that fn gets ends
+// after Options.TxTimeout, and fn's transaction with it, also when fn does not
+// look at its context. fn's own error rolls back and is returned untouched. It
+// is rolled back as well when a statement failed and fn returned nil.
+//
+// Everything else that writes waits for the transaction where there is one
+// writer, and starting a unit of the same store inside fn, with the context
+// that fn got, is fault.ErrInvalid there.
+func (s *Store) Tx(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	if err := s.open(ctx); err != nil {
+		return s.locate(err, "tx", nil, "")
+	}
+	if err := s.nested(ctx); err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ {
+		again, err := s.tx(ctx, fn)
+		if !again || !backoff(ctx, attempt) {
+			return err
+		}
+	}
+}
+
+// tx makes one attempt. again says that the database was busy.
+func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (again bool, err error) {
+	bounded, cancel := context.WithTimeout(context.WithValue(ctx, insideTx{s}, true), s.opts.TxTimeout)
+	defer cancel()
+	var over atomic.Pointer[txRun] // set when fn has returned in time
+	err = s.driver.Run(bounded, func(c Conn) error {
+		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{})}
+		go run.call(bounded, fn)
+		select {
+		case <-run.done:
+		case <-bounded.Done():
+		}
+		err := run.end(bounded)
+		if run.over {
+			over.Store(run)
+		}
+		return err
+	})
+	run := over.Load()
+	switch {
+	case run == nil:
+	case run.panicked != nil:
+		panic(run.panicked)
+	case run.exited:
+		runtime.Goexit()
+	}
+	again = errors.Is(err, fault.ErrBusy) && !fault.Unknown(err)
+	if again && run != nil {
+		// fn may return such an error of its own, from another store.
+		again = run.err == nil || errors.Is(run.tx.err, fault.ErrBusy)
+	}
+	if err != nil && ctx.Err() == nil && bounded.Err() != nil && fault.ClassOf(err) == nil {
+		err = fmt.Errorf("transactional: the transaction was cut off after %v (Options.TxTimeout): %w", s.opts.TxTimeout, err)
+	}
+	return again, err
+}
+
+// A txRun is one call of a transaction's function. It runs in a goroutine of
+// its own so that a function which never returns cannot keep the database's
+// locks.
+type txRun struct {
+	tx   *Tx
+	done chan struct{}
+	// What follows is set before done is closed.
+	err      error
+	panicked any
+	exited   bool // runtime.Goexit, such as by testing.T.FailNow
+	over     bool // set by end: fn returned in time
+}
+
+func (r *txRun) call(ctx context.Context, fn func(context.Context, *Tx) error) {
+	r.exited = true
+	defer close(r.done)
+	defer func() {
+		if p := recover(); p != nil {
+			r.panicked, r.exited = p, false
+		}
+	}()
+	r.err = fn(ctx, r.tx)
+	r.exited = false
+}
+
+// end closes the Tx, waits for a statement that is under way, and says whether
+// to commit.
+func (r *txRun) end(ctx context.Context) error {
+	r.tx.mu.Lock()
+	defer r.tx.mu.Unlock()
+	r.tx.closed = true
+	select {
+	case <-r.done:
+		r.over = true
+	default:
+		return ctx.Err()
+	}
+	switch {
+	case r.panicked != nil || r.exited:
+		return errNothing
+	case r.err != nil:
+		return r.err
+	case r.tx.err != nil:
+		return r.tx.err
+	}
+	return ctx.Err()
+}
+
+// do runs a statement of the transaction unless it is over. An error poisons
+// the transaction: after a deadlock a server may take the next statement as
+// one of its own and commit it.
+func (t *Tx) do(ctx context.Context, op string, statement func() error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.closed:
+		return fault.New(fault.ErrClosed, purpose, op, "the transaction is over")
+	case t.err != nil:
+		return t.err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	err := statement()
+	var own rowError
+	switch {
+	case err == nil:
+	case errors.As(err, &own):
+		return own.err
+	default:
+		t.err = err
+	}
+	return err
+}
+
+// plan returns the plan of a table. One that is not there yet and is ours to
+// create is created in this transaction, and may vanish with it: nothing is
+// noted down.
+func (t *Tx) plan(ctx context.Context, table *Table) (*plan, error) {
+	p, err := t.store.compiled(table)
+	if err != nil || !t.store.features.OwnsSchema || p.prepared.Load() {
+		return p, err
+	}
+	if err := t.store.addWith(ctx, t.conn, []definition{p.definition(t.store)}); err != nil && err != errNothing {
+		return nil, err
+	}
+	return p, nil
+}
+
+// A rowError is what the caller's own row function returned; it says nothing
+// about the transaction.
+type rowError struct{ err error }
+
+func (e rowError) Error() string { return e.err.Error() }
+func (e rowError) Unwrap() error { return e.err }
+
+// Read returns rows, tombstones included, and locks them until the end.
+func (t *Tx) Read(ctx context.Context, table *Table, ids ...string) (rows []Row, err error) {
+	err = t.do(ctx, "read", func() error {
+		p, err := t.plan(ctx, table)
+		if err == nil {
+			rows, err = t.store.readRows(ctx, t.conn, p, &p.lockRead, ids)
+		}
+		return t.store.locate(err, "read", table, "")
+	})
+	return rows, err
+}
+
+// Scan is Store.Scan inside the transaction. It sees what the transaction
+// wrote, and locks nothing.
+func (t *Tx) Scan(ctx context.Context, table *Table, f Filter) (rows []Row, next []byte, err error) {
+	err = t.do(ctx, "scan", func() error {
+		p, err := t.plan(ctx, table)
+		if err == nil {
+			rows, next, err = t.store.scan(ctx, t.conn, p, &f)
+		}
+		return t.store.locate(err, "scan", table, "")
+	})
+	return rows, next, err
+}
+
+// Apply executes a unit inside the transaction. After an error the
+// transaction can only be rolled back.
+func (t *Tx) Apply(ctx context.Context, unit *Unit) (Result, error) {
+	var try attempt
+	err := t.do(ctx, "apply", func() error {
+		j, err := t.store.prepare(unit, func(table *Table) (*plan, error) { return t.plan(ctx, table) })
+		if err != nil {
+			return err
+		}
+		j.try = &try
+		if err = t.store.execute(ctx, t.conn, []*job{j}); err == errNothing {
+			err = try.err // nil: it repeats what was accepted before
+		}
+		return t.store.locate(err, "apply", nil, "")
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return try.result, nil
+}
+
+// Exec executes the user's own SQL and returns the number of rows affected,
+// as the server counts.
+func (t *Tx) Exec(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = t.do(ctx, "exec", func() error {
+		n, err = t.conn.Exec(ctx, query, args...)
+		return t.store.locate(err, "exec", nil, "")
+	})
+	return n, err
+}
+
+// Query executes the user's own SQL and calls row once per row. row must not
+// use the Tx; its error ends the query, is returned untouched, and leaves the
+// transaction as it is.
+func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) error {
+	return t.do(ctx, "query", func() error {
+		var own error
+		err := t.conn.Query(ctx, query, args, func(scan func(dest ...any) error) error {
+			own = row(scan)
+			return own
+		})
+		if own != nil && (err == nil || errors.Is(err, own)) {
+			return rowError{own}
+		}
+		return t.store.locate(err, "query", nil, "")
+	})
+}
