@@ -68,13 +68,13 @@ func (c *compiler) placeCached(w *wording) {
 	k := c.kind
 	partial := len(w.fields) > 0 || !isDocument(k.typ) && splits(k.typ, Volatile)
 	switch {
-	case !partial || w.whole && len(k.record) == 0:
+	case !partial, len(k.record) == 0 && k.cache == nil:
 		if k.cache != nil {
 			c.taskFault(w, "it caches the whole object, and so does task %q: give one of them Fields, or remove it", k.cache.name)
 			return
 		}
 		k.cache = w.task
-	case !k.covers(k.record, w.set):
+	case len(k.record) == 0 || !k.covers(k.record, w.set):
 		k.parts = append(k.parts, w.task)
 	}
 }

@@ -1,0 +1,233 @@
+package persistence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// An Explanation tells what one Put of an object would do. Print it, or look
+// at its parts in a test.
+type Explanation struct {
+	Kind, Key  string
+	Custody    Custody          // where the envelope would be recorded
+	Durability fault.Durability // of that
+	Object     int              // bytes of the encoded object
+	Envelope   int              // bytes of the envelope; zero when none is needed
+	Tasks      []TaskExplanation
+	Warnings   []string // what would not go as one might expect, each a sentence
+}
+
+// A TaskExplanation tells what one task of a Put would do.
+type TaskExplanation struct {
+	Name     string
+	Priority int
+	Lane     string // "before Put returns", "real time" or "background"
+	Purpose  Purpose
+	Does     string        // the statement, the key, the tube, or the handler
+	TTL      time.Duration // of what is written; zero: none
+	Bytes    int           // of what is written; zero for a handler
+	Skipped  bool          // When is false for this object
+}
+
+// explain tells what one Put would do.
+func (l *Layer) explain(k *kind, obj any) (*Explanation, error) {
+	if err := l.open("explain"); err != nil {
+		return nil, err
+	}
+	v := value(obj)
+	key, err := k.typ.KeyOf(v)
+	if err == nil {
+		err = k.typ.Validate(v)
+	}
+	if err != nil {
+		return nil, putError(k, key, err)
+	}
+	body, err := k.all.Append(nil, v)
+	if err != nil {
+		return nil, putError(k, key, err)
+	}
+	e := &Explanation{Kind: k.name, Key: key, Custody: k.custody, Durability: l.custodyDurability(k), Object: len(body)}
+	for _, t := range k.tasks {
+		x, err := t.explain(l, k, obj, body, key)
+		if err != nil {
+			return nil, putError(k, key, err)
+		}
+		e.Tasks = append(e.Tasks, x)
+	}
+	if k.envelopes() {
+		e.Envelope = k.envelopeSize(key, body, e.Tasks)
+	}
+	e.Warnings = l.warnings(k, e)
+	return e, nil
+}
+
+func (l *Layer) custodyDurability(k *kind) fault.Durability {
+	if k.custody == TransitoryCustody {
+		return l.queue.Features().Durability
+	}
+	return l.rows.Features().Durability
+}
+
+// envelopeSize is what custody would hold.
+func (k *kind) envelopeSize(key string, body []byte, tasks []TaskExplanation) int {
+	env := envelope.Envelope{Kind: k.name, Key: key, Body: body, Version: time.Now().UnixMicro(), Accepted: time.Now()}
+	for _, x := range tasks {
+		if !x.Skipped {
+			env.Tasks = append(env.Tasks, envelope.Task{Name: x.Name})
+		}
+	}
+	return len(env.Append(nil))
+}
+
+// warnings says what would not go as one might expect.
+func (l *Layer) warnings(k *kind, e *Explanation) []string {
+	var out []string
+	later := slices.ContainsFunc(e.Tasks, func(x TaskExplanation) bool { return x.Priority > 0 && !x.Skipped })
+	if later && !l.working() {
+		out = append(out, "nobody works on this layer: tasks above priority 0 wait until some program calls Work")
+	}
+	if k.custody == TransitoryCustody && e.Envelope > MaxTransitory {
+		out = append(out, fmt.Sprintf("the envelope has %d bytes, and transitory custody takes %d: Put would refuse it", e.Envelope, MaxTransitory))
+	}
+	if k.limit > 0 && e.Object > k.limit {
+		out = append(out, fmt.Sprintf("the object has %d bytes, and a store of its plan takes %d: Put would refuse it", e.Object, k.limit))
+	}
+	if len(k.record) == 0 && k.cache == nil {
+		out = append(out, "the kind has no record, so Get returns an error")
+	}
+	if k.cache != nil && !k.holdsAll() {
+		out = append(out, "the cache does not hold every field, so Get reads the record as well")
+	}
+	return out
+}
+
+// explain tells what one task would do.
+func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (TaskExplanation, error) {
+	x := TaskExplanation{Name: t.name, Priority: t.priority, Lane: t.laneWord(), Purpose: t.purpose, TTL: t.ttl,
+		Skipped: t.when != nil && !t.when(obj)}
+	if t.write != writeNone && t.write != writeRow {
+		stored, err := t.encode(nil, obj, body)
+		if err != nil {
+			return x, err
+		}
+		x.Bytes = len(stored)
+	}
+	var err error
+	switch t.write {
+	case writeNone:
+		x.Does = t.handler()
+	case writeJob:
+		x.Does = "job in tube " + k.name + "." + t.name
+	case writeCache:
+		x.Bytes += shapeLen
+		x.Does = "set " + k.cacheKey(key)
+		if t != k.cache {
+			x.Does = "set " + t.partKey(k, key)
+		}
+	case writeRow:
+		x.Does, x.Bytes, err = t.explainRow(obj, key)
+	case writeCell:
+		x.Does, err = t.explainCell(obj, key)
+	}
+	return x, err
+}
+
+// handler is what a task without a default write does.
+func (t *task) handler() string {
+	switch {
+	case t.do != nil:
+		return "Do"
+	case t.tx != nil:
+		return "Tx, in a transaction"
+	}
+	return "external: served by another program"
+}
+
+// explainRow is the logical statement of a row: the store adds the guard that
+// lets the newest version win.
+func (t *task) explainRow(obj any, key string) (does string, bytes int, err error) {
+	values, err := t.set.Values(value(obj))
+	if err != nil {
+		return "", 0, err
+	}
+	columns := []string{"id"}
+	for _, c := range t.row.Columns {
+		columns = append(columns, c.Name)
+	}
+	bytes = len(key)
+	for _, v := range values {
+		bytes += sizeOf(v)
+	}
+	return fmt.Sprintf("upsert into %s (%s), id %q, if newer", t.row.Name, strings.Join(columns, ", "), key), bytes, nil
+}
+
+// sizeOf is roughly what a value takes in a row.
+func sizeOf(v any) int {
+	switch v := v.(type) {
+	case nil:
+		return 0
+	case string:
+		return len(v)
+	case []byte:
+		return len(v)
+	case bool:
+		return 1
+	}
+	return 8
+}
+
+// explainCell is where a cell would lie.
+func (t *task) explainCell(obj any, key string) (string, error) {
+	if t.partition == nil {
+		return fmt.Sprintf("upsert into %s, id %q, if newer", t.cell.Name, key), nil
+	}
+	partition, order, err := t.place(obj)
+	if err != nil {
+		return "", err
+	}
+	does := fmt.Sprintf("upsert into %s, partition %q", t.cell.Name, partition)
+	if t.newest != nil {
+		does += fmt.Sprintf(", %s newest first (order %x)", t.newest.Go, order)
+	}
+	return does + fmt.Sprintf(", id %q, if newer; the older place is removed", key), nil
+}
+
+// String is the explanation as a person wants to read it.
+func (e *Explanation) String() string {
+	var b strings.Builder
+	if e.Envelope > 0 {
+		fmt.Fprintf(&b, "Put %s %q: %d bytes, in %s custody (%s) as an envelope of %d bytes\n", e.Kind, e.Key, e.Object, e.Custody, e.Durability, e.Envelope)
+	} else {
+		fmt.Fprintf(&b, "Put %s %q: %d bytes, without an envelope\n", e.Kind, e.Key, e.Object)
+	}
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, x := range e.Tasks {
+		fmt.Fprintf(table, "  %d\t%s\t%s\t%s\t%s\n", x.Priority, x.Lane, x.Name, x.Purpose, x.line())
+	}
+	table.Flush()
+	for _, w := range e.Warnings {
+		b.WriteString("  ! " + w + "\n")
+	}
+	return b.String()
+}
+
+// line is what a task does, with its size and its life.
+func (x *TaskExplanation) line() string {
+	s := x.Does
+	if x.Bytes > 0 {
+		s += fmt.Sprintf(", %d bytes", x.Bytes)
+	}
+	if x.TTL > 0 {
+		s += fmt.Sprintf(", for %v", x.TTL)
+	}
+	if x.Skipped {
+		s += " (not for this object: When is false)"
+	}
+	return s
+}

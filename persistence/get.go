@@ -1,0 +1,294 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+
+	"github.com/fourfold-dev/fourfold/internal/group"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+// newLike returns a new object of the type of obj.
+func newLike(obj any) any { return reflect.New(reflect.TypeOf(obj).Elem()).Interface() }
+
+// notFound is the error of an object that is not there.
+func notFound(k *kind, key string) error {
+	return &fault.Error{Op: "get", Kind: k.name, Key: key, Class: fault.ErrNotFound}
+}
+
+// readable refuses to read a kind that keeps no object by key.
+func (l *Layer) readable(k *kind, op string) error {
+	if err := l.open(op); err != nil {
+		return err
+	}
+	if len(k.record) == 0 && k.cache == nil {
+		return &fault.Error{Op: op, Kind: k.name, Class: fault.ErrUnsupported,
+			Err: errors.New("the kind has no record: give its plan a transactional default write, or an amorphous one without PartitionBy")}
+	}
+	return nil
+}
+
+// get returns the object of a key: from the cache, else from the record.
+func (l *Layer) get(ctx context.Context, k *kind, key string) (any, error) {
+	if err := l.readable(k, "get"); err != nil {
+		return nil, err
+	}
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	f, err := l.fetch(ctx, k, key, l.readOne)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.obj == nil:
+		return nil, notFound(k, key)
+	}
+	return f.obj, nil
+}
+
+// A reader reads one object from the record.
+type reader func(ctx context.Context, k *kind, key string) (found, error)
+
+// fetch returns an object through the cache, if the kind has one.
+func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (found, error) {
+	switch {
+	case k.cache == nil:
+		return read(ctx, k, key)
+	case len(k.record) == 0:
+		return l.cachedOnly(ctx, k, key)
+	}
+	var loaded found // set when this call was the one that rebuilt the entry
+	entry, err := l.cache.Fetch(ctx, k.cacheKey(key), k.cache.ttl, func(ctx context.Context) (volatile.Entry, error) {
+		var err error
+		if loaded, err = read(ctx, k, key); err != nil {
+			return volatile.Entry{}, err
+		}
+		return k.entryOf(loaded)
+	})
+	switch {
+	case err != nil:
+		return found{}, err
+	case loaded.obj != nil && volatile.Stamp(loaded.stamp) == entry.Stamp:
+		return loaded, nil
+	}
+	return l.complete(ctx, k, key, entry, read)
+}
+
+// entryOf is the cache entry of an object, or of its absence.
+func (k *kind) entryOf(f found) (volatile.Entry, error) {
+	entry := volatile.Entry{Stamp: volatile.Stamp(f.stamp), Absent: f.obj == nil}
+	if entry.Absent {
+		return entry, nil
+	}
+	var body []byte
+	var err error
+	if k.cache.whole {
+		if body, err = k.all.Append(nil, value(f.obj)); err != nil {
+			return entry, err
+		}
+	}
+	entry.Value, err = k.cache.cacheOf(f.obj, body)
+	return entry, err
+}
+
+// complete makes an object of a cache entry. An entry of another program's
+// shape, or one that cannot be decoded, is a miss. Fields that the entry does
+// not hold are read from where they lie, and must be of the same version.
+func (l *Layer) complete(ctx context.Context, k *kind, key string, entry volatile.Entry, read reader) (found, error) {
+	f := found{}
+	f.stamp.Version, f.stamp.Tie = entry.Stamp.Version, entry.Stamp.Tie
+	if entry.Absent {
+		return f, nil
+	}
+	obj := k.make()
+	if ok, err := k.cache.uncache(entry.Value, obj); err != nil || !ok {
+		return read(ctx, k, key)
+	}
+	f.obj = obj
+	if k.holdsAll() {
+		return f, nil
+	}
+	parts := make([]part, len(k.record))
+	for i, t := range k.record {
+		if k.covers([]*task{k.cache}, t.set) {
+			continue
+		}
+		err := l.readPart(ctx, t, []string{key}, func(_ string, p part) { parts[i] = p })
+		if err != nil {
+			return found{}, err
+		}
+		if p := parts[i]; !p.there || p.deleted || p.stamp != f.stamp {
+			return read(ctx, k, key)
+		}
+		if err := k.fill(obj, t, key, parts[i]); err != nil {
+			return found{}, err
+		}
+	}
+	return f, l.fillVolatile(ctx, k, map[string]found{key: f})
+}
+
+// cachedOnly reads a kind that has no record: what the cache lost is not
+// there.
+func (l *Layer) cachedOnly(ctx context.Context, k *kind, key string) (found, error) {
+	entry, ok, err := l.cache.Get(ctx, k.cacheKey(key))
+	if err != nil || !ok || entry.Absent {
+		return found{}, err
+	}
+	obj := k.make()
+	if ok, err := k.cache.uncache(entry.Value, obj); err != nil || !ok {
+		return found{}, err
+	}
+	f := found{obj: obj}
+	f.stamp.Version, f.stamp.Tie = entry.Stamp.Version, entry.Stamp.Tie
+	return f, l.fillVolatile(ctx, k, map[string]found{key: f})
+}
+
+// getAll returns the objects that are there. It asks the cache once for all
+// keys, and the record for what the cache does not have, in as few reads as
+// the stores allow.
+func (l *Layer) getAll(ctx context.Context, k *kind, keys []string) (map[string]any, error) {
+	if err := l.readable(k, "get"); err != nil {
+		return nil, err
+	}
+	unique := make([]string, 0, len(keys))
+	seen := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		if err := checkKey(key); err != nil {
+			return nil, err
+		}
+		if !seen[key] {
+			seen[key] = true
+			unique = append(unique, key)
+		}
+	}
+	out := make(map[string]any, len(unique))
+	if k.cache == nil {
+		err := l.readInto(ctx, k, unique, out)
+		return out, err
+	}
+	missing, err := l.cachedInto(ctx, k, unique, out)
+	if err == nil {
+		err = l.fetchAll(ctx, k, missing, out)
+	}
+	return out, err
+}
+
+// readInto reads objects from the record.
+func (l *Layer) readInto(ctx context.Context, k *kind, keys []string, out map[string]any) error {
+	all, err := l.readRecord(ctx, k, keys)
+	if ferr := l.fillVolatile(ctx, k, all); err == nil {
+		err = ferr
+	}
+	for key, f := range all {
+		if f.obj != nil {
+			out[key] = f.obj
+		}
+	}
+	return err
+}
+
+// cachedInto takes what the cache has, and returns the keys that it does not
+// answer for.
+func (l *Layer) cachedInto(ctx context.Context, k *kind, keys []string, out map[string]any) (missing []string, err error) {
+	if !k.holdsAll() {
+		return keys, nil
+	}
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = k.cacheKey(key)
+	}
+	entries, _ := l.cache.GetAll(ctx, names)
+	for i, key := range keys {
+		entry, ok := entries[names[i]]
+		if !ok {
+			missing = append(missing, key)
+			continue
+		}
+		if entry.Absent {
+			continue
+		}
+		obj := k.make()
+		if ok, err := k.cache.uncache(entry.Value, obj); err != nil || !ok {
+			missing = append(missing, key)
+			continue
+		}
+		out[key] = obj
+	}
+	return missing, ctx.Err()
+}
+
+// fetching bounds the keys of one GetAll that wait for a rebuild at a time.
+const fetching = 64
+
+// fetchAll reads objects through the cache, each under its own lease, so that
+// no slow reader puts an old version back; the reads of the record that the
+// leases lead to are made together.
+func (l *Layer) fetchAll(ctx context.Context, k *kind, keys []string, out map[string]any) error {
+	type ask struct {
+		key    string
+		answer found
+	}
+	reads := group.New(group.Options{MaxItems: fetching}, nil, func(_ context.Context, asks []*ask) []error {
+		names := make([]string, len(asks))
+		for i, a := range asks {
+			names[i] = a.key
+		}
+		all, err := l.readRecord(ctx, k, names)
+		if ferr := l.fillVolatile(ctx, k, all); err == nil {
+			err = ferr
+		}
+		errs := make([]error, len(asks))
+		for i, a := range asks {
+			f, ok := all[a.key]
+			a.answer = f
+			if !ok {
+				errs[i] = err
+			}
+		}
+		return errs
+	})
+	read := func(ctx context.Context, _ *kind, key string) (found, error) {
+		a := &ask{key: key}
+		err := reads.Do(ctx, a)
+		if err != nil {
+			return found{}, err
+		}
+		return a.answer, nil
+	}
+	return forEach(keys, fetching, func(key string) (any, error) {
+		f, err := l.fetch(ctx, k, key, read)
+		return f.obj, err
+	}, out)
+}
+
+// forEach calls fetch for every key, a bounded number at a time, and collects
+// the objects that are there. The error is the first one; the other keys are
+// fetched all the same.
+func forEach(keys []string, most int, fetch func(key string) (any, error), out map[string]any) error {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		first error
+		slots = make(chan struct{}, most)
+	)
+	for _, key := range keys {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			obj, err := fetch(key)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && first == nil {
+				first = err
+			}
+			if err == nil && obj != nil {
+				out[key] = obj
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}

@@ -1,0 +1,106 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// Schema returns the statements that create the tables of the layer and of all
+// declared kinds, for a DBA or a migration: those of the transactional store,
+// then those of the amorphous one, each under a comment that says whose it is.
+// They only ever add, and may be run again.
+func (l *Layer) Schema() []string {
+	var out []string
+	rows, cells := l.tables()
+	if l.rows != nil {
+		out = appendSchema(out, "transactional", l.rows.Features().Name, l.rows.Schema(rows...))
+	}
+	if l.cells != nil {
+		out = appendSchema(out, "amorphous", l.cells.Features().Name, l.cells.Schema(cells...))
+	}
+	return out
+}
+
+func appendSchema(out []string, purpose, driver string, statements []string) []string {
+	for _, s := range statements {
+		out = append(out, "-- "+purpose+" ("+driver+")\n"+strings.TrimSpace(s))
+	}
+	return out
+}
+
+// CreateSchema executes Schema on both stores. What is there stays, missing
+// tables and columns are added. A store that cannot be reached does not keep
+// the other from being prepared.
+func (l *Layer) CreateSchema(ctx context.Context) error {
+	if err := l.open("create schema"); err != nil {
+		return err
+	}
+	rows, cells := l.tables()
+	var first, second error
+	if l.rows != nil {
+		first = l.rows.CreateSchema(ctx, rows...)
+	}
+	if l.cells != nil {
+		second = l.cells.CreateSchema(ctx, cells...)
+	}
+	return errors.Join(first, second)
+}
+
+// tables lists the tables of all declared kinds, and of the layer itself.
+func (l *Layer) tables() (rows []*transactional.Table, cells []amorphous.Table) {
+	for _, k := range l.declared() {
+		r, c := k.tables()
+		rows, cells = append(rows, r...), append(cells, c...)
+	}
+	return rows, cells
+}
+
+// tables lists the tables of one kind.
+func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
+	for _, t := range k.tasks {
+		switch t.write {
+		case writeRow:
+			rows = append(rows, t.row)
+		case writeCell:
+			cells = append(cells, t.cell)
+			if t.bucket > 0 {
+				cells = append(cells, t.bucketTable(k))
+			}
+		}
+	}
+	return rows, cells
+}
+
+// Check asks all stores of the layer for their health, side by side, and
+// returns their reports by purpose: transitory, volatile, transactional,
+// amorphous. A store that the layer does not have has no report. Missing
+// tables of declared kinds are among the problems, with the statement that
+// mends them.
+func (l *Layer) Check(ctx context.Context) []fault.Report {
+	var checks []func(context.Context) fault.Report
+	if l.queue != nil {
+		checks = append(checks, l.queue.Check)
+	}
+	if l.cache != nil {
+		checks = append(checks, l.cache.Check)
+	}
+	if l.rows != nil {
+		checks = append(checks, l.rows.Check)
+	}
+	if l.cells != nil {
+		checks = append(checks, l.cells.Check)
+	}
+	reports := make([]fault.Report, len(checks))
+	var wg sync.WaitGroup
+	for i, check := range checks {
+		wg.Go(func() { reports[i] = check(ctx) })
+	}
+	wg.Wait()
+	return reports
+}
