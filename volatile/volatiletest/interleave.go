@@ -3,6 +3,9 @@ package volatiletest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,104 +182,140 @@ func byRaise(c *volatile.Cache, key string, version int64) error {
 
 func evict(w *world) { w.e.driver.Delete(context.Background(), []string{"ff:" + w.key}) }
 
-// A scenario is a set of actors, small enough to try every order of their
-// steps.
+// A scenario is a set of actors. The few are tried in every order of their
+// steps; with the others the orders are too many for every run, and are
+// sampled, unless FOURFOLD_ALL_ORDERS is set.
 type scenario struct {
-	actors  func(small bool) []actor
+	few     []actor
+	others  []actor
 	initial bool // the cache starts with the committed version
 }
 
-func writers(announce func(*volatile.Cache, string, int64) error) func(small bool) []actor {
-	return func(small bool) []actor {
-		actors := []actor{reader("reader"), writer("second", 2, announce), once("eviction", evict)}
-		if !small {
-			actors = append(actors, writer("third", 3, announce))
-		}
-		return actors
+func writers(announce func(*volatile.Cache, string, int64) error) scenario {
+	return scenario{
+		few:    []actor{reader("reader"), writer("second", 2, announce), once("eviction", evict)},
+		others: []actor{writer("third", 3, announce)},
 	}
 }
 
 var (
-	replacing    = scenario{actors: writers(byReplace)}
-	invalidating = scenario{actors: writers(byInvalidate)}
-	raising      = scenario{actors: func(small bool) []actor {
-		return []actor{reader("reader"), writer("second", 2, byRaise), writer("third", 3, byRaise)}
-	}}
-	restarting = scenario{initial: true, actors: func(small bool) []actor {
-		return []actor{reader("reader"), writer("second", 2, byReplace), once("restart", func(w *world) { w.e.server.Restart() })}
-	}}
+	replacing    = writers(byReplace)
+	invalidating = writers(byInvalidate)
+	// A raise writes where nothing is, and cannot know what was evicted: that
+	// is what Replace is for.
+	raising = scenario{
+		few:    []actor{reader("reader"), writer("second", 2, byRaise)},
+		others: []actor{writer("third", 3, byRaise)},
+	}
+	restarting = scenario{
+		initial: true,
+		few: []actor{reader("reader"), writer("second", 2, byReplace),
+			once("restart", func(w *world) { w.e.server.Restart() })},
+	}
 )
 
-// explore tries every order of the actors' steps, depth first: the path says
-// which of the waiting actors went at each step, and is counted up like a
-// number.
+// explore tries every order of the few actors' steps, depth first, then
+// samples orders of all actors.
 func explore(t *testing.T, e *env, s scenario) {
-	most := e.size(1<<20, 400)
-	var path []int
-	runs := 0
-	for ; runs < most; runs++ {
-		branches, trace, problem := play(t, e, s, path, runs)
-		if problem != "" {
-			t.Fatalf("order %d: %s\n%s", runs, problem, strings.Join(trace, " → "))
+	every := func(actors []actor) {
+		var order order
+		for more := true; more; more = order.next() {
+			e.play(t, s, actors, &order)
 		}
-		for len(path) < len(branches) {
-			path = append(path, 0)
-		}
-		last := len(branches) - 1
-		for last >= 0 && path[last] == branches[last]-1 {
-			last--
-		}
-		if last < 0 {
-			t.Logf("all %d orders", runs+1)
-			return
-		}
-		path = path[:last+1]
-		path[last]++
+		t.Logf("all %d orders of %d actors", order.runs, len(actors))
 	}
-	t.Logf("%d orders, not all", runs)
+	every(s.few)
+	if len(s.others) == 0 {
+		return
+	}
+	all := append(slices.Clone(s.few), s.others...)
+	if os.Getenv("FOURFOLD_ALL_ORDERS") != "" {
+		every(all)
+		return
+	}
+	seed := rand.Uint64()
+	sampled := order{random: rand.New(rand.NewPCG(seed, 0))}
+	for range e.size(20_000, 300) {
+		e.play(t, s, all, &sampled)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+		sampled.next()
+	}
+	t.Logf("%d sampled orders of %d actors", sampled.runs, len(all))
 }
 
-// play runs one order and returns how many actors could have gone at each
-// step.
-func play(t *testing.T, e *env, s scenario, path []int, run int) (branches []int, trace []string, problem string) {
-	w := &world{e: e, key: fmt.Sprintf("k%d", run), gate: newGate(), record: 1}
+// An order says which of the waiting actors goes at each step: a path in the
+// tree of all orders, counted up like a number, or random.
+type order struct {
+	path     []int
+	branches []int // how many could have gone, per step of this run
+	runs     int
+	random   *rand.Rand
+}
+
+// choose takes the next step of the path.
+func (o *order) choose(waiting int) int {
+	step := len(o.branches)
+	o.branches = append(o.branches, waiting)
+	switch {
+	case o.random != nil:
+		return o.random.IntN(waiting)
+	case step == len(o.path):
+		o.path = append(o.path, 0)
+	}
+	return o.path[step]
+}
+
+// next goes to the next path; false when there is none.
+func (o *order) next() bool {
+	o.runs++
+	last := len(o.branches) - 1
+	for last >= 0 && o.random == nil && o.path[last] == o.branches[last]-1 {
+		last--
+	}
+	o.branches = o.branches[:0]
+	if last < 0 {
+		return false
+	}
+	if o.random == nil {
+		o.path = o.path[:last+1]
+		o.path[last]++
+	}
+	return true
+}
+
+// play runs the actors in one order.
+func (e *env) play(t *testing.T, s scenario, actors []actor, o *order) {
+	w := &world{e: e, key: fmt.Sprintf("%d-%d", len(actors), o.runs), gate: newGate(), record: 1}
 	if s.initial {
 		mustRaise(t, e.plain(t), w.key, versioned(1))
 	}
-	var order []string
-	for _, a := range s.actors(e.harness.Small) {
-		order = append(order, a.name)
+	var names, trace []string
+	for _, a := range actors {
+		names = append(names, a.name)
 		c, err := volatile.New(gated{e.driver, w.gate, a.name}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.gate.run(func() { a.act(w, c) })
 	}
-	for {
-		waiting := w.gate.settle(order)
-		if len(waiting) == 0 {
-			break
-		}
-		choice := 0
-		if len(branches) < len(path) {
-			choice = path[len(branches)]
-		}
-		branches = append(branches, len(waiting))
-		trace = append(trace, waiting[choice])
-		w.gate.give(waiting[choice])
-	}
-	if w.problem != "" {
-		return branches, trace, w.problem
+	for waiting := w.gate.settle(names); len(waiting) > 0; waiting = w.gate.settle(names) {
+		next := waiting[o.choose(len(waiting))]
+		trace = append(trace, next)
+		w.gate.give(next)
 	}
 	left, ok, err := e.plain(t).Get(e.ctx, w.key)
 	if err != nil {
-		return branches, trace, err.Error()
+		w.problem = err.Error()
 	}
 	if ok && left.Stamp.Version < w.record {
-		return branches, trace, fmt.Sprintf("version %d is left in the cache, committed is %d", left.Stamp.Version, w.record)
+		w.problem = fmt.Sprintf("version %d is left in the cache, committed is %d", left.Stamp.Version, w.record)
+	}
+	if w.problem != "" {
+		t.Errorf("order %d: %s\n%s", o.runs, w.problem, strings.Join(trace, " → "))
 	}
 	e.driver.Delete(e.ctx, []string{"ff:" + w.key})
-	return branches, trace, ""
 }
 
 // plain is a cache over the driver itself; it is not closed, for the driver is
