@@ -219,10 +219,11 @@ func is(err error, classes ...error) bool {
 	return false
 }
 
-// sanitize keeps control characters and endless lines of a server's error
-// text out of logs: 256 bytes at most, everything below space replaced.
+// sanitize keeps control characters and endless text out of logs: 4 KiB at
+// most, everything below space replaced. Drivers cut a server's own words
+// shorter before they wrap them.
 func sanitize(s string) string {
-	const most = 256
+	const most = 4 << 10
 	cut := len(s) > most
 	if cut {
 		s = s[:most]

@@ -1,0 +1,107 @@
+package flow
+
+// A Lane is where an envelope waits in custody.
+type Lane uint8
+
+// The lanes.
+const (
+	Background Lane = iota
+	RealTime
+	Parked  // Settlement.Store says for which store
+	Foreign // Settlement.Task says which task this program does not serve
+)
+
+// A Settlement is what custody records when a worker lets an envelope go.
+type Settlement struct {
+	Done     bool // nothing remains
+	Lane     Lane
+	Store    byte // for Parked
+	Task     int  // for Foreign
+	Priority uint32
+	Due      int64 // not before; zero: at once
+}
+
+// mixedWait is how long an envelope with both a parked task and one that waits
+// for its time stays away: it must look whether the store is back.
+const mixedWait = 2_000_000
+
+// Settlement says where the envelope goes from here.
+func (r *Run) Settlement(now int64) Settlement {
+	s := Settlement{Done: true}
+	parked, foreign, waiting := -1, -1, -1
+	for i := range r.Tasks {
+		t := &r.Tasks[i]
+		switch {
+		case t.State != Waiting:
+			continue
+		case t.Spec == nil || t.Spec.External:
+			foreign = pick(foreign, i)
+		case t.Parked != NoStore && r.Down[t.Parked]:
+			parked = pick(parked, i)
+		case waiting < 0 || before(t, &r.Tasks[waiting], now):
+			waiting = i
+		}
+		s.Done = false
+	}
+	switch {
+	case s.Done:
+	case waiting >= 0:
+		r.settleWaiting(&s, &r.Tasks[waiting], now)
+		if parked >= 0 && s.Due > now+mixedWait {
+			s.Due = now + mixedWait
+		}
+	case parked >= 0:
+		t := &r.Tasks[parked]
+		s.Lane, s.Store, s.Priority = Parked, t.Parked, priority(t)
+	default:
+		s.Lane, s.Task = Foreign, foreign
+	}
+	return s
+}
+
+func pick(have, i int) int {
+	if have >= 0 {
+		return have
+	}
+	return i
+}
+
+// before orders the tasks that wait for their time: the due ones by rank, then
+// the others by time.
+func before(a, b *Task, now int64) bool {
+	aDue, bDue := a.NotBefore <= now, b.NotBefore <= now
+	switch {
+	case aDue && bDue:
+		return rank(a) < rank(b)
+	case aDue != bDue:
+		return aDue
+	}
+	return a.NotBefore < b.NotBefore
+}
+
+func (r *Run) settleWaiting(s *Settlement, t *Task, now int64) {
+	s.Priority = priority(t)
+	if t.Spec.RealTime && !t.Late {
+		s.Lane = RealTime
+	}
+	if t.NotBefore > now {
+		s.Due = t.NotBefore
+	}
+}
+
+// backoff is the wait before the next attempt: one second, doubled each time,
+// up to most, less up to a quarter of jitter so that what failed together does
+// not return together. The jitter comes from the envelope's seed, so a replay
+// waits as long.
+func backoff(attempts int, most int64, seed uint64) int64 {
+	const base = 1_000_000
+	d := most
+	if shift := attempts - 1; shift < 30 && base<<shift < most {
+		d = base << shift
+	}
+	x := seed + uint64(attempts)*0x9e3779b97f4a7c15
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return d - int64(x%uint64(d/4+1))
+}

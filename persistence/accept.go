@@ -1,0 +1,299 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// put accepts one object.
+func (l *Layer) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
+	start := time.Now()
+	receipt, size, err := l.accept(ctx, k, obj, p)
+	if see := l.engine.see.put; see != nil {
+		e := PutEvent{Kind: k.name, Bytes: size, Took: time.Since(start), Err: err}
+		if receipt != nil {
+			e.Key, e.Version = receipt.Key, receipt.Version
+		}
+		see.PutDone(ctx, e)
+	}
+	return receipt, err
+}
+
+func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, int, error) {
+	if err := l.open("put"); err != nil {
+		return nil, 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	if run := Current(ctx); run != nil && p.token == "" && run.layer == l && k.envelopes() {
+		p.token = run.token()
+	}
+	a, err := l.prepare(k, obj, p, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := a.rowWrites(p, transactional.Newest); err != nil {
+		return nil, 0, putError(k, a.version.key, err)
+	}
+	receipt, err := l.engine.accept(ctx, a)
+	if err != nil {
+		err = putError(k, a.version.key, err)
+	}
+	return receipt, len(a.version.body), err
+}
+
+// putAll puts objects side by side, so that the stores group them.
+func (l *Layer) putAll(ctx context.Context, k *kind, objs []any, p putOptions) []PutResult {
+	out := make([]PutResult, len(objs))
+	if p.token != "" && len(objs) > 1 {
+		err := putError(k, "", invalid("one token names one Put: give PutAll none"))
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
+	const most = 256 // at a time: as many as a group takes
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, most)
+	for i := range objs {
+		slots <- struct{}{}
+		wg.Go(func() {
+			out[i].Receipt, out[i].Err = l.put(ctx, k, objs[i], p)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// accept makes an object durable where its kind's custody says, in one commit,
+// and then does what is due before Put returns.
+func (e *engine) accept(ctx context.Context, a *accepting) (*Receipt, error) {
+	switch {
+	case a.direct != nil:
+		return e.acceptDirect(ctx, a)
+	case len(a.env.Tasks) == 0:
+		return e.acceptRows(ctx, a)
+	case a.kind.custody == TransitoryCustody:
+		return e.acceptQueue(ctx, a)
+	}
+	return e.acceptOutbox(ctx, a)
+}
+
+// acceptRows accepts an object whose only tasks are rows: the commit is the
+// custody.
+func (e *engine) acceptRows(ctx context.Context, a *accepting) (*Receipt, error) {
+	a.receipt.Durability = e.layer.rows.Features().Durability
+	res, err := e.layer.rows.Apply(ctx, &a.unit)
+	if err != nil {
+		e.refuse(a)
+		return nil, err
+	}
+	e.rowsDone(ctx, a, res)
+	return a.receipt, nil
+}
+
+// rowsDone notes the rows that acceptance wrote.
+func (e *engine) rowsDone(ctx context.Context, a *accepting, res transactional.Result) {
+	for i, t := range a.rows {
+		state := flow.Done
+		if res.Superseded != nil && res.Superseded[i] {
+			state = flow.Superseded
+		}
+		t.counter.ended(state)
+		a.receipt.set(t.name, receiptState(state))
+	}
+	if len(a.rows) > 0 && a.kind.cache != nil {
+		e.refresh(ctx, a.kind, &a.version)
+	}
+}
+
+// refuse takes back the counts of an object that was not accepted.
+func (e *engine) refuse(a *accepting) {
+	for _, t := range a.receipt.tasks {
+		a.kind.task(t.Name).counter.accepted.Add(-1)
+	}
+}
+
+// acceptDirect does the only task of an object, one default write at priority
+// 0, without an envelope. One that fails for want of its store gets an
+// envelope after all, if custody is elsewhere.
+func (e *engine) acceptDirect(ctx context.Context, a *accepting) (*Receipt, error) {
+	t := a.direct
+	if t.write == writeRow {
+		return e.acceptRows(ctx, a)
+	}
+	a.receipt.Durability = e.durability(t)
+	stale, err := e.writeObject(ctx, a.kind, t, &a.version)
+	state := flow.Done
+	switch {
+	case err == nil && stale:
+		state = flow.Superseded
+	case err == nil:
+	case t.write == writeCache:
+		state = flow.Skipped
+		t.counter.skipped.Add(1)
+	case (fault.Outage(err) || fault.Unknown(err)) && e.elsewhere(t):
+		return e.acceptAfterAll(ctx, a, err)
+	default:
+		e.refuse(a)
+		return nil, err
+	}
+	t.counter.ended(state)
+	a.receipt.set(t.name, receiptState(state))
+	return a.receipt, nil
+}
+
+// elsewhere reports whether custody does not depend on the store of the task.
+func (e *engine) elsewhere(t *task) bool {
+	return e.outbox != nil && t.purpose != Transactional || e.queue != nil && t.purpose != Transitory
+}
+
+// acceptAfterAll puts an object into custody whose only write failed.
+func (e *engine) acceptAfterAll(ctx context.Context, a *accepting, cause error) (*Receipt, error) {
+	e.health.failed(a.direct.purpose, cause)
+	a.direct = nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
+	defer cancel()
+	receipt, err := e.accept(ctx, a)
+	if err != nil && !fault.Accepted(err) {
+		return nil, errors.Join(cause, err)
+	}
+	return receipt, &fault.Error{Op: "put", Class: fault.ClassOf(cause), Err: cause, Accepted: true}
+}
+
+// durability is what a direct write of the task survives.
+func (e *engine) durability(t *task) fault.Durability {
+	switch t.write {
+	case writeCell:
+		return e.layer.cells.Features().Durability
+	case writeJob:
+		return e.layer.queue.Features().Durability
+	}
+	return fault.Memory
+}
+
+// acceptOutbox records rows and envelope in one commit.
+func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, error) {
+	h := e.open(a, e.outbox)
+	a.receipt.Durability = e.layer.rows.Features().Durability
+	rec := e.outbox.record(h, a.settlement())
+	mine := e.mine(a)
+	if mine {
+		rec.Owner, rec.Lease = e.layer.owner, e.layer.opts.Lease
+	}
+	a.unit.Add = []transactional.Record{rec}
+	res, err := e.layer.rows.Apply(ctx, &a.unit)
+	if err != nil {
+		e.refuse(a)
+		return nil, err
+	}
+	if res.Repeats != nil && res.Repeats[0] != (transactional.RecordID{}) {
+		e.refuse(a)
+		return e.layer.Receipt(ctx, res.Repeats[0].String())
+	}
+	e.rowsDone(ctx, a, res)
+	return e.accepted(ctx, a, mine)
+}
+
+// open makes the held envelope of an accepted object.
+func (e *engine) open(a *accepting, c custodian) *held {
+	h := e.layer.hold(a.kind, &a.env)
+	h.custody, h.receipt = c, a.receipt
+	a.held = h
+	a.receipt.ID, a.receipt.Custody = a.env.ID.String(), c.name()
+	return h
+}
+
+// urgent reports whether something is left to do before Put returns.
+func (a *accepting) urgent() bool {
+	for _, t := range a.held.tasks {
+		if t.priority == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// mine reports whether this process takes the envelope in hand at once: to do
+// what is due before Put returns, or because its workers have room.
+func (e *engine) mine(a *accepting) bool {
+	if a.urgent() {
+		return true
+	}
+	s := a.settlement()
+	if e.working.Load() == 0 || s.Due != 0 || s.Lane > flow.RealTime {
+		return false
+	}
+	return e.laneOf(s.Lane == flow.RealTime).accepts(s.Priority)
+}
+
+// accepted goes on with an accepted envelope: what is due before Put returns,
+// and the hand-over of the rest.
+func (e *engine) accepted(ctx context.Context, a *accepting, mine bool) (*Receipt, error) {
+	e.moves.Add(1)
+	if !mine {
+		e.follow(a.held.id(), a.receipt)
+		e.wake()
+		return a.receipt, nil
+	}
+	e.keep(a.held)
+	if !a.urgent() {
+		e.place(ctx, a.held, nowMicro())
+		return a.receipt, nil
+	}
+	err := e.first(ctx, a.held)
+	e.afterFirst(ctx, a.held)
+	if err != nil {
+		return a.receipt, &fault.Error{Op: "put", Class: fault.ClassOf(err), Err: err, Accepted: true}
+	}
+	return a.receipt, nil
+}
+
+// first does what is due before Put returns, and says what is not done.
+func (e *engine) first(ctx context.Context, h *held) error {
+	w := e.newWorker(true)
+	h.run.Down = e.health.down()
+	act := h.run.Begin(nowMicro(), true)
+	var errs []error
+	for act.Kind == flow.Start && h.tasks[act.Tasks[0]].priority == 0 {
+		batch := append([]int(nil), act.Tasks...)
+		act = w.class(ctx, h, batch)
+		for _, i := range batch {
+			if h.run.Tasks[i].State == flow.Waiting || h.run.Tasks[i].State == flow.Dead {
+				errs = append(errs, h.reason[i])
+			}
+		}
+		if act.Kind == flow.Look && act.Priority == 0 {
+			act = h.run.Looked(nowMicro(), false)
+		}
+	}
+	for i, t := range h.tasks {
+		if t.priority == 0 && h.run.Tasks[i].State == flow.Waiting && h.run.Tasks[i].Parked != 0 && h.reason[i] == nil {
+			errs = append(errs, fault.New(fault.ErrUnavailable, t.purpose.String(), "write", "the store is down; task "+t.name+" waits in custody"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// afterFirst lets the envelope go on: to this process's workers, or back to
+// custody.
+func (e *engine) afterFirst(ctx context.Context, h *held) {
+	if e.working.Load() > 0 {
+		e.place(ctx, h, nowMicro())
+		return
+	}
+	h.run.Down = e.health.down()
+	s := h.run.Settlement(nowMicro())
+	if !s.Done {
+		e.follow(h.id(), h.receipt)
+	}
+	e.release(ctx, h, s)
+}

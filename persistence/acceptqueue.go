@@ -1,0 +1,76 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// acceptQueue records the envelope as one job. A queue that is down spills
+// into the outbox, when the layer has one.
+func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error) {
+	h := e.open(a, e.queue)
+	a.receipt.Durability = e.layer.queue.Features().Durability
+	job := e.queue.job(h, a.settlement(), a.env.Tasks)
+	if len(job.Body) > MaxTransitory {
+		e.refuse(a)
+		return nil, &fault.Error{Op: "put", Class: fault.ErrTooLarge,
+			Err: fmt.Errorf("the envelope has %d bytes, and transitory custody takes %d: use transactional custody", len(job.Body), MaxTransitory)}
+	}
+	// Followed before it is put: a worker may have it before Put returns.
+	e.follow(h.id(), a.receipt)
+	id, err := e.queue.put(ctx, job)
+	if err != nil {
+		return e.spill(ctx, a, err)
+	}
+	h.job, h.tube = id, job.Tube
+	e.moves.Add(1)
+	if !a.urgent() {
+		return a.receipt, nil
+	}
+	err = e.first(ctx, h)
+	if e.finished(h) {
+		e.queue.delete(ctx, h) // a worker that has it finds every task done, or repeats a write of the same version
+		e.unfollow(h.id())
+	}
+	if err != nil {
+		return a.receipt, &fault.Error{Op: "put", Class: fault.ClassOf(err), Err: err, Accepted: true}
+	}
+	return a.receipt, nil
+}
+
+// spill accepts in the outbox what the queue did not take.
+func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt, error) {
+	e.unfollow(a.held.id())
+	if !fault.Outage(cause) || e.outbox == nil {
+		e.refuse(a)
+		return nil, cause
+	}
+	e.health.failed(Transitory, cause)
+	return e.acceptOutbox(ctx, a)
+}
+
+// finished reports whether no task remains.
+func (e *engine) finished(h *held) bool {
+	for i := range h.run.Tasks {
+		if s := h.run.Tasks[i].State; s == flow.Waiting || s == flow.Dead {
+			return false
+		}
+	}
+	return true
+}
+
+// doneBefore marks the tasks done that Put did before it returned: the job in
+// the queue was put before that and cannot be changed.
+func (e *engine) doneBefore(h *held) {
+	if h.receipt == nil {
+		return
+	}
+	for i := range h.run.Tasks {
+		if s, ok := h.receipt.State(h.env.Tasks[i].Name); ok && s != TaskPending && s != TaskDead {
+			h.run.Tasks[i].State = flow.Done
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package persistence
+
+import (
+	"context"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+func nowMicro() int64 { return time.Now().UnixMicro() }
+
+func microTime(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// outboxCustody records envelopes as rows of the transactional store's outbox.
+type outboxCustody struct {
+	layer *Layer
+	store *transactional.Store
+}
+
+func (c *outboxCustody) name() Custody { return TransactionalCustody }
+
+// record is the outbox row of an envelope.
+func (c *outboxCustody) record(h *held, s flow.Settlement) transactional.Record {
+	env := *h.env
+	env.Tasks = nil
+	return transactional.Record{
+		ID: h.id(), Kind: h.kind.name, Key: env.Key,
+		Lane: c.layer.laneName(h.kind, s, h), Priority: s.Priority, Due: microTime(s.Due),
+		Progress: envelope.AppendTasks(nil, h.env.Tasks), Body: env.Append(nil),
+		Orders: h.orders(), Token: env.Token, Digest: env.Tie,
+		Remember: c.layer.opts.Remember, AcceptedAt: env.Accepted,
+	}
+}
+
+// held opens an outbox row. A row that cannot be read is nil, and logged: it
+// stays where it is, visible, and is never run.
+func (c *outboxCustody) open(rec *transactional.Record) *held {
+	env, err := envelope.Decode(rec.Body)
+	if err == nil {
+		env.Tasks, err = envelope.DecodeTasks(rec.Progress)
+	}
+	k := c.layer.kindOf(rec.Kind)
+	if err != nil || k == nil {
+		c.layer.log.Error("an envelope in the outbox cannot be read", "kind", rec.Kind, "key", rec.Key,
+			"envelope", rec.ID.String(), "error", err)
+		return nil
+	}
+	h := c.layer.hold(k, env)
+	h.custody, h.seq, h.lost = c, rec.Seq, rec.Lost
+	h.receipt = c.layer.engine.followed(rec.ID)
+	return h
+}
+
+func (c *outboxCustody) claim(ctx context.Context, lanes []string, most int) ([]*held, error) {
+	recs, err := c.store.Claim(ctx, transactional.ClaimRequest{
+		Lanes: lanes, Max: most, Owner: c.layer.owner, Lease: c.layer.opts.Lease,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*held, 0, len(recs))
+	for i := range recs {
+		if h := c.open(&recs[i]); h != nil {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// settlement is the outbox's word for what flow decided.
+func (c *outboxCustody) settlement(h *held, s flow.Settlement) transactional.Settlement {
+	out := transactional.Settlement{ID: h.id(), Owner: c.layer.owner, Seq: h.seq, Done: s.Done}
+	if s.Done {
+		out.Mark = h.mark()
+		return out
+	}
+	out.Progress = envelope.AppendTasks(nil, h.remaining())
+	out.Lane, out.Priority, out.Due = c.layer.laneName(h.kind, s, h), s.Priority, microTime(s.Due)
+	out.Release = h.released()
+	return out
+}
+
+func (c *outboxCustody) settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error {
+	_, err := c.store.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{c.settlement(h, s)}, Bury: dead})
+	return err
+}
+
+func (c *outboxCustody) count(ctx context.Context, h *held) error {
+	err := c.progress(ctx, h)
+	return err
+}
+
+// progress records what remains and keeps the claim.
+func (c *outboxCustody) progress(ctx context.Context, h *held) error {
+	_, err := c.store.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{c.hold(h)}})
+	if err == nil {
+		h.seq++
+	}
+	return err
+}
+
+// hold is the settlement that records what remains and keeps the claim.
+func (c *outboxCustody) hold(h *held) transactional.Settlement {
+	return transactional.Settlement{
+		ID: h.id(), Owner: c.layer.owner, Seq: h.seq, Hold: true,
+		Progress: envelope.AppendTasks(nil, h.remaining()), Release: h.released(),
+	}
+}
+
+// extend renews the leases. A lease that is lost is not fought for: the next
+// settlement is refused, and the new owner's run counts.
+func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
+	ids := make([]transactional.RecordID, len(hs))
+	for i, h := range hs {
+		ids[i] = h.id()
+	}
+	for i, err := range c.store.Extend(ctx, c.layer.owner, c.layer.opts.Lease, ids...) {
+		if err != nil && !fault.Retryable(err) {
+			c.layer.log.Warn("lease not renewed", "envelope", ids[i].String(), "error", err)
+		}
+	}
+}
+
+// reload reads how far the record is, after an outcome that nobody knows: the
+// answer to a COMMIT was lost. mine is false when somebody else holds it, or
+// it is done.
+func (c *outboxCustody) reload(ctx context.Context, h *held) (mine bool, err error) {
+	rec, mark, err := c.store.Find(ctx, h.id())
+	switch {
+	case fault.ClassOf(err) == fault.ErrNotFound || err == nil && mark != nil:
+		return false, nil
+	case err != nil:
+		return false, err
+	case rec.Owner != c.layer.owner:
+		return false, nil
+	}
+	tasks, err := envelope.DecodeTasks(rec.Progress)
+	if err != nil {
+		return false, err
+	}
+	h.seq = rec.Seq
+	h.catchUp(tasks)
+	return true, nil
+}
+
+// catchUp marks the tasks done that custody no longer remembers.
+func (h *held) catchUp(tasks []envelope.Task) {
+	left := map[string]bool{}
+	for _, t := range tasks {
+		left[t.Name] = true
+	}
+	for i := range h.run.Tasks {
+		if t := &h.run.Tasks[i]; t.State == flow.Waiting && !left[h.env.Tasks[i].Name] {
+			t.State = flow.Done
+		}
+	}
+}
+
+// orders are the ordering keys of the tasks that remain.
+func (h *held) orders() []transactional.Order {
+	var out []transactional.Order
+	for i, t := range h.tasks {
+		if t != nil && t.ordering != nil && h.run.Tasks[i].State == flow.Waiting {
+			if o, ok := h.order(t); ok {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}
+
+// released are the ordering keys that the envelope no longer needs: those of
+// finished tasks, and of dead ones unless the task blocks.
+func (h *held) released() []transactional.Order {
+	var out []transactional.Order
+	for i, t := range h.tasks {
+		if t == nil || t.ordering == nil {
+			continue
+		}
+		state := h.run.Tasks[i].State
+		if state == flow.Waiting || state == flow.Dead && t.blocks {
+			continue
+		}
+		if o, ok := h.order(t); ok {
+			out = append(out, o)
+		}
+	}
+	return out
+}

@@ -1,0 +1,142 @@
+package persistence
+
+import (
+	"context"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+)
+
+// maxQueueDelay is the longest wait between attempts in transitory custody,
+// where a long delay pins the server's log.
+const maxQueueDelay = time.Minute
+
+// queueCustody records envelopes as jobs: one job per envelope, as durable as
+// the queue is.
+type queueCustody struct {
+	layer *Layer
+	store *transitory.Queue
+}
+
+func (c *queueCustody) name() Custody { return TransitoryCustody }
+
+// job is an envelope as a job in the tube that a settlement leads to.
+func (c *queueCustody) job(h *held, s flow.Settlement, tasks []envelope.Task) transitory.Job {
+	env := *h.env
+	env.Tasks = tasks
+	var delay time.Duration
+	if s.Due > 0 {
+		delay = min(max(time.Until(microTime(s.Due)), 0), maxQueueDelay)
+	}
+	return transitory.Job{
+		Tube: c.layer.laneName(h.kind, s, h), Priority: s.Priority, Delay: delay,
+		TTR: c.layer.opts.Lease, Body: env.Append(nil),
+	}
+}
+
+func (c *queueCustody) put(ctx context.Context, job transitory.Job) (transitory.ID, error) {
+	jobs := []transitory.Job{job}
+	err := c.store.Put(ctx, jobs...)[0]
+	return jobs[0].ID, err
+}
+
+func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*held, error) {
+	jobs, err := c.store.Reserve(ctx, lanes, most)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*held, 0, len(jobs))
+	for i := range jobs {
+		if h := c.open(ctx, &jobs[i]); h != nil {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// open opens a job. One that is no intact envelope is never run and never
+// lost: it goes to the quarantine tube, as it is.
+func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
+	env, err := envelope.Decode(job.Body)
+	var k *kind
+	if err == nil {
+		k = c.layer.kindOf(env.Kind)
+	}
+	if err != nil || k == nil {
+		c.quarantine(ctx, job, err)
+		return nil
+	}
+	h := c.layer.hold(k, env)
+	h.custody, h.job, h.tube, h.lost = c, job.ID, job.Tube, max(job.Reserves-1, 0)
+	h.receipt = c.layer.engine.followed(h.id())
+	c.layer.engine.doneBefore(h)
+	return h
+}
+
+func (c *queueCustody) quarantine(ctx context.Context, job *transitory.Job, cause error) {
+	tube := c.layer.opts.Namespace + "/quarantine"
+	c.layer.log.Error("a job in the queue is no envelope of ours; it is moved aside, not run",
+		"tube", job.Tube, "to", tube, "bytes", len(job.Body), "error", cause)
+	errs := c.store.Put(ctx, transitory.Job{Tube: tube, Body: job.Body, TTR: job.TTR})
+	if errs[0] != nil {
+		return // it is handed out again when its time is over
+	}
+	c.store.Delete(ctx, job.ID)
+}
+
+// settle records the outcome. A job cannot be changed: what remains is put
+// first and the original deleted second, so that a crash between the two
+// leaves a repeat, never a loss. Dead letters are written before either.
+func (c *queueCustody) settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error {
+	if err := c.layer.bury(ctx, dead); err != nil {
+		return err
+	}
+	if s.Done {
+		return c.delete(ctx, h)
+	}
+	job := c.job(h, s, h.remaining())
+	if job.Tube == h.tube && len(dead) == 0 && c.same(h) {
+		return c.store.Release(ctx, transitory.Release{ID: h.job, Priority: job.Priority, Delay: job.Delay})[0]
+	}
+	if _, err := c.put(ctx, job); err != nil {
+		return err
+	}
+	return c.delete(ctx, h)
+}
+
+// same reports whether nothing changed since the job was put, so that it can
+// be given back as it is.
+func (c *queueCustody) same(h *held) bool {
+	for i := range h.run.Tasks {
+		t, e := &h.run.Tasks[i], &h.env.Tasks[i]
+		if t.State != flow.Waiting || t.Attempts != e.Attempts || t.NotBefore != e.NotBefore || t.Parked != e.Parked {
+			return false
+		}
+	}
+	return true
+}
+
+// delete removes the job. When the reservation is gone somebody else has the
+// job; the tasks of this run are repeated there, which is harmless.
+func (c *queueCustody) delete(ctx context.Context, h *held) error {
+	err := c.store.Delete(ctx, h.job)[0]
+	if fault.ClassOf(err) == fault.ErrNotFound {
+		return nil
+	}
+	return err
+}
+
+// count cannot change a job; the number of reservations counts for it.
+func (c *queueCustody) count(context.Context, *held) error { return nil }
+
+func (c *queueCustody) extend(ctx context.Context, hs []*held) {
+	ids := make([]transitory.ID, len(hs))
+	for i, h := range hs {
+		ids[i] = h.job
+	}
+	c.store.Touch(ctx, ids...)
+}

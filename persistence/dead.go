@@ -1,0 +1,310 @@
+package persistence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// A DeadLetter is a task that could not succeed, with everything that a person
+// needs to decide about it.
+type DeadLetter struct {
+	ID       string // the task's id
+	Kind     string
+	Key      string
+	Task     string
+	Reason   string // one line
+	Detail   string // the error's full text; the stack of a panic
+	Attempts int
+	Version  int64
+	Accepted time.Time
+	Died     time.Time
+	Object   []byte // the object as JSON, as it was accepted; nil for a delete
+}
+
+// A DeadFilter selects dead letters; empty fields match all.
+type DeadFilter struct {
+	Kind, Task, Key string
+	Limit           int    // zero means 100
+	After           string // the ID of the last one seen
+}
+
+// DeadLetters are the tasks of a layer that could not succeed. No age and no
+// count removes one.
+type DeadLetters struct{ layer *Layer }
+
+// DeadLetters returns the dead letters of the layer.
+func (l *Layer) DeadLetters() *DeadLetters { return &DeadLetters{l} }
+
+// List returns dead letters in order of ID.
+func (d *DeadLetters) List(ctx context.Context, f DeadFilter) ([]DeadLetter, error) {
+	raw, err := d.raw(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]DeadLetter, len(raw))
+	for i := range raw {
+		out[i] = openLetter(&raw[i])
+	}
+	return out, nil
+}
+
+func openLetter(r *transactional.DeadLetter) DeadLetter {
+	out := DeadLetter{ID: r.ID, Kind: r.Kind, Key: r.Key, Task: r.Task, Reason: r.Reason, Detail: r.Detail,
+		Attempts: r.Attempts, Accepted: r.Accepted, Died: r.Died}
+	if env, err := envelope.Decode(r.Envelope); err == nil {
+		out.Version = env.Version
+		if !env.Delete {
+			out.Object = env.Body
+		}
+	}
+	return out
+}
+
+// graves is the table of dead letters in an amorphous store.
+var graves = amorphous.Table{Name: "dead_letters"}
+
+const gravesPartition = "dead"
+
+func (d *DeadLetters) raw(ctx context.Context, f DeadFilter) ([]transactional.DeadLetter, error) {
+	l := d.layer
+	if err := l.open("dead letters"); err != nil {
+		return nil, err
+	}
+	switch {
+	case l.rows != nil:
+		return l.rows.DeadLetters(ctx, transactional.DeadFilter(f))
+	case l.cells != nil:
+		return l.cellLetters(ctx, f)
+	}
+	return nil, nil
+}
+
+// get returns one letter.
+func (d *DeadLetters) get(ctx context.Context, id string) (*transactional.DeadLetter, *envelope.Envelope, error) {
+	f := DeadFilter{Limit: 1, After: before(id)}
+	raw, err := d.raw(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(raw) == 0 || raw[0].ID != id {
+		return nil, nil, fault.New(fault.ErrNotFound, "", "dead letter", "no dead letter has the id "+id)
+	}
+	env, err := envelope.Decode(raw[0].Envelope)
+	return &raw[0], env, err
+}
+
+// before is a string just below id, for a search that starts behind it.
+func before(id string) string {
+	if id == "" {
+		return ""
+	}
+	return id[:len(id)-1] + string(rune(id[len(id)-1]-1)) + "~"
+}
+
+// Replay gives dead letters another chance: each becomes a new envelope with
+// its one task and no attempts spent, in one commit with its removal. perSecond
+// bounds the rate; zero means 100. It stops at the first error and returns how
+// many were replayed. A default write whose version is older than the horizon
+// is not replayed (fault.ErrExpired): the tombstone of what was deleted since
+// may be gone.
+func (d *DeadLetters) Replay(ctx context.Context, perSecond int, ids ...string) (int, error) {
+	if perSecond <= 0 {
+		perSecond = 100
+	}
+	every := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer every.Stop()
+	for n, id := range ids {
+		if n > 0 {
+			select {
+			case <-ctx.Done():
+				return n, ctx.Err()
+			case <-every.C:
+			}
+		}
+		if err := d.replay(ctx, id, nil); err != nil {
+			return n, err
+		}
+	}
+	return len(ids), nil
+}
+
+// EditDeadLetter replays a dead letter with its object changed. The version
+// stays: the change is to this task's view of the object, not to the object.
+func EditDeadLetter[T any](ctx context.Context, layer *Layer, id string, change func(object *T) error) error {
+	return layer.DeadLetters().replay(ctx, id, func(obj any) error {
+		typed, ok := obj.(*T)
+		if !ok {
+			return fault.New(fault.ErrInvalid, "", "edit dead letter", fmt.Sprintf("its object is a %T", obj))
+		}
+		return change(typed)
+	})
+}
+
+func (d *DeadLetters) replay(ctx context.Context, id string, edit func(obj any) error) error {
+	letter, env, err := d.get(ctx, id)
+	if err != nil {
+		return err
+	}
+	l := d.layer
+	k := l.kindOf(letter.Kind)
+	if k == nil || k.task(letter.Task) == nil {
+		return fault.New(fault.ErrUnsupported, "", "replay", "this program does not serve "+letter.Kind+"/"+letter.Task)
+	}
+	if !k.task(letter.Task).handles() && k.typ.Version == nil &&
+		time.Since(time.UnixMicro(env.Version)) > l.opts.Horizon {
+		return fault.New(fault.ErrExpired, "", "replay", "the version is older than the horizon; put the object again instead")
+	}
+	if edit != nil {
+		if err := editBody(k, env, edit); err != nil {
+			return err
+		}
+	}
+	tick, err := l.clock.Now()
+	if err != nil {
+		return err
+	}
+	env.ID = newID(tick)
+	env.Accepted = time.Now().UTC().Truncate(time.Microsecond)
+	env.Tasks = []envelope.Task{{Name: letter.Task}}
+	return l.engine.revive(ctx, k, env, id)
+}
+
+func editBody(k *kind, env *envelope.Envelope, edit func(obj any) error) error {
+	obj := k.make()
+	if err := k.all.Decode(env.Body, value(obj)); err != nil {
+		return err
+	}
+	if err := edit(obj); err != nil {
+		return err
+	}
+	if err := k.typ.Validate(value(obj)); err != nil {
+		return err
+	}
+	body, err := k.all.Append(nil, value(obj))
+	if err != nil {
+		return err
+	}
+	if key, err := k.typ.KeyOf(value(obj)); err != nil || key != env.Key {
+		return fault.New(fault.ErrInvalid, "", "edit dead letter", "the key of the object must stay")
+	}
+	env.Body = body
+	return nil
+}
+
+// revive puts an envelope back into custody and removes its dead letter: in
+// one commit where both lie in the transactional store, else in an order in
+// which a crash leaves a repeat.
+func (e *engine) revive(ctx context.Context, k *kind, env *envelope.Envelope, letter string) error {
+	h := e.layer.hold(k, env)
+	s := h.run.Settlement(nowMicro())
+	if e.outbox != nil {
+		h.custody = e.outbox
+		rec := e.outbox.record(h, s)
+		rec.Token, rec.Orders = "", nil
+		_, err := e.layer.rows.Apply(ctx, &transactional.Unit{Add: []transactional.Record{rec}, Unbury: []string{letter}})
+		e.wake()
+		return err
+	}
+	h.custody = e.queue
+	if _, err := e.queue.put(ctx, e.queue.job(h, s, env.Tasks)); err != nil {
+		return err
+	}
+	return e.layer.unburyCell(ctx, letter)
+}
+
+// Discard removes dead letters for good; why goes to the log with each. It
+// stops at the first error and returns how many were discarded.
+func (d *DeadLetters) Discard(ctx context.Context, why string, ids ...string) (int, error) {
+	if why == "" {
+		return 0, fault.New(fault.ErrInvalid, "", "discard", "say why: the reason goes to the log")
+	}
+	for n, id := range ids {
+		letter, env, err := d.get(ctx, id)
+		if err != nil {
+			return n, err
+		}
+		if d.layer.rows != nil {
+			unit := &transactional.Unit{Unbury: []string{id}}
+			_, err = d.layer.rows.Apply(ctx, unit)
+		} else {
+			err = d.layer.unburyCell(ctx, id)
+		}
+		if err != nil {
+			return n, err
+		}
+		d.layer.log.Warn("dead letter discarded", "why", why, "id", id, "kind", letter.Kind, "key", letter.Key,
+			"task", letter.Task, "reason", letter.Reason, "version", env.Version)
+	}
+	return len(ids), nil
+}
+
+// buryCells keeps dead letters in the amorphous store.
+func (l *Layer) buryCells(ctx context.Context, dead []transactional.DeadLetter) error {
+	if err := l.cells.Prepare(ctx, graves); err != nil {
+		return err
+	}
+	for i := range dead {
+		body, err := json.Marshal(&dead[i])
+		if err != nil {
+			return err
+		}
+		row := amorphous.Row{Partition: gravesPartition, Order: []byte(dead[i].ID), ID: dead[i].ID, Shape: 1,
+			Stamp: amorphous.Stamp{Version: dead[i].Died.UnixMicro(), Tie: record.Digest(body)}, Body: body}
+		if err := l.cells.Write(ctx, graves, row)[0]; err != nil && err != amorphous.ErrSuperseded {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Layer) unburyCell(ctx context.Context, id string) error {
+	row := amorphous.Row{Partition: gravesPartition, Order: []byte(id), ID: id, Deleted: true,
+		Stamp: amorphous.Stamp{Version: nowMicro(), Tie: ^uint64(0)}}
+	return l.cells.Write(ctx, graves, row)[0]
+}
+
+func (l *Layer) cellLetters(ctx context.Context, f DeadFilter) ([]transactional.DeadLetter, error) {
+	if err := l.cells.Prepare(ctx, graves); err != nil {
+		return nil, err
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	var out []transactional.DeadLetter
+	r := amorphous.Range{Partition: gravesPartition, Limit: limit}
+	if f.After != "" {
+		r.From = append([]byte(f.After), 0)
+	}
+	for {
+		page, err := l.cells.Scan(ctx, graves, r)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page.Rows {
+			var d transactional.DeadLetter
+			if err := json.Unmarshal(row.Body, &d); err != nil {
+				return nil, &fault.Error{Op: "dead letters", Class: fault.ErrCorrupt, Err: err}
+			}
+			if matches(f, &d) && len(out) < limit {
+				out = append(out, d)
+			}
+		}
+		if page.Next == nil || len(out) >= limit {
+			return out, nil
+		}
+		r.After = page.Next
+	}
+}
+
+func matches(f DeadFilter, d *transactional.DeadLetter) bool {
+	return (f.Kind == "" || f.Kind == d.Kind) && (f.Task == "" || f.Task == d.Task) && (f.Key == "" || f.Key == d.Key)
+}

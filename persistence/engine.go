@@ -1,0 +1,194 @@
+package persistence
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// An engine is the moving part of a layer: the lanes that its workers take
+// from, what it holds, and the health of the stores. Decisions are made in
+// package flow; the engine carries them out.
+type engine struct {
+	layer *Layer
+	see   observers
+
+	outbox *outboxCustody // nil without a transactional store
+	queue  *queueCustody  // nil without a transitory store
+
+	realTime   *lane
+	background *lane
+	health     *health
+
+	mu      sync.Mutex
+	held    map[*held]struct{} // for the leases
+	working atomic.Int32       // 1 while Work or Drain serves the lanes
+	serving sync.Mutex         // held by who serves, until everything has stopped
+	flight  atomic.Int64       // envelopes in workers' hands
+	moves   atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
+
+	trackMu sync.Mutex
+	track   map[transactional.RecordID]*Receipt // of this process's Puts whose envelope comes back through custody
+	tracked []transactional.RecordID            // the same in order, for the bound
+}
+
+func newEngine(l *Layer) *engine {
+	e := &engine{
+		layer:      l,
+		see:        observersOf(l.opts.Observer),
+		realTime:   newLane(l.opts.MaxHeld),
+		background: newLane(l.opts.MaxHeld),
+		held:       map[*held]struct{}{},
+		track:      map[transactional.RecordID]*Receipt{},
+	}
+	e.realTime.stopped, e.background.stopped = true, true
+	e.health = newHealth(l)
+	if l.rows != nil {
+		e.outbox = &outboxCustody{layer: l, store: l.rows}
+	}
+	if l.queue != nil {
+		e.queue = &queueCustody{layer: l, store: l.queue}
+	}
+	return e
+}
+
+// custodian returns where envelopes of the kind are recorded.
+func (e *engine) custodian(k *kind) custodian {
+	if k.custody == TransitoryCustody {
+		return e.queue
+	}
+	return e.outbox
+}
+
+// laneOf returns the lane that a settlement leads to.
+func (e *engine) laneOf(realTime bool) *lane {
+	if realTime {
+		return e.realTime
+	}
+	return e.background
+}
+
+// keep adds an envelope to what this process holds; drop takes it out.
+func (e *engine) keep(h *held) {
+	e.mu.Lock()
+	e.held[h] = struct{}{}
+	e.mu.Unlock()
+}
+
+func (e *engine) drop(h *held) {
+	e.mu.Lock()
+	delete(e.held, h)
+	e.mu.Unlock()
+}
+
+// holding returns what this process holds.
+func (e *engine) holding() []*held {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*held, 0, len(e.held))
+	for h := range e.held {
+		out = append(out, h)
+	}
+	return out
+}
+
+// place puts a held envelope into the lane of its next task, or, when nothing
+// of it is due or there is no room, back into custody.
+func (e *engine) place(ctx context.Context, h *held, now int64) {
+	h.run.Down = e.health.down()
+	s := h.run.Settlement(now)
+	if s.Done || s.Lane == flow.Parked || s.Lane == flow.Foreign || s.Due > now {
+		e.release(ctx, h, s)
+		return
+	}
+	h.priority, h.realTime = s.Priority, s.Lane == flow.RealTime
+	e.hand(ctx, h)
+}
+
+// hand puts an envelope into its lane; what has no room there goes back to
+// custody.
+func (e *engine) hand(ctx context.Context, h *held) {
+	if evicted := e.laneOf(h.realTime).push(h); evicted != nil {
+		evicted.run.Down = e.health.down()
+		e.release(ctx, evicted, evicted.run.Settlement(nowMicro()))
+	}
+}
+
+// release records what became of an envelope and lets it go. When custody does
+// not take the answer, the envelope is left to its lease: custody still has it
+// as it was, and somebody will run what this run did once more.
+func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
+	defer cancel()
+	dead := e.letters(h)
+	err := h.custody.settle(ctx, h, s, dead)
+	e.drop(h)
+	e.moves.Add(1)
+	if err != nil {
+		e.layer.log.Warn("custody did not take a settlement; the envelope returns when its lease ends",
+			"kind", h.kind.name, "key", h.env.Key, "envelope", h.env.ID.String(), "error", err)
+		return
+	}
+	for i := range dead {
+		e.layer.log.Error("dead letter", "kind", dead[i].Kind, "key", dead[i].Key, "task", dead[i].Task,
+			"reason", dead[i].Reason, "attempts", dead[i].Attempts)
+	}
+	for i := range h.run.Tasks {
+		if t := &h.run.Tasks[i]; t.State == flow.Dead && h.tasks[i] != nil {
+			h.tasks[i].counter.dead.Add(1)
+			h.receipt.set(h.tasks[i].name, TaskDead)
+		}
+	}
+}
+
+// letters makes the dead letters of an envelope.
+func (e *engine) letters(h *held) []transactional.DeadLetter {
+	var out []transactional.DeadLetter
+	for i := range h.run.Tasks {
+		t := &h.run.Tasks[i]
+		if t.State != flow.Dead {
+			continue
+		}
+		out = append(out, h.letter(i, t))
+	}
+	return out
+}
+
+// maxTracked bounds the receipts that are followed through custody.
+const maxTracked = 1 << 14
+
+// follow makes a receipt follow its envelope, which comes back through
+// custody. The oldest is forgotten over the bound; its Wait then asks custody.
+func (e *engine) follow(id transactional.RecordID, r *Receipt) {
+	e.trackMu.Lock()
+	defer e.trackMu.Unlock()
+	e.track[id] = r
+	e.tracked = append(e.tracked, id)
+	for len(e.track) > maxTracked {
+		delete(e.track, e.tracked[0])
+		e.tracked = e.tracked[1:]
+	}
+	if len(e.tracked) > 2*maxTracked {
+		e.tracked = e.tracked[:0]
+		for id := range e.track {
+			e.tracked = append(e.tracked, id)
+		}
+	}
+}
+
+// followed returns the receipt that follows an envelope, or nil.
+func (e *engine) followed(id transactional.RecordID) *Receipt {
+	e.trackMu.Lock()
+	defer e.trackMu.Unlock()
+	return e.track[id]
+}
+
+// unfollow forgets the receipt of a finished envelope.
+func (e *engine) unfollow(id transactional.RecordID) {
+	e.trackMu.Lock()
+	delete(e.track, id)
+	e.trackMu.Unlock()
+}

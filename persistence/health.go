@@ -1,0 +1,87 @@
+package persistence
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// probeEvery is how often a store that is down is asked whether it is back:
+// well inside the five seconds in which its backlog must begin to drain.
+const probeEvery = time.Second
+
+// health knows which stores are down. A store goes down when an attempt says
+// so, and comes back when its own Check reaches it.
+type health struct {
+	layer  *Layer
+	isDown [Amorphous + 1]atomic.Bool
+	back   func(Purpose) // called when a store came back
+}
+
+func newHealth(l *Layer) *health { return &health{layer: l, back: func(Purpose) {}} }
+
+// down returns the stores that are down, by purpose.
+func (h *health) down() (out [8]bool) {
+	for p := Transitory; p <= Amorphous; p++ {
+		out[p] = h.isDown[p].Load()
+	}
+	return out
+}
+
+// failed records that an attempt found the store out of reach, and starts to
+// probe it.
+func (h *health) failed(p Purpose, err error) {
+	if p == 0 || h.isDown[p].Swap(true) {
+		return
+	}
+	h.layer.log.Warn("store is down; its tasks wait in custody", "purpose", p.String(), "error", err)
+	h.tell(p, false, err)
+	h.layer.spawn(func(ctx context.Context) { h.probe(ctx, p) })
+}
+
+// probe asks until the store answers.
+func (h *health) probe(ctx context.Context, p Purpose) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(probeEvery):
+		}
+		if !h.reachable(ctx, p) {
+			continue
+		}
+		h.isDown[p].Store(false)
+		h.layer.log.Info("store is back", "purpose", p.String())
+		h.tell(p, true, nil)
+		h.back(p)
+		return
+	}
+}
+
+// reachable asks the store itself, apart from the work that failed.
+func (h *health) reachable(ctx context.Context, p Purpose) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return h.layer.check(ctx, p).Reachable
+}
+
+func (h *health) tell(p Purpose, up bool, err error) {
+	if see := h.layer.engine.see.store; see != nil {
+		see.StoreChanged(context.Background(), StoreEvent{Purpose: p, Up: up, Err: err})
+	}
+}
+
+// check asks one store.
+func (l *Layer) check(ctx context.Context, p Purpose) fault.Report {
+	switch p {
+	case Transitory:
+		return l.queue.Check(ctx)
+	case Volatile:
+		return l.cache.Check(ctx)
+	case Transactional:
+		return l.rows.Check(ctx)
+	}
+	return l.cells.Check(ctx)
+}

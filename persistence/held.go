@@ -1,0 +1,185 @@
+package persistence
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+)
+
+// held is an envelope that this process holds: claimed in its custody, and
+// either in a worker's hands or waiting in its lane.
+type held struct {
+	kind *kind
+	env  *envelope.Envelope
+	obj  any // decoded from env.Body by the first task that needs it
+	run  flow.Run
+	// tasks is aligned with run.Tasks; nil for a task that this program does
+	// not know.
+	tasks   []*task
+	reason  map[int]error // the errors that go into dead letters, by task
+	receipt *Receipt      // of this process's Put; may be nil
+
+	custody custodian
+	seq     uint64        // of the outbox record
+	job     transitory.ID // in the queue
+	tube    string        // that the job came from
+	lost    int           // claims that ended without a settlement
+	counted bool          // attempts were made durable before the run
+
+	priority uint32
+	realTime bool
+	since    time.Time // when it first waited in a lane
+}
+
+func (h *held) id() transactional.RecordID { return transactional.RecordID(h.env.ID) }
+
+func (h *held) stamp() transactional.Stamp {
+	return transactional.Stamp{Version: h.env.Version, Tie: h.env.Tie}
+}
+
+// hold makes an envelope ready to run. Tasks that are done already are not in
+// env.Tasks.
+func (l *Layer) hold(k *kind, env *envelope.Envelope) *held {
+	h := &held{kind: k, env: env}
+	h.run = flow.Run{
+		Accepted: env.Accepted.UnixMicro(),
+		Seed:     binary.BigEndian.Uint64(env.ID[8:]),
+		Horizon:  l.opts.Horizon.Microseconds(),
+		Tasks:    make([]flow.Task, len(env.Tasks)),
+	}
+	h.tasks = make([]*task, len(env.Tasks))
+	for i, t := range env.Tasks {
+		known := k.task(t.Name)
+		h.tasks[i] = known
+		h.run.Tasks[i] = flow.Task{
+			Attempts: t.Attempts, NotBefore: t.NotBefore, Parked: t.Parked,
+			Since: t.Since, Late: t.Seen&envelope.SeenLate != 0,
+		}
+		if known != nil {
+			h.run.Tasks[i].Spec = &known.spec
+		}
+	}
+	return h
+}
+
+// remaining is what custody must still remember.
+func (h *held) remaining() []envelope.Task {
+	out := make([]envelope.Task, 0, len(h.run.Tasks))
+	for i := range h.run.Tasks {
+		t := &h.run.Tasks[i]
+		if t.State != flow.Waiting {
+			continue
+		}
+		e := h.env.Tasks[i]
+		e.Attempts, e.NotBefore, e.Parked, e.Since = t.Attempts, t.NotBefore, t.Parked, t.Since
+		if t.Late {
+			e.Seen |= envelope.SeenLate
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// own decodes the body for a handler, which may do with its object what it
+// likes; an object without references is copied by the call.
+func (h *held) own() (any, error) {
+	if !h.kind.references {
+		return h.object()
+	}
+	obj := h.kind.make()
+	return obj, h.kind.all.Decode(h.env.Body, value(obj))
+}
+
+// object decodes the body once, for the default writes of the envelope, which
+// only read it.
+func (h *held) object() (any, error) {
+	if h.obj == nil {
+		obj := h.kind.make()
+		if err := h.kind.all.Decode(h.env.Body, value(obj)); err != nil {
+			return nil, err
+		}
+		h.obj = obj
+	}
+	return h.obj, nil
+}
+
+// A custodian is where accepted envelopes are recorded: the outbox or the
+// queue.
+type custodian interface {
+	// claim returns due envelopes of the lanes that this process now holds. A
+	// custodian that can waits until ctx ends or there is one.
+	claim(ctx context.Context, lanes []string, most int) ([]*held, error)
+	// settle records what became of a held envelope and lets it go.
+	settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error
+	// count makes the attempts of a held envelope durable before a run.
+	count(ctx context.Context, h *held) error
+	// extend keeps held envelopes from being handed to others.
+	extend(ctx context.Context, hs []*held)
+	// name says which custody this is.
+	name() Custody
+}
+
+// laneName is where an envelope of this kind waits: a tube in the queue, a
+// lane in the outbox. The namespace keeps layers apart that share a server.
+func (l *Layer) laneName(k *kind, s flow.Settlement, h *held) string {
+	switch s.Lane {
+	case flow.RealTime:
+		return l.lanes(k).realTime
+	case flow.Parked:
+		return l.lanes(k).parked[s.Store]
+	case flow.Foreign:
+		return l.foreignLane(k.name, h.env.Tasks[s.Task].Name)
+	}
+	return l.lanes(k).background
+}
+
+// kindLanes are the names of a kind's lanes.
+type kindLanes struct {
+	realTime   string
+	background string
+	parked     [5]string // by purpose
+}
+
+func (l *Layer) lanes(k *kind) *kindLanes {
+	if k.lane.background == "" {
+		panic("kind " + k.name + " is not registered")
+	}
+	return &k.lane
+}
+
+// nameLanes names the lanes that a kind's envelopes go to, and those that this
+// program serves for it.
+func (l *Layer) nameLanes(k *kind) {
+	for _, name := range append([]string{k.name}, k.formerly...) {
+		k.served = append(k.served, l.lanesOf(name))
+		for _, t := range k.tasks {
+			if t.external {
+				continue
+			}
+			for _, task := range append([]string{t.name}, t.was...) {
+				k.foreign = append(k.foreign, l.foreignLane(name, task))
+			}
+		}
+	}
+	k.lane = *k.served[0]
+}
+
+func (l *Layer) lanesOf(kind string) *kindLanes {
+	base := l.opts.Namespace + "/" + kind
+	out := &kindLanes{realTime: base + "/rt", background: base + "/bg"}
+	for p := Transitory; p <= Amorphous; p++ {
+		out.parked[p] = base + "/parked/" + p.String()
+	}
+	return out
+}
+
+// foreignLane is where a task waits that another program serves, or that
+// nobody serves yet.
+func (l *Layer) foreignLane(kind, task string) string {
+	return l.opts.Namespace + "/" + kind + "/task/" + task
+}

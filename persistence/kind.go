@@ -1,0 +1,149 @@
+package persistence
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// A Custody says where an accepted envelope is recorded until its last task is
+// done.
+type Custody uint8
+
+// The custodies.
+const (
+	// AutoCustody is transactional when the plan has a transactional task or
+	// the layer has no transitory store, else transitory.
+	AutoCustody Custody = iota
+	// TransactionalCustody is a row in the outbox table, committed together
+	// with what the kind writes transactionally.
+	TransactionalCustody
+	// TransitoryCustody is one job in the queue, as durable as that queue is.
+	TransitoryCustody
+)
+
+// String returns "auto", "transactional" or "transitory".
+func (c Custody) String() string {
+	return [...]string{"auto", "transactional", "transitory"}[c]
+}
+
+// KindOptions are options of Declare.
+type KindOptions struct {
+	// Custody is where accepted envelopes are recorded. Default AutoCustody.
+	Custody Custody
+	// Formerly lists earlier names of the kind, so that what is queued under
+	// them still runs here. Stored objects keep the names of their tables: a
+	// renamed kind reads and writes the tables of Table.
+	Formerly []string
+	// Table names the tables of the kind. Default: its name. A renamed kind
+	// gives its old name here.
+	Table string
+	// MemoryQueue allows transitory custody in a queue that loses jobs when its
+	// server stops (a beanstalkd without a log).
+	MemoryQueue bool
+}
+
+// A write is what the default write of a task stores where.
+type write uint8
+
+const (
+	writeNone  write = iota // a handler, or external
+	writeJob                // transitory
+	writeCache              // volatile
+	writeRow                // transactional
+	writeCell               // amorphous
+)
+
+// A task is a Task with its type parameter erased and its words resolved. obj
+// is always a *T.
+type task struct {
+	name     string
+	was      []string
+	purpose  Purpose
+	priority int
+	realTime bool
+
+	when   func(obj any) bool
+	within time.Duration
+	late   Late
+
+	do       func(ctx context.Context, obj any) error
+	tx       func(ctx context.Context, tx *Tx, obj any) error
+	external bool
+	onDelete func(ctx context.Context, key string) error
+
+	write     write
+	set       *record.Set          // fields of the default write
+	row       *transactional.Table // writeRow
+	cell      amorphous.Table      // writeCell
+	partition *record.Field        // writeCell by PartitionBy; nil: by key
+	newest    *record.Field        // nil: no order within the partition
+	bucket    time.Duration
+	ttl       time.Duration
+	whole     bool // set holds every kept property, so the envelope's body serves as it is
+
+	delay       time.Duration
+	timeout     time.Duration
+	maxAttempts int
+	concurrency int
+	perKey      int
+	ordering    *record.Field
+	blocks      bool
+
+	spec    flow.Spec // what the step functions need to know
+	limit   *limiter  // Concurrency and PerKey; nil without limits
+	counter counter
+}
+
+// handles reports whether the task runs a function of the user's.
+func (t *task) handles() bool { return t.do != nil || t.tx != nil }
+
+// durable reports whether the task's default write is part of the record.
+func (t *task) durable() bool {
+	return t.write == writeRow || t.write == writeCell && t.partition == nil
+}
+
+// A kind is a declared type with its plan, its type parameter erased.
+type kind struct {
+	name     string
+	formerly []string
+	table    string
+	custody  Custody // never AutoCustody
+	opts     KindOptions
+	typ      *record.Type
+	all      *record.Set // what the envelope carries: every kept property
+	tasks    []*task     // by start order: priority 0, then real time, then background, by priority
+	byName   map[string]*task
+	make     func() any // a new *T
+
+	// references: a T holds slices, maps or pointers, so that a copy shares them.
+	references bool
+
+	// The record: the tasks whose default writes together are the object that
+	// Get returns. Empty: the kind cannot be read by key.
+	record []*task
+	cache  *task   // the volatile default write of the whole object; nil: not cached
+	parts  []*task // volatile default writes of tagged fields only
+
+	lane    kindLanes
+	served  []*kindLanes // of the kind's name and its former names
+	foreign []string     // lanes of single tasks that this program serves
+	limit   int          // bytes of the largest encoded object that every store of the plan takes; zero: no limit
+}
+
+// value returns the addressable struct (or map) behind obj.
+func value(obj any) reflect.Value { return reflect.ValueOf(obj).Elem() }
+
+// task returns the task with this name or former name, or nil.
+func (k *kind) task(name string) *task { return k.byName[name] }
+
+// transactionalRecord reports whether the whole record lies in the
+// transactional store, so that conditions can be checked there.
+func (k *kind) transactionalRecord() bool {
+	return len(k.record) == 1 && k.record[0].write == writeRow
+}

@@ -1,0 +1,99 @@
+package persistence
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/hlc"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+// A Layer is four stores and the kinds declared on them. It is safe for
+// concurrent use. Close it when done.
+type Layer struct {
+	opts Options
+	log  *slog.Logger
+
+	// The stores; nil where Stores has no source. Whoever needs a missing one
+	// says so with needs.
+	queue *transitory.Queue
+	cache *volatile.Cache
+	rows  *transactional.Store
+	cells *amorphous.Store
+
+	clock *hlc.Clock
+	owner uint64 // of this layer's claims; random, not zero
+
+	mu     sync.RWMutex
+	kinds  map[string]*kind // by name and by former name
+	names  []string         // declared names, in order
+	closed atomic.Bool
+	ahead  atomic.Int64 // how far this machine's clock is ahead of the stores', in nanoseconds
+
+	closing chan struct{}      // closed by Close: Work stops
+	life    context.Context    // of what the layer does by itself
+	end     context.CancelFunc // ends life
+	tasks   sync.WaitGroup     // what the layer does by itself
+
+	engine *engine
+}
+
+// Transitory returns the transitory store, or nil if the layer has none. It
+// belongs to the layer, which closes it; so do the three below.
+func (l *Layer) Transitory() *transitory.Queue { return l.queue }
+
+// Volatile returns the volatile store, or nil if the layer has none.
+func (l *Layer) Volatile() *volatile.Cache { return l.cache }
+
+// Transactional returns the transactional store, or nil if the layer has none.
+func (l *Layer) Transactional() *transactional.Store { return l.rows }
+
+// Amorphous returns the amorphous store, or nil if the layer has none.
+func (l *Layer) Amorphous() *amorphous.Store { return l.cells }
+
+// has reports whether the layer has a store for the purpose.
+func (l *Layer) has(p Purpose) bool {
+	switch p {
+	case Transitory:
+		return l.queue != nil
+	case Volatile:
+		return l.cache != nil
+	case Transactional:
+		return l.rows != nil
+	case Amorphous:
+		return l.cells != nil
+	}
+	return false
+}
+
+// open returns fault.ErrClosed once the layer is closed.
+func (l *Layer) open(op string) error {
+	if l.closed.Load() {
+		return fault.New(fault.ErrClosed, "", op, "the layer is closed")
+	}
+	return nil
+}
+
+// kindOf returns the declared kind of this name or former name, or nil.
+func (l *Layer) kindOf(name string) *kind {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.kinds[name]
+}
+
+// declared returns the kinds in order of declaration.
+func (l *Layer) declared() []*kind {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := make([]*kind, 0, len(l.names))
+	for _, name := range l.names {
+		out = append(out, l.kinds[name])
+	}
+	return out
+}

@@ -1,0 +1,72 @@
+package persistence
+
+import (
+	"context"
+	"time"
+)
+
+// A PutEvent tells of one Put.
+type PutEvent struct {
+	Kind, Key string
+	Version   int64
+	Bytes     int           // of the encoded object
+	Took      time.Duration // from the call to its return
+	Err       error         // nil when the object was accepted with everything at priority 0 done
+}
+
+// A PutObserver is told of every Put when it returns. It must be quick: it
+// runs in the caller's goroutine.
+type PutObserver interface {
+	PutDone(ctx context.Context, e PutEvent)
+}
+
+// A TaskEvent tells of one run of one task.
+type TaskEvent struct {
+	ID              string // task id, stable over repeats; empty for default writes
+	Kind, Key, Task string
+	Version         int64
+	Purpose         Purpose
+	Accepted        time.Time // when the object was accepted
+	Started, Ended  time.Time
+	Attempts        int    // refusals before this run
+	Result          string // "done", "superseded", "skipped", "retry", "parked", "snoozed", "dead", "unknown" or "cancelled"
+	Err             error  // nil for the first three
+}
+
+// A TaskObserver is told of every run of a task when it ends. It must be
+// quick: it runs in the worker's goroutine.
+type TaskObserver interface {
+	TaskDone(ctx context.Context, e TaskEvent)
+}
+
+// A StoreEvent tells that a store went down or came back.
+type StoreEvent struct {
+	Purpose Purpose
+	Up      bool
+	Err     error // why it is held to be down
+}
+
+// A StoreObserver is told when a store goes down or comes back.
+type StoreObserver interface {
+	StoreChanged(ctx context.Context, e StoreEvent)
+}
+
+// observers holds the faces of Options.Observer; nil ones are not called.
+type observers struct {
+	put   PutObserver
+	task  TaskObserver
+	store StoreObserver
+}
+
+func observersOf(o any) observers {
+	var out observers
+	out.put, _ = o.(PutObserver)
+	out.task, _ = o.(TaskObserver)
+	out.store, _ = o.(StoreObserver)
+	return out
+}
+
+func observes(o any) bool {
+	seen := observersOf(o)
+	return seen.put != nil || seen.task != nil || seen.store != nil
+}

@@ -1,0 +1,259 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/hlc"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+// Open opens a layer over its stores. Servers need not be there: the layer
+// starts, Check says what is down, and works when it comes. An in-process
+// store whose directory another process has open is an error at once. A nil
+// opts means the defaults.
+func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l := &Layer{opts: o, log: o.Logger, kinds: map[string]*kind{}, closing: make(chan struct{})}
+	l.owner = rand.Uint64() | 1
+	l.life, l.end = context.WithCancel(context.Background())
+	if err := l.openStores(ctx, stores); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	l.engine = newEngine(l)
+	if err := l.openClock(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// openStores opens what Stores names.
+func (l *Layer) openStores(ctx context.Context, s Stores) error {
+	if s == (Stores{}) {
+		return fault.New(fault.ErrInvalid, "", "open", "Stores names no store: give it at least one source, such as embedded.Stores(dir)")
+	}
+	if s.Transitory != nil {
+		driver, err := s.Transitory.OpenDriver(ctx)
+		if err != nil {
+			return fmt.Errorf("transitory: %w", err)
+		}
+		l.queue = transitory.New(driver)
+	}
+	if s.Volatile != nil {
+		driver, err := s.Volatile.OpenDriver(ctx)
+		if err != nil {
+			return fmt.Errorf("volatile: %w", err)
+		}
+		if l.cache, err = volatile.New(driver, &volatile.Options{Namespace: l.opts.Namespace}); err != nil {
+			return err
+		}
+	}
+	return l.openTables(ctx, s)
+}
+
+func (l *Layer) openTables(ctx context.Context, s Stores) error {
+	if s.Transactional != nil {
+		driver, err := s.Transactional.OpenDriver(ctx)
+		if err != nil {
+			return fmt.Errorf("transactional: %w", err)
+		}
+		if l.rows, err = transactional.New(driver, &transactional.Options{Namespace: l.opts.Namespace, Logger: l.log}); err != nil {
+			return err
+		}
+		if !driver.Features().SharedLog {
+			// No other process can hold a claim: what a crash left is free at once.
+			if _, err := l.rows.Recover(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Amorphous != nil {
+		driver, err := s.Amorphous.OpenDriver(ctx)
+		if err != nil {
+			return fmt.Errorf("amorphous: %w", err)
+		}
+		if l.cells, err = amorphous.New(driver, &amorphous.Options{Namespace: l.opts.Namespace}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ceilingName is the row of the clock's high-water mark.
+const ceilingName = "clock"
+
+// openClock continues the clock above every version that was handed out
+// before, where a durable store of ours remembers it. A store that is not
+// reachable yet is asked again by the first Put.
+func (l *Layer) openClock(ctx context.Context) error {
+	if l.rows == nil || l.rows.Features().SharedLog {
+		l.clock = hlc.New(0, nil)
+		return nil
+	}
+	ceiling, err := l.rows.Raise(ctx, ceilingName, 0)
+	if err != nil {
+		return err
+	}
+	l.clock = hlc.New(ceiling, func(ceiling int64) error {
+		_, err := l.rows.Raise(l.life, ceilingName, ceiling)
+		return err
+	})
+	return nil
+}
+
+// skewed refuses versions while this machine's clock is known to be ahead of
+// the durable stores' clocks.
+func (l *Layer) skewed() error {
+	ahead := time.Duration(l.ahead.Load())
+	if ahead <= l.opts.MaxSkew {
+		return nil
+	}
+	return fault.New(fault.ErrUnavailable, "", "put", fmt.Sprintf(
+		"this machine's clock is %v ahead of the transactional store's; MaxSkew is %v", ahead, l.opts.MaxSkew))
+}
+
+// register adds a compiled kind and prepares its tables.
+func (l *Layer) register(ctx context.Context, k *kind) error {
+	if err := l.open("declare"); err != nil {
+		return err
+	}
+	if k.custody == TransitoryCustody && l.queue != nil && !k.opts.MemoryQueue &&
+		l.queue.Features().Durability == fault.Memory {
+		return fault.New(fault.ErrInvalid, "transitory", "declare",
+			"the queue loses its jobs when its server stops; start it with a log, or allow that with KindOptions.MemoryQueue")
+	}
+	l.mu.Lock()
+	for _, name := range append([]string{k.name}, k.formerly...) {
+		if l.kinds[name] != nil {
+			l.mu.Unlock()
+			return fault.New(fault.ErrExists, "", "declare", "a kind named "+name+" is declared already")
+		}
+	}
+	l.nameLanes(k)
+	k.references = holdsReferences(k.typ.Go)
+	k.limit = l.limitOf(k)
+	for _, t := range k.tasks {
+		t.limit = newLimiter(t.concurrency, t.perKey)
+		t.spec = t.specOf(k)
+	}
+	for _, name := range append([]string{k.name}, k.formerly...) {
+		l.kinds[name] = k
+	}
+	l.names = append(l.names, k.name)
+	l.mu.Unlock()
+	if err := l.prepareTables(ctx, k); err != nil && !fault.Outage(err) {
+		return err
+	}
+	l.engine.wake()
+	return nil
+}
+
+func (l *Layer) prepareTables(ctx context.Context, k *kind) error {
+	for _, t := range k.tasks {
+		switch t.write {
+		case writeRow:
+			if err := l.rows.Prepare(ctx, t.row); err != nil {
+				return err
+			}
+		case writeCell:
+			if err := l.cells.Prepare(ctx, t.cell); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// limitOf is the largest encoded object that every store of the plan takes. A
+// margin is left for what the stores add to it.
+func (l *Layer) limitOf(k *kind) int {
+	const margin = 1 << 10
+	limit := 0
+	lower := func(n int) {
+		if n > margin && (limit == 0 || n-margin < limit) {
+			limit = n - margin
+		}
+	}
+	for _, t := range k.tasks {
+		switch t.write {
+		case writeRow:
+			lower(l.rows.Features().MaxRow)
+		case writeCell:
+			lower(l.cells.Features().MaxBody)
+		case writeJob:
+			lower(l.queue.Features().MaxBody)
+		}
+	}
+	if k.custody == TransitoryCustody {
+		lower(min(MaxTransitory, l.queue.Features().MaxBody))
+	} else if l.rows != nil {
+		lower(l.rows.Features().MaxRow)
+	}
+	return limit
+}
+
+// holdsReferences reports whether copies of a type's values share memory.
+func holdsReferences(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return false
+		}
+		for i := range t.NumField() {
+			if holdsReferences(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	case reflect.Array:
+		return holdsReferences(t.Elem())
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+		return true
+	}
+	return false
+}
+
+// spawn runs fn until it returns or the layer closes, which waits for it.
+func (l *Layer) spawn(fn func(ctx context.Context)) {
+	l.tasks.Go(func() { fn(l.life) })
+}
+
+// Close stops Work, waits for what is under way, and closes the stores that
+// the layer opened. Every later call returns fault.ErrClosed. Closing twice is
+// fine.
+func (l *Layer) Close() error {
+	if l.closed.Swap(true) {
+		return nil
+	}
+	close(l.closing)
+	if l.engine != nil {
+		l.engine.stopped()
+	}
+	l.end()
+	l.tasks.Wait()
+	var errs []error
+	if l.queue != nil {
+		errs = append(errs, l.queue.Close())
+	}
+	if l.cache != nil {
+		errs = append(errs, l.cache.Close())
+	}
+	if l.rows != nil {
+		errs = append(errs, l.rows.Close())
+	}
+	if l.cells != nil {
+		errs = append(errs, l.cells.Close())
+	}
+	return errors.Join(errs...)
+}

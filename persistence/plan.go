@@ -1,0 +1,139 @@
+package persistence
+
+import (
+	"context"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/record"
+)
+
+// A Purpose is why data is kept.
+type Purpose uint8
+
+// The four purposes.
+const (
+	// Transitory data is kept until one unit of work is done, then gone.
+	Transitory Purpose = iota + 1
+	// Volatile data is kept while it is useful; it may be lost at any time and
+	// is rebuilt.
+	Volatile
+	// Transactional data changes wholly or not at all.
+	Transactional
+	// Amorphous data is kept for good, in any shape, at any write volume.
+	Amorphous
+)
+
+var purposeNames = [...]string{"none", "transitory", "volatile", "transactional", "amorphous"}
+
+// String returns the purpose's name as it stands in tags.
+func (p Purpose) String() string {
+	if int(p) >= len(purposeNames) {
+		return "unknown purpose"
+	}
+	return purposeNames[p]
+}
+
+// A Document is an object without a struct: a map from property names to
+// values, with its key under "id". Declare[Document] needs no struct.
+type Document = record.Document
+
+// A Plan says what one Put of a T causes: its tasks, in any order. It is data:
+// it can be printed (Outline), compared, and validated without a store.
+type Plan[T any] []Task[T]
+
+// A Late says what becomes of a task whose slice of time is past.
+type Late uint8
+
+// What becomes of a late task.
+const (
+	// RunLate runs it after everything that is not late.
+	RunLate Late = iota
+	// Expire makes it a dead letter with the reason "expired".
+	Expire
+)
+
+// A Task is one thing that a Put causes. It has a handler (Do or Tx), is
+// External, or, with none of them, is the default write of its purpose:
+//
+//	transitory     a job that holds the object, in the tube KIND.TASK
+//	volatile       a cache entry that Get serves
+//	transactional  a row, one column per property
+//	amorphous      a row of the object, by key or, with PartitionBy, where the application reads it
+type Task[T any] struct {
+	// Name is durable: it stands in queued envelopes. Lower-case letters,
+	// digits, hyphens and underscores, at most 40 bytes. Default: the
+	// purpose's name, for a default write.
+	Name string
+	// Was lists earlier names, so that what is queued under them still runs.
+	Was []string
+	// Purpose routes the task, and names the store that it mainly needs.
+	Purpose Purpose
+	// Priority orders starts: 0 is before Put returns, then 1, 2, …; at most
+	// MaxPriority. Tasks of equal priority run side by side.
+	Priority int
+	// RealTime tasks have workers that no other class takes.
+	RealTime bool
+
+	// When leaves out the task for objects for which it is false. It sees the
+	// object as it was given, before it is encoded; nil means always.
+	When func(T) bool
+	// Within is the slice of time, from acceptance, in which the task has
+	// value; zero means for ever. Past it, Late decides.
+	Within time.Duration
+	Late   Late
+
+	// Do is a handler. It runs at least once per accepted version.
+	Do func(ctx context.Context, object T) error
+	// Tx is a handler inside a transaction of the transactional store; its
+	// effect through tx happens exactly once.
+	Tx func(ctx context.Context, tx *Tx, object T) error
+	// External tasks are served by another program that declares the same kind.
+	External bool
+	// OnDelete is what a delete does for a task with a handler; nil: nothing.
+	OnDelete func(ctx context.Context, key string) error
+
+	// PartitionBy lays out an amorphous default write: rows that share this
+	// field's value lie together. A Go field name.
+	PartitionBy string
+	// Newest sorts the rows of a partition by this field, newest (largest)
+	// first. A Go field name; needs PartitionBy.
+	Newest string
+	// Bucket bounds partitions by time of the Newest field, which must then be
+	// a time.Time; zero means no bound.
+	Bucket time.Duration
+	// TTL is the life of what the default write stores; zero means for ever
+	// (amorphous), or while the cache has room (volatile).
+	TTL time.Duration
+	// Fields limits the default write to these Go fields, beside the key;
+	// empty: what the tags say.
+	Fields []string
+
+	// Delay postpones the first start.
+	Delay time.Duration
+	// Timeout bounds one run of a handler; default Options.Timeout.
+	Timeout time.Duration
+	// MaxAttempts is how many refusals make a dead letter; default
+	// DefaultMaxAttempts.
+	MaxAttempts int
+	// Concurrency bounds the runs of this task at a time in this process; zero
+	// means the number of workers.
+	Concurrency int
+	// PerKey bounds the runs at a time for objects of one key; zero: unbounded.
+	PerKey int
+	// OrderingKey runs the task in the order of acceptance among objects with
+	// the same value of this field, also across processes. A Go field name;
+	// needs transactional custody.
+	OrderingKey string
+	// Blocks makes a dead letter keep its ordering key, until it is replayed
+	// or discarded; else the next object goes on.
+	Blocks bool
+}
+
+// Limits of a plan.
+const (
+	MaxPriority        = 1 << 20
+	DefaultMaxAttempts = 20
+	MaxTasks           = 64
+	// MaxTransitory is the largest envelope in transitory custody, in bytes.
+	MaxTransitory = 64 << 10
+)

@@ -1,0 +1,242 @@
+package persistence
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// An accepting is an object between Put's call and its acceptance: checked,
+// encoded once, versioned, its tasks chosen. No store has seen it.
+type accepting struct {
+	kind    *kind
+	version version
+	env     envelope.Envelope
+	rows    []*task // transactional default writes at priority 0: part of acceptance
+	direct  *task   // the only task, when it is one default write at priority 0 and needs no envelope
+	unit    transactional.Unit
+	receipt *Receipt
+	held    *held // nil when no task is left for after acceptance
+}
+
+// maxToken is the longest token, in bytes.
+const maxToken = 128
+
+// prepare checks and encodes an object. above is a version that it must exceed:
+// the highest that the caller's transaction read, else zero.
+func (l *Layer) prepare(k *kind, obj any, p putOptions, above int64) (*accepting, error) {
+	a := &accepting{kind: k}
+	err := l.encode(a, obj, p)
+	if err == nil {
+		err = l.stamp(a, obj, p, above)
+	}
+	if err == nil {
+		err = l.checkOptions(k, p)
+	}
+	if err != nil {
+		return nil, putError(k, a.version.key, err)
+	}
+	l.choose(a, obj, p)
+	return a, nil
+}
+
+// putError names kind and key, and keeps the class.
+func putError(k *kind, key string, err error) error {
+	class := fault.ClassOf(err)
+	if class == nil {
+		return err
+	}
+	if fe, ok := err.(*fault.Error); ok && fe.Kind == "" && fe.Store == "" {
+		named := *fe
+		named.Op, named.Kind, named.Key = "put", k.name, key
+		return &named
+	}
+	return &fault.Error{Op: "put", Kind: k.name, Key: key, Class: class, Err: err, Accepted: fault.Accepted(err)}
+}
+
+func invalid(format string, args ...any) error {
+	return &fault.Error{Op: "put", Class: fault.ErrInvalid, Err: fmt.Errorf(format, args...)}
+}
+
+// encode validates the object and encodes it once.
+func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
+	if p.delete {
+		a.version.key, a.version.deleted = p.key, true
+		return checkKey(p.key)
+	}
+	v := value(obj)
+	if a.version.key, err = a.kind.typ.KeyOf(v); err != nil {
+		return err
+	}
+	if err = checkKey(a.version.key); err != nil {
+		return err
+	}
+	if err = a.kind.typ.Validate(v); err != nil {
+		return err
+	}
+	if a.version.body, err = a.kind.all.Append(nil, v); err != nil {
+		return err
+	}
+	if limit := a.kind.limit; limit > 0 && len(a.version.body) > limit {
+		return &fault.Error{Op: "put", Class: fault.ErrTooLarge,
+			Err: fmt.Errorf("the encoded object has %d bytes, and a store of its plan takes %d", len(a.version.body), limit)}
+	}
+	a.version.obj = obj
+	return nil
+}
+
+// checkKey refuses keys that some store cannot hold.
+func checkKey(key string) error {
+	switch {
+	case key == "":
+		return invalid("the key is empty")
+	case len(key) > transactional.MaxKey:
+		return invalid("the key has %d bytes; %d are possible", len(key), transactional.MaxKey)
+	case !utf8.ValidString(key):
+		return invalid("the key is not valid UTF-8")
+	case strings.IndexByte(key, 0) >= 0:
+		return invalid("the key contains a NUL byte")
+	}
+	return nil
+}
+
+// stamp gives the object its version: the clock's, or the user's own.
+func (l *Layer) stamp(a *accepting, obj any, p putOptions, above int64) error {
+	tick, err := l.clock.Now()
+	if err != nil {
+		return err
+	}
+	if err := l.skewed(); err != nil {
+		return err
+	}
+	own := a.kind.typ.Version != nil
+	switch {
+	case own && p.delete:
+		a.version.stamp.Version = p.atVersion
+	case own:
+		a.version.stamp.Version = a.kind.typ.VersionOf(value(obj))
+	default:
+		a.version.stamp.Version = tick
+	}
+	if own && a.version.stamp.Version <= 0 {
+		return invalid("the version is %d; versions start at 1 (a delete takes AtVersion)", a.version.stamp.Version)
+	}
+	if !own && p.atVersion != 0 {
+		return invalid("AtVersion is for kinds with a version field")
+	}
+	if v := a.version.stamp.Version; above > 0 && v <= above {
+		if own {
+			return &fault.Error{Op: "put", Class: fault.ErrConflict, Err: fmt.Errorf("version %d is not above %d, which the transaction read", v, above)}
+		}
+		l.clock.Observe(above)
+		if a.version.stamp.Version, err = l.clock.Now(); err != nil {
+			return err
+		}
+	}
+	a.version.stamp.Tie = digest(a.version.body, p.delete)
+	a.version.accepted = time.Now().UTC().Truncate(time.Microsecond)
+	a.env.ID = newID(tick)
+	return nil
+}
+
+// newID makes an envelope's id: time first, so that rows are appended.
+func newID(tick int64) (id envelope.ID) {
+	binary.BigEndian.PutUint64(id[:], uint64(tick))
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())
+	return id
+}
+
+// digest breaks ties between two contents at one version; a delete wins.
+func digest(body []byte, deleted bool) uint64 {
+	if deleted {
+		return ^uint64(0)
+	}
+	return record.Digest(body)
+}
+
+func (l *Layer) checkOptions(k *kind, p putOptions) error {
+	if (p.create || p.hasIf) && !k.transactionalRecord() {
+		return fault.New(fault.ErrUnsupported, "", "put",
+			"Create, Update and IfVersion need a record that is wholly transactional")
+	}
+	if (p.create || p.hasIf) && k.record[0].priority != 0 {
+		return fault.New(fault.ErrUnsupported, "", "put",
+			"Create, Update and IfVersion need the transactional default write at priority 0")
+	}
+	if len(p.token) > maxToken {
+		return invalid("the token has %d bytes; %d are possible", len(p.token), maxToken)
+	}
+	return nil
+}
+
+// choose picks the tasks of this object and puts together what acceptance
+// records.
+func (l *Layer) choose(a *accepting, obj any, p putOptions) {
+	env := &a.env
+	env.Kind, env.Key, env.Version, env.Tie = a.kind.name, a.version.key, a.version.stamp.Version, a.version.stamp.Tie
+	env.Token, env.Accepted, env.Delete, env.Body = p.token, a.version.accepted, p.delete, a.version.body
+	a.receipt = &Receipt{
+		Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted, layer: l,
+		tasks: make([]TaskReceipt, 0, len(a.kind.tasks)),
+	}
+	for _, t := range a.kind.tasks {
+		if skip := p.delete && t.handles() && t.onDelete == nil || p.delete && t.external; skip {
+			continue
+		}
+		if !p.delete && t.when != nil && !t.when(obj) {
+			continue
+		}
+		a.receipt.tasks = append(a.receipt.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority})
+		t.counter.accepted.Add(1)
+		if t.write == writeRow && t.priority == 0 {
+			a.rows = append(a.rows, t)
+			continue
+		}
+		env.Tasks = append(env.Tasks, remainingTask(t, env.Accepted))
+	}
+	if len(a.rows)+len(env.Tasks) == 1 && p.token == "" && a.receipt.tasks[0].Priority == 0 {
+		a.direct = a.kind.task(a.receipt.tasks[0].Name)
+	}
+}
+
+func remainingTask(t *task, accepted time.Time) envelope.Task {
+	e := envelope.Task{Name: t.name}
+	if t.realTime {
+		e.Class = 1
+	}
+	if t.delay > 0 {
+		e.NotBefore = accepted.Add(t.delay).UnixMicro()
+	}
+	return e
+}
+
+// rowWrites adds the transactional writes at priority 0 to the unit.
+func (a *accepting) rowWrites(p putOptions, mode transactional.Mode) error {
+	for _, t := range a.rows {
+		row, err := t.rowOf(a.version.obj, a.version.stamp, a.version.deleted, a.version.key)
+		if err != nil {
+			return err
+		}
+		w := transactional.Write{Table: t.row, Row: row, Mode: mode}
+		switch {
+		case p.create:
+			w.Mode = transactional.Insert
+		case p.hasIf:
+			w.Mode, w.Expect = transactional.IfVersion, p.ifVersion
+		}
+		a.unit.Writes = append(a.unit.Writes, w)
+	}
+	return nil
+}
+
+// settlement is where the envelope waits first.
+func (a *accepting) settlement() flow.Settlement { return a.held.run.Settlement(nowMicro()) }

@@ -1,0 +1,233 @@
+package persistence
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+)
+
+// A counter counts what this layer did with one task.
+type counter struct {
+	accepted   atomic.Int64
+	done       atomic.Int64
+	superseded atomic.Int64
+	skipped    atomic.Int64
+	dead       atomic.Int64
+}
+
+func (c *counter) ended(s flow.State) {
+	switch s {
+	case flow.Done, flow.Skipped:
+		c.done.Add(1)
+	case flow.Superseded:
+		c.superseded.Add(1)
+	}
+}
+
+// TaskStats counts one task. Done, Superseded and Skipped count what this layer
+// did since it opened; Pending and Dead are what custody holds now, whoever
+// accepted it.
+type TaskStats struct {
+	Kind, Task string
+	Accepted   int64         // Done + Superseded + Pending + Dead
+	Done       int64         // including Skipped
+	Superseded int64         // done: a newer version was there
+	Skipped    int64         // cache writes that their dead store missed
+	Pending    int64         // in custody
+	Dead       int64         // dead letters
+	Unknown    int64         // of Pending: the last attempt ended with an unknown outcome
+	Oldest     time.Duration // age of the oldest pending one; zero without
+}
+
+// Stats are the counts of a layer.
+type Stats struct {
+	Tasks   []TaskStats // by kind and task, in order of declaration
+	Working bool        // Work runs in this process; without it tasks wait
+	Held    int         // envelopes that this process holds
+}
+
+// String is a table for a terminal.
+func (s Stats) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-24s %10s %10s %10s %8s %8s %10s\n", "task", "accepted", "done", "pending", "dead", "skipped", "oldest")
+	for _, t := range s.Tasks {
+		fmt.Fprintf(&b, "%-24s %10d %10d %10d %8d %8d %10v\n", t.Kind+"/"+t.Task, t.Accepted,
+			t.Done+t.Superseded, t.Pending, t.Dead, t.Skipped, t.Oldest.Round(time.Millisecond))
+	}
+	if !s.Working {
+		b.WriteString("nobody works in this process: tasks above priority 0 wait for Work or Drain\n")
+	}
+	return b.String()
+}
+
+// Stats counts, per task, what was accepted and what became of it. It reads
+// custody, so its cost grows with the backlog.
+func (l *Layer) Stats(ctx context.Context) (Stats, error) {
+	if err := l.open("stats"); err != nil {
+		return Stats{}, err
+	}
+	out := Stats{Working: l.working(), Held: len(l.engine.holding())}
+	index := map[[2]string]*TaskStats{}
+	kinds := l.declared()
+	for _, k := range kinds {
+		for _, t := range k.tasks {
+			out.Tasks = append(out.Tasks, TaskStats{Kind: k.name, Task: t.name,
+				Done: t.counter.done.Load(), Superseded: t.counter.superseded.Load(), Skipped: t.counter.skipped.Load()})
+		}
+	}
+	i := 0
+	for _, k := range kinds {
+		for _, t := range k.tasks {
+			index[[2]string{k.name, t.name}] = &out.Tasks[i]
+			if k.custody == TransitoryCustody {
+				c := &t.counter
+				out.Tasks[i].Pending = max(c.accepted.Load()-c.done.Load()-c.superseded.Load()-c.dead.Load(), 0)
+			}
+			i++
+		}
+	}
+	if err := l.statsFromCustody(ctx, index); err != nil {
+		return out, err
+	}
+	for i := range out.Tasks {
+		t := &out.Tasks[i]
+		t.Accepted = t.Done + t.Superseded + t.Pending + t.Dead
+	}
+	return out, nil
+}
+
+// statsFromCustody adds what waits in the outbox and the dead letters.
+func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskStats) error {
+	if l.rows == nil {
+		return nil
+	}
+	now := time.Now()
+	err := l.rows.Walk(ctx, func(rec transactional.Record) bool {
+		tasks, err := envelope.DecodeTasks(rec.Progress)
+		if err != nil {
+			return true
+		}
+		for _, t := range tasks {
+			s := l.statOf(index, rec.Kind, t.Name)
+			if s == nil {
+				continue
+			}
+			s.Pending++
+			s.Oldest = max(s.Oldest, now.Sub(rec.AcceptedAt))
+			if t.Seen&envelope.SeenUnknown != 0 {
+				s.Unknown++
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	dead, err := l.rows.CountDead(ctx)
+	for at, n := range dead {
+		if s := l.statOf(index, at[0], at[1]); s != nil {
+			s.Dead += int64(n)
+		}
+	}
+	return err
+}
+
+// statOf finds the entry of a task by its present or former names.
+func (l *Layer) statOf(index map[[2]string]*TaskStats, kind, task string) *TaskStats {
+	k := l.kindOf(kind)
+	if k == nil {
+		return nil
+	}
+	t := k.task(task)
+	if t == nil {
+		return nil
+	}
+	return index[[2]string{k.name, t.name}]
+}
+
+// countLeft adds the tasks of one outbox row to what Drain left.
+func (l *Layer) countLeft(count map[Left]int, rec *transactional.Record) {
+	tasks, err := envelope.DecodeTasks(rec.Progress)
+	if err != nil {
+		return
+	}
+	k := l.kindOf(rec.Kind)
+	for _, t := range tasks {
+		count[Left{Kind: rec.Kind, Task: t.Name, Why: l.why(k, t)}]++
+	}
+}
+
+// why says in words what a task waits for.
+func (l *Layer) why(k *kind, t envelope.Task) string {
+	switch {
+	case k == nil || k.task(t.Name) == nil:
+		return "nobody here serves it"
+	case k.task(t.Name).external:
+		return "served by another program"
+	case t.Parked != 0:
+		return "waits for the " + Purpose(t.Parked).String() + " store"
+	case t.NotBefore > nowMicro():
+		return "not due"
+	}
+	return "waits behind another task of its object"
+}
+
+// leftInQueue adds what waits in the queue, which can only be counted by tube.
+func (l *Layer) leftInQueue(ctx context.Context, count map[Left]int) ([]Left, error) {
+	if l.queue != nil && !l.engine.health.isDown[Transitory].Load() {
+		for _, k := range l.declared() {
+			if k.custody != TransitoryCustody {
+				continue
+			}
+			stats, err := l.queue.Stats(ctx, l.tubesOf(k)...)
+			if err != nil {
+				return nil, err
+			}
+			countTubes(count, k, stats)
+		}
+	}
+	out := make([]Left, 0, len(count))
+	for left, n := range count {
+		left.N = n
+		out = append(out, left)
+	}
+	slices.SortFunc(out, func(a, b Left) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Task, b.Task), cmp.Compare(a.Why, b.Why))
+	})
+	return out, nil
+}
+
+// tubesOf are all tubes in which the kind's envelopes may wait.
+func (l *Layer) tubesOf(k *kind) []string {
+	out := []string{k.lane.realTime, k.lane.background}
+	for p := Transitory; p <= Amorphous; p++ {
+		out = append(out, k.lane.parked[p])
+	}
+	for _, t := range k.tasks {
+		if t.external {
+			out = append(out, l.foreignLane(k.name, t.name))
+		}
+	}
+	return out
+}
+
+func countTubes(count map[Left]int, k *kind, stats []transitory.TubeStats) {
+	for _, s := range stats {
+		why := "not due"
+		if s.Ready > 0 {
+			why = "waits in tube " + s.Tube
+		}
+		if n := s.Ready + s.Delayed; n > 0 {
+			count[Left{Kind: k.name, Why: why}] += n
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package persistence
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// A Tx is a transaction of the transactional store in which objects are read
+// and put. What is put in it is accepted when it commits. It must not be used
+// by two goroutines at a time, nor after the function that got it returned.
+type Tx struct {
+	layer *Layer
+	tx    *transactional.Tx
+	read  int64 // the highest version that was read
+	puts  []*accepting
+	dirty []transactional.Write // written in memory, flushed before a scan and at the end
+}
+
+// Tx runs fn in a transaction, which commits when fn returns nil. The database
+// may ask to run fn again from the start (a deadlock), so fn must have no
+// effect but through tx. An unknown outcome of the commit is
+// fault.ErrUnknown.
+func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	if err := l.needRows("tx"); err != nil {
+		return err
+	}
+	var t *Tx
+	err := l.rows.Tx(ctx, func(ctx context.Context, raw *transactional.Tx) error {
+		t = &Tx{layer: l, tx: raw}
+		if err := fn(ctx, t); err != nil {
+			return err
+		}
+		return t.flush(ctx, nil)
+	})
+	if err != nil {
+		t.refused()
+		return err
+	}
+	return t.committed(ctx)
+}
+
+// Join returns a Tx on a transaction of the caller's own pool, which the
+// caller commits: their rows and what is put here are one commit. Call Wake
+// after the commit; without it the work is found within a second. Writes of
+// other purposes at priority 0 are done by a worker.
+func (l *Layer) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
+	if err := l.needRows("join"); err != nil {
+		return nil, err
+	}
+	raw, err := l.rows.Join(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return &Tx{layer: l, tx: raw}, nil
+}
+
+// update reads, changes and writes one object in a transaction.
+func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj any) error) (receipt *Receipt, err error) {
+	if err := l.open("update"); err != nil {
+		return nil, err
+	}
+	if err := l.checkOptions(k, putOptions{hasIf: true}); err != nil {
+		return nil, putError(k, key, err)
+	}
+	err = l.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		obj, err := tx.get(ctx, k, key)
+		if err != nil {
+			return err
+		}
+		if err := change(obj); err != nil {
+			return err
+		}
+		if now, err := k.typ.KeyOf(value(obj)); err != nil || now != key {
+			return putError(k, key, invalid("an update must leave the key as it is"))
+		}
+		receipt, err = tx.put(ctx, k, obj, putOptions{})
+		return err
+	})
+	if err != nil && !fault.Accepted(err) {
+		return nil, err
+	}
+	return receipt, err
+}
+
+func (l *Layer) needRows(op string) error {
+	if err := l.open(op); err != nil {
+		return err
+	}
+	if l.rows == nil {
+		return fault.New(fault.ErrUnsupported, "transactional", op,
+			"the layer has no transactional store: give Stores.Transactional a source")
+	}
+	return nil
+}
+
+// Exec executes SQL of the caller's own in the transaction and returns the
+// number of rows affected. What was put before is written first.
+func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if err := t.writeDirty(ctx); err != nil {
+		return 0, err
+	}
+	return t.tx.Exec(ctx, query, args...)
+}
+
+// Query executes SQL of the caller's own and calls row once per row, with a
+// function that scans it.
+func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) error {
+	if err := t.writeDirty(ctx); err != nil {
+		return err
+	}
+	return t.tx.Query(ctx, query, args, row)
+}
+
+// saw notes a version that the transaction read: what it puts must be newer.
+func (t *Tx) saw(stamp transactional.Stamp) { t.read = max(t.read, stamp.Version) }
+
+// put records an object.
+func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
+	if err := t.layer.open("put"); err != nil {
+		return nil, err
+	}
+	if run := Current(ctx); run != nil && p.token == "" && run.layer == t.layer && k.envelopes() {
+		p.token = run.token()
+	}
+	a, err := t.layer.prepare(k, obj, p, t.read)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.rowWrites(p, transactional.Above); err != nil {
+		t.layer.engine.refuse(a)
+		return nil, putError(k, a.version.key, err)
+	}
+	t.puts = append(t.puts, a)
+	t.dirty = append(t.dirty, a.unit.Writes...)
+	a.receipt.Durability = t.layer.rows.Features().Durability
+	if len(a.env.Tasks) > 0 {
+		t.layer.engine.open(a, t.layer.engine.outbox)
+	}
+	return a.receipt, nil
+}
+
+// pending returns the write of this transaction that a read of the row must
+// see, or nil.
+func (t *Tx) pending(table *transactional.Table, id string) *transactional.Write {
+	for i := len(t.dirty) - 1; i >= 0; i-- {
+		if w := &t.dirty[i]; w.Table == table && w.Row.ID == id {
+			return w
+		}
+	}
+	return nil
+}
+
+// writeDirty writes what was put, so that SQL sees it.
+func (t *Tx) writeDirty(ctx context.Context) error {
+	if len(t.dirty) == 0 {
+		return nil
+	}
+	writes := t.dirty
+	t.dirty = nil
+	_, err := t.tx.Apply(ctx, &transactional.Unit{Writes: writes})
+	return err
+}
+
+// flush writes everything that is left, with the envelopes, and settles the
+// run that the transaction belongs to, if any.
+func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error {
+	unit := &transactional.Unit{Writes: t.dirty, Settle: settle}
+	for _, a := range t.puts {
+		if a.held != nil {
+			unit.Add = append(unit.Add, t.layer.engine.outbox.record(a.held, a.settlement()))
+		}
+	}
+	t.dirty = nil
+	if len(unit.Writes)+len(unit.Add)+len(unit.Settle) == 0 {
+		return nil
+	}
+	res, err := t.tx.Apply(ctx, unit)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(res.Repeats, func(id transactional.RecordID) bool { return id != (transactional.RecordID{}) }); i >= 0 {
+		return fault.New(fault.ErrConflict, "transactional", "put", "the token was accepted before, by envelope "+res.Repeats[i].String())
+	}
+	return nil
+}
+
+// refused takes back the counts of what was put.
+func (t *Tx) refused() {
+	if t == nil {
+		return
+	}
+	for _, a := range t.puts {
+		t.layer.engine.refuse(a)
+	}
+}
+
+// committed goes on with what the transaction accepted: the rows are written,
+// the envelopes wait in the outbox. Those with writes at priority 0 are
+// claimed and done here.
+func (t *Tx) committed(ctx context.Context) error {
+	e := t.layer.engine
+	var urgent []*accepting
+	woke := false
+	for _, a := range t.puts {
+		e.rowsDone(ctx, a, transactional.Result{})
+		if a.held == nil {
+			continue
+		}
+		e.moves.Add(1)
+		e.follow(a.held.id(), a.receipt)
+		if a.urgent() {
+			urgent = append(urgent, a)
+			continue
+		}
+		woke = true
+	}
+	if woke {
+		e.wake()
+	}
+	return e.urgentAfter(ctx, urgent)
+}
+
+// urgentAfter does the writes at priority 0 of committed envelopes.
+func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
+	if len(urgent) == 0 {
+		return nil
+	}
+	ids := make([]transactional.RecordID, len(urgent))
+	for i, a := range urgent {
+		ids[i] = a.held.id()
+	}
+	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.opts.Lease, ids...)
+	if err != nil {
+		return &fault.Error{Op: "put", Class: fault.ErrUnavailable, Err: err, Accepted: true}
+	}
+	var errs []error
+	for i := range recs {
+		h := e.outbox.open(&recs[i])
+		if h == nil {
+			continue
+		}
+		e.keep(h)
+		errs = append(errs, e.first(ctx, h))
+		e.afterFirst(ctx, h)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &fault.Error{Op: "put", Class: fault.ClassOf(err), Err: err, Accepted: true}
+	}
+	return nil
+}
+
+// runTx runs a Tx task: its effect and the fact that it is done are one
+// commit, so that it happens exactly once. When the answer to the commit is
+// lost, custody is read before anything is repeated.
+func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
+	i := slices.Index(h.tasks, t)
+	state := &h.run.Tasks[i]
+	var done *Tx
+	err := e.layer.rows.Tx(ctx, func(ctx context.Context, raw *transactional.Tx) error {
+		done = &Tx{layer: e.layer, tx: raw}
+		if run := Current(ctx); run != nil {
+			run.puts.Store(0)
+		}
+		if err := t.tx(ctx, done, obj); err != nil {
+			return err
+		}
+		// What remains is recorded as if the task were done; should the commit
+		// fail, nothing of this is there.
+		state.State = flow.Done
+		settle := e.outbox.hold(h)
+		state.State = flow.Waiting
+		return done.flush(ctx, []transactional.Settlement{settle})
+	})
+	if err == nil {
+		h.seq++
+		done.committed(ctx)
+		return nil
+	}
+	done.refused()
+	if fault.Unknown(err) || fault.ClassOf(err) == fault.ErrConflict {
+		return e.resolve(ctx, h, i, err)
+	}
+	return err
+}
+
+// resolve reads whether a Tx task whose commit has no answer is done.
+func (e *engine) resolve(ctx context.Context, h *held, i int, cause error) error {
+	mine, err := e.outbox.reload(ctx, h)
+	switch {
+	case err != nil:
+		return errors.Join(cause, err)
+	case !mine:
+		// Another worker has the envelope, or it is done: this run ends here,
+		// and its settlement will be refused.
+		h.run.Stop()
+		return cause
+	case h.run.Tasks[i].State == flow.Done:
+		h.run.Tasks[i].State = flow.Waiting // Ended is about to say so
+		return nil
+	}
+	return cause
+}

@@ -1,0 +1,375 @@
+package persistence
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// tick is how often custody is asked for rows that nobody told us of: those of
+// other processes, of a caller's own transaction, and those that are due again.
+const tick = time.Second
+
+// Work runs tasks until ctx ends: real-time tasks on Options.RealTimeWorkers
+// workers of their own, all others on Options.Workers. Then it takes no more,
+// lets handlers finish for Options.Grace, cancels those that are left, and
+// gives everything unfinished back to custody. It returns nil after such a
+// stop, and an error only when it could not start: fault.ErrClosed,
+// fault.ErrConflict when the layer works already.
+func (l *Layer) Work(ctx context.Context) error {
+	if err := l.open("work"); err != nil {
+		return err
+	}
+	stop, err := l.engine.start()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.closing:
+	}
+	stop()
+	return nil
+}
+
+// working reports whether this process serves tasks.
+func (l *Layer) working() bool { return l.engine.working.Load() > 0 }
+
+// Wake tells the layer that there may be work: after the commit of a
+// transaction that was joined. Without it the work is found within a second.
+func (l *Layer) Wake() { l.engine.wake() }
+
+// start opens the lanes and starts everything that serves them. The returned
+// function stops it all, at two speeds, and waits.
+func (e *engine) start() (stop func(), err error) {
+	if !e.serving.TryLock() {
+		return nil, fault.New(fault.ErrConflict, "", "work", "the layer works already")
+	}
+	e.working.Store(1)
+	e.realTime.start()
+	e.background.start()
+	handlers, cancelHandlers := context.WithCancel(context.Background())
+	workers := e.workers(handlers, e.layer.opts.RealTimeWorkers, e.layer.opts.Workers)
+	services, cancelServices := context.WithCancel(context.Background())
+	serving := e.serve(services)
+	return func() {
+		cancelServices()
+		serving.Wait()
+		e.working.Store(0)
+		e.giveBack(append(e.realTime.stop(), e.background.stop()...))
+		waitGrace(workers, e.layer.opts.Grace, cancelHandlers)
+		cancelHandlers()
+		e.serving.Unlock()
+	}, nil
+}
+
+// stopped waits until nobody serves, and keeps it so.
+func (e *engine) stopped() { e.serving.Lock() }
+
+// waitGrace waits for the workers, and cancels their handlers when it takes
+// too long.
+func waitGrace(workers *sync.WaitGroup, grace time.Duration, cancel func()) {
+	done := make(chan struct{})
+	go func() { workers.Wait(); close(done) }()
+	select {
+	case <-done:
+		return
+	case <-time.After(grace):
+		cancel()
+	}
+	<-done
+}
+
+// giveBack returns what waited in the lanes to custody.
+func (e *engine) giveBack(rest []*held) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 64)
+	for _, h := range rest {
+		slots <- struct{}{}
+		wg.Go(func() {
+			h.run.Down = e.health.down()
+			e.release(context.Background(), h, h.run.Settlement(nowMicro()))
+			<-slots
+		})
+	}
+	wg.Wait()
+}
+
+// wake makes the pullers look into custody.
+func (e *engine) wake() {
+	for _, l := range []*lane{e.realTime, e.background} {
+		l.mayHold.Store(true)
+		select {
+		case l.woken <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// serve starts what feeds the lanes and keeps the claims.
+func (e *engine) serve(ctx context.Context) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	e.health.back = func(Purpose) { e.wake() }
+	for _, realTime := range []bool{true, false} {
+		if e.outbox != nil {
+			wg.Go(func() { e.pullOutbox(ctx, realTime) })
+		}
+		if e.queue != nil {
+			wg.Go(func() { e.pullQueue(ctx, realTime) })
+		}
+	}
+	wg.Go(func() { e.renew(ctx) })
+	if e.outbox != nil {
+		wg.Go(func() { e.sweep(ctx) })
+	}
+	return &wg
+}
+
+// pullOutbox claims due rows whenever the lane has room.
+func (e *engine) pullOutbox(ctx context.Context, realTime bool) {
+	ln := e.laneOf(realTime)
+	ln.mayHold.Store(true)
+	for ctx.Err() == nil {
+		hungry := ln.hungry
+		if !ln.mayHold.Load() {
+			hungry = nil
+		}
+		if ln.mayHold.Load() && ln.room() > 0 {
+			ln.mayHold.Store(e.claim(ctx, ln, realTime))
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-hungry:
+		case <-ln.woken:
+		case <-time.After(tick):
+			ln.mayHold.Store(true)
+		}
+	}
+}
+
+// claimMost is how many rows one claim takes.
+const claimMost = 256
+
+// claim takes rows from the outbox into a lane, and reports whether there may
+// be more.
+func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
+	lanes := e.lanes(realTime, func(*kind) bool { return true })
+	if len(lanes) == 0 {
+		return false
+	}
+	most := min(ln.room(), claimMost)
+	hs, err := e.outbox.claim(ctx, lanes, most)
+	if err != nil {
+		if fault.Outage(err) {
+			e.health.failed(Transactional, err)
+		}
+		if ctx.Err() == nil && !fault.Outage(err) {
+			e.layer.log.Warn("claiming from the outbox failed", "error", err)
+		}
+		return false
+	}
+	e.took(ctx, hs)
+	return len(hs) == most
+}
+
+func (e *engine) took(ctx context.Context, hs []*held) {
+	e.moves.Add(int64(len(hs)))
+	for _, h := range hs {
+		e.keep(h)
+		e.place(ctx, h, nowMicro())
+	}
+}
+
+// pullQueue reserves jobs whenever the lane has room.
+func (e *engine) pullQueue(ctx context.Context, realTime bool) {
+	ln := e.laneOf(realTime)
+	queued := func(k *kind) bool { return k.custody == TransitoryCustody }
+	for ctx.Err() == nil {
+		lanes := e.lanes(realTime, queued)
+		room := ln.room()
+		if room == 0 || len(lanes) == 0 || e.health.isDown[Transitory].Load() {
+			pause(ctx, tick/10)
+			continue
+		}
+		// The wait ends now and then, so that tubes of kinds declared later and
+		// of stores that came back are taken from as well.
+		wait, cancel := context.WithTimeout(ctx, tick)
+		hs, err := e.queue.claim(wait, lanes, min(room, claimMost))
+		cancel()
+		if err != nil && !fault.Cancelled(err) {
+			e.layer.log.Warn("reserving from the queue failed", "error", err)
+			if fault.Outage(err) {
+				e.health.failed(Transitory, err)
+			}
+			pause(ctx, tick/10)
+		}
+		e.took(ctx, hs)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// lanes names the lanes in custody that feed a lane of this process.
+func (e *engine) lanes(realTime bool, want func(*kind) bool) []string {
+	down := e.health.down()
+	var out []string
+	for _, k := range e.layer.declared() {
+		if !want(k) || len(k.tasks) == 0 {
+			continue
+		}
+		for _, lanes := range k.served {
+			if realTime {
+				out = append(out, lanes.realTime)
+				continue
+			}
+			out = append(out, lanes.background)
+			for p := Transitory; p <= Amorphous; p++ {
+				if !down[p] && e.layer.has(p) {
+					out = append(out, lanes.parked[p])
+				}
+			}
+		}
+		if !realTime {
+			out = append(out, k.foreign...)
+		}
+	}
+	return out
+}
+
+// renew keeps the claims of everything that this process holds.
+func (e *engine) renew(ctx context.Context) {
+	every := time.NewTicker(e.layer.opts.Lease / 3)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		by := map[custodian][]*held{}
+		for _, h := range e.holding() {
+			by[h.custody] = append(by[h.custody], h)
+		}
+		for c, hs := range by {
+			c.extend(ctx, hs)
+		}
+	}
+}
+
+// sweepPurge is how often what is past its time is removed.
+const sweepPurge = 10 * time.Minute
+
+// sweep frees what crashed owners held, every second.
+func (e *engine) sweep(ctx context.Context) {
+	purged := time.Now()
+	for ctx.Err() == nil {
+		pause(ctx, tick)
+		if e.health.isDown[Transactional].Load() {
+			continue
+		}
+		freed, err := e.layer.rows.Sweep(ctx)
+		if err != nil && ctx.Err() == nil {
+			e.layer.log.Debug("sweep failed", "error", err)
+		}
+		if freed > 0 {
+			e.wake()
+		}
+		if time.Since(purged) > sweepPurge {
+			purged = time.Now()
+			e.layer.purge(ctx)
+		}
+	}
+}
+
+// A Left is a group of tasks that Drain left.
+type Left struct {
+	Kind string
+	Task string
+	Why  string // such as "not due", "waits for the amorphous store", "served by another program"
+	N    int
+}
+
+// Drain runs everything that is due, and returns what it left: tasks that wait
+// for their time, for a store that is down, or for another program. When ctx
+// ends first, the error is ctx's. It works beside Work, and without it.
+func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
+	if err := l.open("drain"); err != nil {
+		return nil, err
+	}
+	if stop, err := l.engine.start(); err == nil {
+		defer stop()
+	}
+	l.engine.wake()
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
+		quiet, err := l.engine.quiet(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if quiet {
+			return l.left(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-l.closing:
+			return nil, l.open("drain")
+		case <-time.After(wait):
+		}
+	}
+}
+
+// quiet reports whether nothing is in flight and nothing due waits in custody.
+func (e *engine) quiet(ctx context.Context) (bool, error) {
+	moves := e.moves.Load()
+	idle := func() bool { return e.flight.Load() == 0 && len(e.holding()) == 0 && e.moves.Load() == moves }
+	if !idle() {
+		return false, nil
+	}
+	lanes := append(e.lanes(true, anyKind), e.lanes(false, anyKind)...)
+	if len(lanes) == 0 {
+		return true, nil
+	}
+	if e.outbox != nil && !e.health.isDown[Transactional].Load() {
+		if _, due, err := e.layer.rows.Urgent(ctx, lanes); due || err != nil {
+			return false, err
+		}
+	}
+	if e.queue != nil && !e.health.isDown[Transitory].Load() {
+		stats, err := e.layer.queue.Stats(ctx, lanes...)
+		if err != nil {
+			return false, err
+		}
+		for _, s := range stats {
+			if s.Ready+s.Reserved > 0 {
+				return false, nil
+			}
+		}
+	}
+	return idle(), nil
+}
+
+func anyKind(*kind) bool { return true }
+
+// left counts what remains in custody.
+func (l *Layer) left(ctx context.Context) ([]Left, error) {
+	count := map[Left]int{}
+	if l.rows != nil {
+		err := l.rows.Walk(ctx, func(rec transactional.Record) bool {
+			l.countLeft(count, &rec)
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return l.leftInQueue(ctx, count)
+}

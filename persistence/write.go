@@ -1,0 +1,161 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+// write is a default write of one envelope. stale tells that a newer version
+// was there.
+func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err error) {
+	var obj any
+	if !h.env.Delete {
+		if obj, err = h.object(); err != nil {
+			return false, Permanent(err)
+		}
+	}
+	return e.writeObject(ctx, h.kind, t, &version{
+		obj: obj, body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
+	})
+}
+
+// A version is one version of an object, to be written.
+type version struct {
+	obj      any // nil for a delete
+	body     []byte
+	key      string
+	stamp    transactional.Stamp
+	deleted  bool
+	accepted time.Time
+}
+
+func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) (stale bool, err error) {
+	switch t.write {
+	case writeRow:
+		stale, err = e.writeRow(ctx, t, v)
+	case writeCell:
+		stale, err = e.writeCell(ctx, t, v)
+	case writeCache:
+		return e.writeCache(ctx, k, t, v)
+	case writeJob:
+		return false, e.writeJob(ctx, k, t, v)
+	}
+	if err == nil && t.durable() && k.cache != nil {
+		e.refresh(ctx, k, v)
+	}
+	return stale, err
+}
+
+func (e *engine) writeRow(ctx context.Context, t *task, v *version) (bool, error) {
+	row, err := t.rowOf(v.obj, v.stamp, v.deleted, v.key)
+	if err != nil {
+		return false, Permanent(err)
+	}
+	res, err := e.layer.rows.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{{Table: t.row, Row: row}}})
+	return res.Superseded != nil && res.Superseded[0], err
+}
+
+func (e *engine) writeCell(ctx context.Context, t *task, v *version) (bool, error) {
+	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), v.deleted, v.key, v.accepted)
+	if err != nil {
+		return false, Permanent(err)
+	}
+	err = e.layer.cells.Write(ctx, t.cell, row)[0]
+	if errors.Is(err, amorphous.ErrSuperseded) {
+		return true, nil
+	}
+	return false, err
+}
+
+// writeCache writes the entry of a cached kind, or of the volatile fields of
+// one. An entry that is too large for the cache is left out: the reader gets
+// it from the record.
+func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version) (bool, error) {
+	key := k.cacheKey(v.key)
+	if t != k.cache {
+		key = t.partKey(k, v.key)
+	}
+	entry := volatile.Entry{Stamp: volatile.Stamp(v.stamp), Absent: v.deleted}
+	if !v.deleted {
+		body, err := t.cacheOf(v.obj, v.body)
+		if err != nil {
+			return false, Permanent(err)
+		}
+		entry.Value = body
+	}
+	return e.layer.cache.Raise(ctx, key, entry, t.ttl)
+}
+
+// refresh raises the cache entry after a write of the record, so that a slow
+// reader cannot put the version before it back.
+func (e *engine) refresh(ctx context.Context, k *kind, v *version) {
+	if _, err := e.writeCache(ctx, k, k.cache, v); err == nil {
+		return
+	}
+	if err := e.layer.cache.Invalidate(ctx, k.cacheKey(v.key), volatile.Stamp(v.stamp)); err != nil {
+		k.cache.counter.skipped.Add(1)
+	}
+}
+
+// writeJob puts the object into the tube KIND.TASK for whoever takes from it.
+func (e *engine) writeJob(ctx context.Context, k *kind, t *task, v *version) error {
+	if v.deleted {
+		return nil
+	}
+	body, err := t.cacheOf(v.obj, v.body)
+	if err != nil {
+		return Permanent(err)
+	}
+	return e.layer.queue.Put(ctx, transitory.Job{
+		Tube: k.name + "." + t.name, Priority: uint32(t.priority), Body: body,
+	})[0]
+}
+
+// newer reports whether the record holds a newer version than stamp.
+func (l *Layer) newer(ctx context.Context, k *kind, key string, stamp transactional.Stamp) (bool, error) {
+	for _, t := range k.record {
+		switch t.write {
+		case writeRow:
+			rows, err := l.rows.Read(ctx, t.row, key)
+			if err != nil {
+				return false, err
+			}
+			if len(rows) > 0 && rows[0].Stamp.Newer(stamp) {
+				return true, nil
+			}
+		case writeCell:
+			cells, err := l.cells.Read(ctx, t.cell, amorphous.Address{Partition: key, ID: key})
+			if err != nil {
+				return false, err
+			}
+			for _, c := range cells {
+				if transactional.Stamp(c.Stamp).Newer(stamp) {
+					return true, nil
+				}
+			}
+		}
+	}
+	return false, nil
+}
+
+// bury writes dead letters outside of a unit: in the transactional store, else
+// in the amorphous one.
+func (l *Layer) bury(ctx context.Context, dead []transactional.DeadLetter) error {
+	switch {
+	case len(dead) == 0:
+		return nil
+	case l.rows != nil:
+		_, err := l.rows.Apply(ctx, &transactional.Unit{Bury: dead})
+		return err
+	case l.cells != nil:
+		return l.buryCells(ctx, dead)
+	}
+	return fault.New(fault.ErrUnsupported, "", "bury", "dead letters need a transactional or an amorphous store")
+}
