@@ -1,0 +1,239 @@
+package amorphous_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/amorphous/embedded"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+type Message struct {
+	ID   string `persistence:"key"`
+	To   string
+	At   time.Time
+	Text string
+}
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// must keeps the examples short; programs look at their errors.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// exampleStore is a store in a directory that goes away.
+func exampleStore() (store *amorphous.Store, done func()) {
+	dir := must(os.MkdirTemp("", "amorphous"))
+	store = must(amorphous.Open(context.Background(), embedded.Dir(dir, nil), nil))
+	return store, func() {
+		store.Close()
+		os.RemoveAll(dir)
+	}
+}
+
+func Example() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	inbox := must(amorphous.NewCollection[Message](store, "inbox", &amorphous.Layout{PartitionBy: "To", Newest: "At"}))
+	err := inbox.Put(ctx,
+		Message{ID: "m1", To: "ann", At: noon, Text: "first"},
+		Message{ID: "m2", To: "ann", At: noon.Add(time.Minute), Text: "second"},
+		Message{ID: "m3", To: "bob", At: noon, Text: "not for ann"})
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range must(inbox.List(ctx, "ann", 10)) {
+		fmt.Println(m.At.Format("15:04"), m.Text)
+	}
+	// Output:
+	// 12:01 second
+	// 12:00 first
+}
+
+// A stamp makes a repeat harmless and a late write lose.
+func ExampleCollection_PutAt() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	notes := must(amorphous.NewCollection[Message](store, "notes", nil))
+	for _, write := range []struct {
+		version int64
+		text    string
+	}{{2, "newer"}, {1, "late"}, {2, "newer"}} {
+		if err := notes.PutAt(ctx, amorphous.Stamp{Version: write.version}, Message{ID: "n", Text: write.text}); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Println(must(notes.Get(ctx, "n")).Text)
+	// Output: newer
+}
+
+func ExampleCollection_Delete() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	notes := must(amorphous.NewCollection[Message](store, "notes", nil))
+	if err := errors.Join(notes.Put(ctx, Message{ID: "n"}), notes.Delete(ctx, "n")); err != nil {
+		panic(err)
+	}
+	_, err := notes.Get(ctx, "n")
+	fmt.Println(errors.Is(err, fault.ErrNotFound))
+	// Output: true
+}
+
+// A patch writes some properties and leaves the others to whoever wrote them.
+func ExampleCollection_Patch() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	notes := must(amorphous.NewCollection[Message](store, "notes", nil))
+	err := errors.Join(
+		notes.Put(ctx, Message{ID: "n", To: "ann", Text: "helo"}),
+		notes.Patch(ctx, Message{ID: "n", Text: "hello"}, "Text"))
+	if err != nil {
+		panic(err)
+	}
+	n := must(notes.Get(ctx, "n"))
+	fmt.Println(n.To, n.Text)
+	// Output: ann hello
+}
+
+// One message lies in the inbox of every reader.
+func ExampleLayout_copies() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	inbox := must(amorphous.NewCollection[Message](store, "inbox", &amorphous.Layout{PartitionBy: "To", Newest: "At", Copies: true}))
+	var copies []Message
+	for _, reader := range []string{"ann", "bob", "cat"} {
+		copies = append(copies, Message{ID: "m1", To: reader, At: noon, Text: "hello"})
+	}
+	if err := inbox.Put(ctx, copies...); err != nil {
+		panic(err)
+	}
+	if err := inbox.Remove(ctx, copies[1]); err != nil {
+		panic(err)
+	}
+	fmt.Println(len(must(inbox.List(ctx, "ann", 1))), len(must(inbox.List(ctx, "bob", 1))), len(must(inbox.List(ctx, "cat", 1))))
+	// Output: 1 0 1
+}
+
+// A page at a time, with a cursor that may wait for days in between.
+func ExampleQuery() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	log := must(amorphous.NewCollection[Message](store, "log", &amorphous.Layout{PartitionBy: "To", Oldest: "At", Bucket: time.Hour}))
+	for i := range 5 {
+		if err := log.Put(ctx, Message{ID: fmt.Sprint("m", i), To: "ann", At: noon.Add(time.Duration(i) * 40 * time.Minute)}); err != nil {
+			panic(err)
+		}
+	}
+	query := &amorphous.Query{From: noon.Add(time.Hour), Limit: 2}
+	for {
+		page, next, err := log.Page(ctx, "ann", query)
+		if err != nil {
+			panic(err)
+		}
+		for _, m := range page {
+			fmt.Println(m.At.Format("15:04"), m.ID)
+		}
+		if next == nil {
+			break
+		}
+		query.After = next
+	}
+	// Output:
+	// 13:20 m2
+	// 14:00 m3
+	// 14:40 m4
+}
+
+func ExampleCollection_All() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	inbox := must(amorphous.NewCollection[Message](store, "inbox", &amorphous.Layout{PartitionBy: "To", Newest: "At"}))
+	for i := range 3 {
+		if err := inbox.Put(ctx, Message{ID: fmt.Sprint("m", i), To: "ann", At: noon.Add(time.Duration(i) * time.Second)}); err != nil {
+			panic(err)
+		}
+	}
+	for m, err := range inbox.All(ctx, "ann", &amorphous.Query{Reverse: true}) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(m.ID)
+	}
+	// Output:
+	// m0
+	// m1
+	// m2
+}
+
+// Objects without a struct.
+func ExampleDocument() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	things := must(amorphous.NewCollection[amorphous.Document](store, "things", &amorphous.Layout{PartitionBy: "kind"}))
+	err := things.Put(ctx,
+		amorphous.Document{"id": "1", "kind": "bird", "wings": 2},
+		amorphous.Document{"id": "2", "kind": "bird", "song": "low"})
+	if err != nil {
+		panic(err)
+	}
+	for _, d := range must(things.List(ctx, "bird", 10)) {
+		fmt.Println(d["id"], d["wings"], d["song"])
+	}
+	// Output:
+	// 1 2 <nil>
+	// 2 <nil> low
+}
+
+// Below the typed face: rows, cells and stamps.
+func ExampleStore() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	table := amorphous.Table{Name: "raw"}
+	row := amorphous.Row{Partition: "p", Order: []byte("1"), ID: "a", Shape: 1, Stamp: amorphous.Stamp{Version: 2}, Body: []byte(`{"x":1}`)}
+	fmt.Println(store.Write(ctx, table, row)[0])
+	row.Stamp.Version = 1
+	fmt.Println(errors.Is(store.Write(ctx, table, row)[0], amorphous.ErrSuperseded))
+	page := must(store.Scan(ctx, table, amorphous.Range{Partition: "p"}))
+	fmt.Println(len(page.Rows), page.Rows[0].Stamp.Version)
+	// Output:
+	// <nil>
+	// true
+	// 1 2
+}
+
+// Two programs that know other properties of one object.
+func ExampleMerge() {
+	cells := []amorphous.Row{
+		{Shape: 1, Stamp: amorphous.Stamp{Version: 1}, Body: []byte(`{"name":"ann","age":41}`)},
+		{Shape: 2, Stamp: amorphous.Stamp{Version: 2}, Body: []byte(`{"age":42}`)},
+	}
+	body, stamp, ok, err := amorphous.Merge(cells)
+	fmt.Println(string(body), stamp.Version, ok, err)
+	// Output: {"age":42,"name":"ann"} 2 true <nil>
+}
