@@ -133,9 +133,11 @@ func readRows(ctx context.Context, conn sqlitefile.Conn, query string, args ...a
 	var rows []row
 	err := conn.Query(ctx, query, args, func(scan func(...any) error) error {
 		var r row
-		if err := scan(&r.id, &r.tube, &r.priority, &r.readyAt, &r.ttr, &r.reserves); err != nil {
+		var priority, reserves int64
+		if err := scan(&r.id, &r.tube, &priority, &r.readyAt, &r.ttr, &reserves); err != nil {
 			return err
 		}
+		r.priority, r.reserves = uint32(priority), int(reserves)
 		rows = append(rows, r)
 		return nil
 	})
