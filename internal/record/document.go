@@ -183,8 +183,8 @@ func (d *decoder) anySlice() (any, error) {
 }
 
 // anyNumber reads a number as int64, uint64 or float64. A number with a point
-// or an exponent is taken for an integer up to 2^53 only, where a float is
-// still exact; the negative zero stays a float.
+// or an exponent is taken for an integer below 2^53 only, where no two integers
+// are one float; the negative zero stays a float.
 func (d *decoder) anyNumber() (any, error) {
 	token, err := d.number()
 	if err != nil {
@@ -204,7 +204,7 @@ func (d *decoder) anyNumber() (any, error) {
 	if err != nil {
 		return nil, d.fail("the number is larger than a float64 holds")
 	}
-	if !plain && x == math.Trunc(x) && math.Abs(x) <= 1<<53 && !(x == 0 && math.Signbit(x)) {
+	if !plain && x == math.Trunc(x) && math.Abs(x) < 1<<53 && !(x == 0 && math.Signbit(x)) {
 		return int64(x), nil
 	}
 	return x, nil

@@ -90,12 +90,13 @@ func parseTags(tag reflect.StructTag) (t fieldTags, faults []string) {
 // parsePersistence reads the value of the persistence key.
 func (t *fieldTags) parsePersistence(value string) (faults []string) {
 	first, options := splitOptions(value)
+	unnamed := false
 	switch {
 	case value == "-":
 		t.omit = true
 		return nil
 	case first == "key" || first == "version":
-		options = append([]string{first}, options...)
+		options, unnamed = append([]string{first}, options...), true
 	case first != "":
 		t.name = first
 		faults = append(faults, nameFaults(Persistence, first)...)
@@ -109,7 +110,7 @@ func (t *fieldTags) parsePersistence(value string) (faults []string) {
 		case o == "version":
 			t.version = true
 		default:
-			faults = append(faults, unknownOption(Persistence, o, len(options) == 1))
+			faults = append(faults, unknownOption(Persistence, o, unnamed))
 		}
 	}
 	if t.key && t.version {
@@ -180,8 +181,9 @@ func (o *Options) set(purpose, option string) string {
 	return ""
 }
 
-// unknownOption is the fault of an option that the key does not take.
-func unknownOption(key, word string, only bool) string {
+// unknownOption is the fault of an option that the key does not take; unnamed
+// where an option stood in place of the name.
+func unknownOption(key, word string, unnamed bool) string {
 	s := key + " takes no option " + shown(word)
 	var others []string
 	for _, k := range tagKeys {
@@ -194,7 +196,7 @@ func unknownOption(key, word string, only bool) string {
 		return s + "; it belongs in the " + strings.Join(others, " or ") + " tag"
 	case near != "":
 		return s + "; did you mean " + shown(near) + "?"
-	case key == Persistence && only && ValidName(word):
+	case unnamed && ValidName(word):
 		return s + `; the name stands first, as in "` + word + `,key"`
 	case len(tagOptions[key]) == 0:
 		return s + "; it takes only a name or \"-\""
