@@ -22,15 +22,17 @@ import (
 // entry that can be rebuilt from a store of record is better served by
 // [Cache.Replace].
 func (c *Cache) Raise(ctx context.Context, key string, e Entry, ttl time.Duration) (superseded bool, err error) {
-	return c.write(ctx, "raise", key, e, ttl, func(s slot) verdict {
-		if s.ours && e.Stamp.Less(s.Stamp) {
-			return yield
-		}
-		if s.value() && e.Stamp == s.Stamp {
-			return leave
-		}
-		return put
-	})
+	return c.write(ctx, "raise", key, e, ttl, e.raises)
+}
+
+func (e Entry) raises(s slot) verdict {
+	if s.ours && e.Stamp.Less(s.Stamp) {
+		return yield
+	}
+	if s.value() && e.Stamp == s.Stamp {
+		return leave
+	}
+	return put
 }
 
 // Replace is what the writer of a store of record calls once its write is
@@ -41,19 +43,21 @@ func (c *Cache) Raise(ctx context.Context, key string, e Entry, ttl time.Duratio
 // the newest version no longer knows it, and would take an older one for the
 // newest. The next reader fills the gap from the store of record instead.
 func (c *Cache) Replace(ctx context.Context, key string, e Entry, ttl time.Duration) (superseded bool, err error) {
-	return c.write(ctx, "replace", key, e, ttl, func(s slot) verdict {
-		switch {
-		case !s.taken:
-			return leave
-		case s.ours && e.Stamp.Less(s.Stamp):
-			return yield
-		case s.ours && e.Stamp == s.Stamp:
-			return leave
-		case !s.ours || s.hollow || s.lease != 0:
-			return raiseFloor
-		}
-		return put
-	})
+	return c.write(ctx, "replace", key, e, ttl, e.replaces)
+}
+
+func (e Entry) replaces(s slot) verdict {
+	switch {
+	case !s.taken:
+		return leave
+	case s.ours && e.Stamp.Less(s.Stamp):
+		return yield
+	case s.ours && e.Stamp == s.Stamp:
+		return leave
+	case !s.ours || s.hollow || s.lease != 0:
+		return raiseFloor
+	}
+	return put
 }
 
 // Invalidate removes whatever is older than stamp, and leaves a short-lived
@@ -101,12 +105,17 @@ func (c *Cache) write(ctx context.Context, op, key string, e Entry, ttl time.Dur
 	if ttl < 0 {
 		return false, fault.New(fault.ErrInvalid, purpose, op, fmt.Sprintf("a TTL of %v", ttl))
 	}
+	return c.writeFull(ctx, op, key, full, e, ttl, judge)
+}
+
+// writeFull is write for a key that is already the driver's.
+func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, ttl time.Duration, judge func(slot) verdict) (bool, error) {
 	if c.tooLarge(e.Value) {
 		return false, c.refuse(ctx, op, key, full, e)
 	}
 	next, ttl := c.real(e, ttl)
 	var superseded bool
-	err = c.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
+	err := c.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
 		v := judge(s)
 		superseded = v == yield
 		switch v {
