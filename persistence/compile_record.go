@@ -38,8 +38,8 @@ func (c *compiler) composeRecord() {
 func (c *compiler) only(how write, what string) *wording {
 	var found *wording
 	for _, w := range c.words {
-		if w.write != how || w.partitionBy != "" || w.set == nil {
-			continue
+		if w.write != how || w.partitionBy != "" || w.newestBy != "" || w.set == nil {
+			continue // Newest without PartitionBy has a fault of its own
 		}
 		if found != nil {
 			c.taskFault(w, "it would be the record, and so would task %q, for both are %s: a kind has one record, so remove one of them, or give one PartitionBy", found.name, what)
@@ -177,7 +177,7 @@ func (c *compiler) chooseCustody() {
 func (c *compiler) checkQueued(w *wording) {
 	const instead = "give Declare persistence.KindOptions{Custody: persistence.TransactionalCustody}, or leave out %s"
 	switch {
-	case w.tx != nil:
+	case w.tx != nil && w.purpose == Transactional:
 		c.taskFault(w, "Tx has its effect exactly once, which needs transactional custody: leave out KindOptions.Custody")
 	case w.write == writeRow && w.priority == 0:
 		c.taskFault(w, "a transactional write at priority 0 commits together with its envelope, which needs transactional custody: leave out KindOptions.Custody, or give the task a Priority of 1 or more")
