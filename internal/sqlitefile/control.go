@@ -8,92 +8,107 @@ import (
 
 // refuseControl returns fault.ErrRefused for a text that holds a statement
 // which would end, or reach beyond, the transaction that the unit shares with
-// its group.
+// its group, or would change the connection for those who come after it.
 func refuseControl(query string) error {
-	trigger := false
-	for s := range statements(query) {
-		first, rest := firstWord(s)
-		switch first {
-		case "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM":
-			return refusedControl(first)
-		case "END":
-			// Inside a text that creates a trigger it closes the trigger.
-			if !trigger {
-				return refusedControl(first)
-			}
-			trigger = false
-		case "CREATE":
-			trigger = trigger || createsTrigger(rest)
+	var c control
+	for words := (scanner{text: query}); words.next(); {
+		if !c.allows(words.word) {
+			return fault.New(fault.ErrRefused, "", "exec",
+				words.word+" is not for a unit: it shares its transaction and its connection with others")
 		}
 	}
 	return nil
 }
 
-func refusedControl(word string) error {
-	return fault.New(fault.ErrRefused, "", "exec", word+" is not for a unit: its transaction belongs to the whole group")
+// A control follows the words of a text, in capitals; ";" is a word.
+type control struct {
+	before  string // the word before
+	trigger bool   // a trigger is being created, so an END is due
 }
 
-func createsTrigger(rest string) bool {
-	word, rest := firstWord(rest)
-	if word == "TEMP" || word == "TEMPORARY" {
-		word, _ = firstWord(rest)
+// allows reports whether the text may go on with a word.
+func (c *control) allows(word string) bool {
+	starts := c.before == "" || c.before == ";"
+	before := c.before
+	c.before = word
+	switch word {
+	case "TRIGGER":
+		c.trigger = true
+	case "BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM":
+		return !starts
+	case "ROLLBACK":
+		return false // also INSERT OR ROLLBACK, ON CONFLICT ROLLBACK, RAISE(ROLLBACK)
+	case "END":
+		ok := !starts || c.trigger
+		c.trigger = c.trigger && !starts
+		return ok
 	}
-	return word == "TRIGGER"
+	return before != "PRAGMA" || harmlessPragmas[word]
 }
 
-// firstWord returns the first word of a text in capitals, and what follows it.
-func firstWord(s string) (word, rest string) {
-	s = strings.TrimLeft(s, " \t\r\n\f")
-	end := strings.IndexFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	})
-	if end < 0 {
-		end = len(s)
-	}
-	return strings.ToUpper(s[:end]), s[end:]
+// harmlessPragmas tell, or change what a transaction can roll back.
+var harmlessPragmas = map[string]bool{
+	"TABLE_INFO": true, "TABLE_XINFO": true, "TABLE_LIST": true, "INDEX_LIST": true, "INDEX_INFO": true,
+	"INDEX_XINFO": true, "FOREIGN_KEY_LIST": true, "FOREIGN_KEY_CHECK": true, "INTEGRITY_CHECK": true,
+	"QUICK_CHECK": true, "USER_VERSION": true, "PAGE_COUNT": true, "PAGE_SIZE": true, "FREELIST_COUNT": true,
 }
 
-// statements yields what stands between the semicolons of a text, without
-// comments; the bodies of triggers are cut as well. Strings and quoted names
-// are kept whole.
-func statements(query string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		var b strings.Builder
-		for i := 0; i < len(query); {
-			switch c := query[i]; {
-			case c == ';':
-				if !yield(b.String()) {
-					return
-				}
-				b.Reset()
-				i++
-			case strings.HasPrefix(query[i:], "--"):
-				i += through(query[i:], "\n")
-				b.WriteByte(' ')
-			case strings.HasPrefix(query[i:], "/*"):
-				i += 2 + through(query[i+2:], "*/")
-				b.WriteByte(' ')
-			case c == '\'' || c == '"' || c == '`':
-				n := 1 + through(query[i+1:], string(c))
-				b.WriteString(query[i : i+n])
-				i += n
-			case c == '[':
-				n := through(query[i:], "]")
-				b.WriteString(query[i : i+n])
-				i += n
-			default:
-				b.WriteByte(c)
-				i++
+// A scanner yields the bare words of a text, in capitals, its semicolons, and
+// a quote for every string and quoted name. Comments and other characters are
+// passed over.
+type scanner struct {
+	text string
+	word string
+}
+
+// next moves on to the next word and reports whether there is one.
+func (s *scanner) next() bool {
+	for s.text != "" {
+		switch c := s.text[0]; {
+		case c == ';':
+			s.word, s.text = ";", s.text[1:]
+			return true
+		case strings.HasPrefix(s.text, "--"):
+			s.skip(2, "\n")
+		case strings.HasPrefix(s.text, "/*"):
+			s.skip(2, "*/")
+		case strings.HasPrefix(s.text, byteOrderMark):
+			s.text = s.text[len(byteOrderMark):]
+		case c == '\'' || c == '"' || c == '`':
+			s.word = "'"
+			s.skip(1, string(c))
+			return true
+		case c == '[':
+			s.word = "'"
+			s.skip(1, "]")
+			return true
+		case isWordByte(c):
+			n := 1
+			for n < len(s.text) && isWordByte(s.text[n]) {
+				n++
 			}
+			s.word, s.text = strings.ToUpper(s.text[:n]), s.text[n:]
+			return true
+		default:
+			s.text = s.text[1:]
 		}
-		yield(b.String())
 	}
+	return false
 }
 
-// through returns the length of s up to and with the first end, or all of it.
-func through(s, end string) int {
-	if i := strings.Index(s, end); i >= 0 {
-		return i + len(end)
+// skip passes over a start of n bytes and everything through the next end.
+func (s *scanner) skip(n int, end string) {
+	if i := strings.Index(s.text[n:], end); i >= 0 {
+		s.text = s.text[n+i+len(end):]
+		return
 	}
-	return len(s)
+	s.text = ""
+}
+
+// byteOrderMark is white space to SQLite, wherever a word may start.
+const byteOrderMark = "\ufeff"
+
+// isWordByte agrees with SQLite on what a bare word is made of.
+func isWordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '$' || c >= 0x80
 }

@@ -94,9 +94,11 @@ func Open(ctx context.Context, dir string, opts Options) (*File, error) {
 // float64 (no NaN), bool, string, []byte and nil; anything else is
 // fault.ErrInvalid. A nil []byte is NULL, an empty one is an empty blob.
 //
-// Statements that control transactions (BEGIN, COMMIT, ROLLBACK, SAVEPOINT,
-// RELEASE), ATTACH, DETACH and VACUUM are fault.ErrRefused: the transaction
-// belongs to the whole group.
+// Statements that control transactions (BEGIN, COMMIT, ROLLBACK also as a
+// conflict clause, SAVEPOINT, RELEASE), ATTACH, DETACH, VACUUM and pragmas that
+// change the connection are fault.ErrRefused: transaction and connection
+// belong to the whole group. After a full or failing disk every further
+// statement of the unit answers the same error.
 type Conn interface {
 	// Exec runs a statement, or several without arguments, and returns how
 	// many rows the last INSERT, UPDATE or DELETE changed.

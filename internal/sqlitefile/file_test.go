@@ -335,3 +335,17 @@ func (w *writer) waiting() (n int) {
 	}
 	return n
 }
+
+// idleWriter waits until nobody leads, and returns the connection, which is
+// then the test's to use until it writes again.
+func idleWriter(f *File) *rawConn {
+	for {
+		f.db.writer.mu.Lock()
+		leads := f.db.writer.leads
+		f.db.writer.mu.Unlock()
+		if !leads {
+			return f.db.writer.raw
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+}

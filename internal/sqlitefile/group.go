@@ -188,7 +188,10 @@ func (g *group) commit() {
 			g.w.discard()
 		}
 	}
-	g.raw = nil
 	g.w.settle(answer, g.jobs...)
 	g.jobs = nil
+	if answer == nil {
+		g.w.log.tend(g.raw)
+	}
+	g.raw = nil
 }

@@ -19,14 +19,11 @@ import (
 // goroutine at a time uses it; only interrupt may be called beside that.
 type rawConn struct {
 	conn   driver.Conn
-	cache  stmtCache
+	cache  stmtCache           // of units; what is in it may be run by units
+	own    stmtCache           // of the writer itself, such as COMMIT
 	args   []driver.NamedValue // reused by every statement
 	cutter *cutter
 }
-
-// walPages is how long the log may get before a commit copies it into the
-// database: 4 MiB. A longer log means fewer but longer stalls.
-const walPages = 1000
 
 func openWriter(path string, opts Options) (*rawConn, error) {
 	synchronous := "FULL"
@@ -38,7 +35,7 @@ func openWriter(path string, opts Options) (*rawConn, error) {
 		"PRAGMA synchronous = "+synchronous,
 		"PRAGMA fullfsync = 1", // what macOS calls an fsync does not reach the disk
 		fmt.Sprintf("PRAGMA cache_size = %d", -opts.CacheMB*1024),
-		fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", walPages),
+		"PRAGMA wal_autocheckpoint = 0",                       // see logKeeper
 		fmt.Sprintf("PRAGMA journal_size_limit = %d", 64<<20), // gives the disk back after a spike
 		"PRAGMA foreign_keys = ON",
 	)
@@ -64,7 +61,7 @@ func openRaw(path string, pragmas ...string) (*rawConn, error) {
 	if err != nil {
 		return nil, Classify(err, "open")
 	}
-	c := &rawConn{conn: conn, cache: newStmtCache(), cutter: newCutter(conn)}
+	c := &rawConn{conn: conn, cache: newStmtCache(), own: newStmtCache(), cutter: newCutter(conn)}
 	// Another program may look at the file, or hold it for a moment; ours do
 	// not get in each other's way.
 	pragmas = append([]string{"PRAGMA busy_timeout = 2000", "PRAGMA trusted_schema = OFF", "PRAGMA temp_store = MEMORY"}, pragmas...)
@@ -79,24 +76,24 @@ func openRaw(path string, pragmas ...string) (*rawConn, error) {
 // control runs a statement of ours that takes no arguments. Its error is the
 // driver's.
 func (c *rawConn) control(query string) error {
-	_, err := c.exec(query, nil)
+	_, err := c.exec(&c.own, query, nil)
 	return err
 }
 
 // exec runs a statement. Its error is the driver's, or has a class already.
-func (c *rawConn) exec(query string, args []any) (int64, error) {
+func (c *rawConn) exec(cache *stmtCache, query string, args []any) (int64, error) {
 	named, err := c.bind(args)
 	if err != nil {
 		return 0, err
 	}
-	s, err := c.cache.take(c.conn, query)
+	s, err := cache.take(c.conn, query)
 	if err != nil {
 		return 0, err
 	}
-	defer c.cache.put(s)
+	defer cache.put(s)
 	result, err := s.exec.ExecContext(c.cutter.context(), named)
 	clear(c.args)
-	if err != nil {
+	if err != nil || result == nil { // nil: nothing but comments
 		return 0, err
 	}
 	return result.RowsAffected()
@@ -104,19 +101,19 @@ func (c *rawConn) exec(query string, args []any) (int64, error) {
 
 // query starts a statement; the rows must be closed, and then the statement
 // given back to the cache.
-func (c *rawConn) query(query string, args []any) (*stmt, driver.Rows, error) {
+func (c *rawConn) query(cache *stmtCache, query string, args []any) (*stmt, driver.Rows, error) {
 	named, err := c.bind(args)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := c.cache.take(c.conn, query)
+	s, err := cache.take(c.conn, query)
 	if err != nil {
 		return nil, nil, err
 	}
 	rows, err := s.query.QueryContext(c.cutter.context(), named)
 	clear(c.args)
 	if err != nil {
-		c.cache.put(s)
+		cache.put(s)
 		return nil, nil, err
 	}
 	return s, rows, nil
@@ -137,5 +134,5 @@ func (c *rawConn) bind(args []any) ([]driver.NamedValue, error) {
 
 func (c *rawConn) close() error {
 	c.cutter.forget()
-	return errors.Join(c.cache.close(), c.conn.Close())
+	return errors.Join(c.cache.close(), c.own.close(), c.conn.Close())
 }

@@ -57,7 +57,7 @@ func (u *unitConn) Exec(ctx context.Context, query string, args ...any) (int64, 
 	if err := u.admit(query); err != nil {
 		return 0, err
 	}
-	n, err := u.raw.exec(query, args)
+	n, err := u.raw.exec(&u.raw.cache, query, args)
 	return n, u.note(err, "exec")
 }
 
@@ -113,7 +113,7 @@ func (u *unitConn) start(query string, args []any) (*cursor, error) {
 	if err := u.admit(query); err != nil {
 		return nil, err
 	}
-	s, rows, err := u.raw.query(query, args)
+	s, rows, err := u.raw.query(&u.raw.cache, query, args)
 	if err != nil {
 		return nil, u.note(err, "query")
 	}
@@ -157,7 +157,9 @@ func (u *unitConn) shut(c *cursor) {
 }
 
 // note classifies the error of a statement and remembers what it means for
-// the others; the mutex is held.
+// the others; the mutex is held. After an error that dooms the group no
+// further statement runs: SQLite may have ended the transaction, and then each
+// would be a transaction of its own.
 func (u *unitConn) note(err error, op string) error {
 	if err == nil {
 		return nil
@@ -167,9 +169,14 @@ func (u *unitConn) note(err error, op string) error {
 	}
 	if u.doom == nil && doomsGroup(err) {
 		u.doom = Classify(err, op)
+		u.over.CompareAndSwap(nil, &u.doom)
 	}
 	u.broken = u.broken || breaksConn(err)
-	return Classify(err, op)
+	err = Classify(err, op)
+	if fault.ClassOf(err) == nil && !fault.Cancelled(err) {
+		err = &fault.Error{Op: op, Class: fault.ErrInvalid, Err: err} // the driver's own, such as a missing argument
+	}
+	return err
 }
 
 // finish ends the unit in good order: whoever kept its Conn gets

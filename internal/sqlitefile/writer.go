@@ -26,6 +26,7 @@ type writer struct {
 	reopen  func() (*rawConn, error)
 
 	raw *rawConn // the leader's; nil after it broke
+	log *logKeeper
 
 	mu     sync.Mutex
 	head   *job
@@ -53,7 +54,7 @@ const (
 )
 
 func newWriter(raw *rawConn, timeout time.Duration, reopen func() (*rawConn, error)) *writer {
-	return &writer{raw: raw, timeout: timeout, reopen: reopen}
+	return &writer{raw: raw, timeout: timeout, reopen: reopen, log: newLogKeeper(reopen)}
 }
 
 // do adds a unit and waits for its commit.
@@ -204,12 +205,12 @@ func (w *writer) close() error {
 	}
 	w.mu.Unlock()
 	<-w.idle
-	if w.raw == nil {
-		return nil
+	err := w.log.close()
+	if w.raw != nil {
+		err = errors.Join(err, Classify(w.raw.close(), "close"))
+		w.raw = nil
 	}
-	raw := w.raw
-	w.raw = nil
-	return Classify(raw.close(), "close")
+	return err
 }
 
 // A panicError is a panic of a unit, for its caller.
