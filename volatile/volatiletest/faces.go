@@ -18,6 +18,9 @@ var faceChecks = []check{
 	{name: "View/Versions", promise: "A view with versions never shows an older value after a newer one was put.", run: checkViewVersions},
 	{name: "View/Plain", promise: "A view without a rebuild keeps the last value put; what is lost is not found.", run: checkViewPlain},
 	{name: "View/Stale", promise: "Past its TTL the old value is served at once while one rebuild runs behind.", run: checkViewStale},
+	{name: "Presence", promise: "Members come, go and decay; told in any order or twice, the latest news counts.", run: checkPresence},
+	{name: "Presence/Rebuild", promise: "What the cache has lost is rebuilt, also by the one who enters first.", run: checkPresenceRebuild},
+	{name: "Presence/Many", promise: "A crowd from many goroutines in two processes is complete, also when its entry is split and in part lost.", run: checkPresenceMany},
 }
 
 type weather struct {
