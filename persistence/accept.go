@@ -35,7 +35,7 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 	if run := Current(ctx); run != nil && p.token == "" && run.layer == l && k.envelopes() {
 		p.token = run.token()
 	}
-	a, err := l.prepare(k, obj, p, 0)
+	a, err := l.prepare(ctx, k, obj, p, nil)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -167,7 +167,7 @@ func (d *DeadLetters) replay(ctx context.Context, id string, edit func(obj any) 
 			return err
 		}
 	}
-	tick, err := l.clock.Now()
+	tick, err := l.ticks.now(ctx, false)
 	if err != nil {
 		return err
 	}

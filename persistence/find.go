@@ -309,7 +309,7 @@ func (t *Tx) rowPuller(k *kind, r *query) puller {
 // versions: a write of this transaction goes above every one of them.
 func (t *Tx) seen(ctx context.Context, k *kind, rows []transactional.Row) ([]any, error) {
 	for _, row := range rows {
-		t.saw(row.Stamp)
+		t.saw(k, row.Stamp)
 	}
 	return t.layer.wholes(ctx, k, rows)
 }

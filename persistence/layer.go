@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
-	"github.com/fourfold-dev/fourfold/internal/hlc"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -27,7 +26,7 @@ type Layer struct {
 	rows  *transactional.Store
 	cells *amorphous.Store
 
-	clock *hlc.Clock
+	ticks *ticks
 	owner uint64 // of this layer's claims; random, not zero
 
 	mu     sync.RWMutex

@@ -32,7 +32,7 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	l.engine = newEngine(l)
-	if err := l.openClock(ctx); err != nil {
+	if err := l.openTicks(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
@@ -90,25 +90,19 @@ func (l *Layer) openTables(ctx context.Context, s Stores) error {
 	return nil
 }
 
-// ceilingName is the row of the clock's high-water mark.
-const ceilingName = "clock"
-
-// openClock continues the clock above every version that was handed out
-// before, where a durable store of ours remembers it. A store that is not
-// reachable yet is asked again by the first Put.
-func (l *Layer) openClock(ctx context.Context) error {
+// openTicks continues the clock above every version that was handed out
+// before, where a durable store of this process alone remembers it. Processes
+// that share a server trust their clocks within Options.MaxSkew.
+func (l *Layer) openTicks(ctx context.Context) error {
 	if l.rows == nil || l.rows.Features().SharedLog {
-		l.clock = hlc.New(0, nil)
+		l.ticks = &ticks{clock: hlc.New(0, nil)}
 		return nil
 	}
 	ceiling, err := l.rows.Raise(ctx, ceilingName, 0)
 	if err != nil {
 		return err
 	}
-	l.clock = hlc.New(ceiling, func(ceiling int64) error {
-		_, err := l.rows.Raise(l.life, ceilingName, ceiling)
-		return err
-	})
+	l.ticks = newTicks(l, ceiling)
 	return nil
 }
 

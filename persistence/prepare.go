@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -31,13 +32,13 @@ type accepting struct {
 // maxToken is the longest token, in bytes.
 const maxToken = 128
 
-// prepare checks and encodes an object. above is a version that it must exceed:
-// the highest that the caller's transaction read, else zero.
-func (l *Layer) prepare(k *kind, obj any, p putOptions, above int64) (*accepting, error) {
+// prepare checks and encodes an object, for a transaction or, with a nil tx,
+// for itself.
+func (l *Layer) prepare(ctx context.Context, k *kind, obj any, p putOptions, tx *Tx) (*accepting, error) {
 	a := &accepting{kind: k}
 	err := l.encode(a, obj, p)
 	if err == nil {
-		err = l.stamp(a, obj, p, above)
+		err = l.stamp(ctx, a, obj, p, tx)
 	}
 	if err == nil {
 		err = l.checkOptions(k, p)
@@ -109,42 +110,40 @@ func checkKey(key string) error {
 	return nil
 }
 
-// stamp gives the object its version: the clock's, or the user's own.
-func (l *Layer) stamp(a *accepting, obj any, p putOptions, above int64) error {
-	tick, err := l.clock.Now()
-	if err != nil {
-		return err
-	}
+// stamp gives the object its version: the clock's, or the user's own. In a
+// transaction it must lie above everything that was read there.
+func (l *Layer) stamp(ctx context.Context, a *accepting, obj any, p putOptions, tx *Tx) error {
 	if err := l.skewed(); err != nil {
 		return err
 	}
-	own := a.kind.typ.Version != nil
-	switch {
-	case own && p.delete:
-		a.version.stamp.Version = p.atVersion
-	case own:
-		a.version.stamp.Version = a.kind.typ.VersionOf(value(obj))
-	default:
-		a.version.stamp.Version = tick
+	if tx != nil {
+		l.ticks.clock.Observe(tx.read)
 	}
-	if own && a.version.stamp.Version <= 0 {
-		return invalid("the version is %d; versions start at 1 (a delete takes AtVersion)", a.version.stamp.Version)
+	tick, err := l.ticks.now(ctx, tx != nil)
+	if err != nil {
+		return err
 	}
-	if !own && p.atVersion != 0 {
-		return invalid("AtVersion is for kinds with a version field")
+	a.version.stamp = transactional.Stamp{Version: tick, Tie: digest(a.version.body, p.delete)}
+	if a.kind.typ.Version != nil {
+		err = ownVersion(a, obj, p)
+	} else if p.atVersion != 0 {
+		err = invalid("AtVersion is for kinds with a version field")
 	}
-	if v := a.version.stamp.Version; above > 0 && v <= above {
-		if own {
-			return &fault.Error{Op: "put", Class: fault.ErrConflict, Err: fmt.Errorf("version %d is not above %d, which the transaction read", v, above)}
-		}
-		l.clock.Observe(above)
-		if a.version.stamp.Version, err = l.clock.Now(); err != nil {
-			return err
-		}
-	}
-	a.version.stamp.Tie = digest(a.version.body, p.delete)
 	a.version.accepted = time.Now().UTC().Truncate(time.Microsecond)
 	a.env.ID = newID(tick)
+	return err
+}
+
+// ownVersion takes the version from the object, or from AtVersion.
+func ownVersion(a *accepting, obj any, p putOptions) error {
+	v := p.atVersion
+	if !p.delete {
+		v = a.kind.typ.VersionOf(value(obj))
+	}
+	a.version.stamp.Version = v
+	if v <= 0 {
+		return invalid("the version is %d; versions start at 1 (a delete takes AtVersion)", v)
+	}
 	return nil
 }
 

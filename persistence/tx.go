@@ -118,7 +118,12 @@ func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan 
 }
 
 // saw notes a version that the transaction read: what it puts must be newer.
-func (t *Tx) saw(stamp transactional.Stamp) { t.read = max(t.read, stamp.Version) }
+// Versions of the user's own say nothing about the clock.
+func (t *Tx) saw(k *kind, stamp transactional.Stamp) {
+	if k.typ.Version == nil {
+		t.read = max(t.read, stamp.Version)
+	}
+}
 
 // put records an object.
 func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
@@ -128,7 +133,7 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 	if run := Current(ctx); run != nil && p.token == "" && run.layer == t.layer && k.envelopes() {
 		p.token = run.token()
 	}
-	a, err := t.layer.prepare(k, obj, p, t.read)
+	a, err := t.layer.prepare(ctx, k, obj, p, t)
 	if err != nil {
 		return nil, err
 	}

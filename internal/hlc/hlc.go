@@ -6,6 +6,7 @@
 package hlc
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -16,79 +17,74 @@ type State struct {
 	Ceiling int64 // versions up to here may be handed out; what a restart continues above
 }
 
-// Ahead is how far a new ceiling lies above the version that needed it: the
+// Ahead is how far a new ceiling lies above the version that asked for it: the
 // larger, the fewer writes of the ceiling, and the further a restarted clock
 // may run ahead of the wall clock at most.
-const Ahead = int64(900 * time.Millisecond / time.Microsecond)
+const Ahead = int64(3 * time.Second / time.Microsecond)
 
-// Next hands out the next version for a wall clock that reads now. When it
-// lies above the ceiling, raise is the new ceiling that must be durable before
-// the version is used; else raise is zero.
-func (s State) Next(now int64) (next State, version, raise int64) {
+// Next hands out the next version for a wall clock that reads now. want is the
+// ceiling that should be made durable soon, or zero; ok is false when the
+// version lies above the present one and must not be used before.
+func (s State) Next(now int64) (next State, version, want int64, ok bool) {
 	version = max(now, s.Last+1)
-	s.Last = version
-	if version > s.Ceiling {
-		raise = version + Ahead
-		s.Ceiling = raise
+	if version > s.Ceiling-Ahead/2 {
+		want = version + Ahead
 	}
-	return s, version, raise
+	if version > s.Ceiling {
+		return s, 0, want, false
+	}
+	s.Last = version
+	return s, version, want, true
+}
+
+// Raised is the state once a ceiling is durable.
+func (s State) Raised(ceiling int64) State {
+	s.Ceiling = max(s.Ceiling, ceiling)
+	return s
 }
 
 // Restart is the state after a restart that found this ceiling: every version
 // handed out before lies at or below it.
 func Restart(ceiling int64) State { return State{Last: ceiling, Ceiling: ceiling} }
 
-// A Clock is a State behind a mutex.
+// A Clock is a State behind a mutex. It never waits for the store that keeps
+// its ceiling: whoever calls it may hold that store's only writer.
 type Clock struct {
 	mu    sync.Mutex
 	state State
-	// persist makes a ceiling durable. It is called without the mutex, by one
-	// goroutine at a time.
-	persist func(ceiling int64) error
-	raising chan struct{}
+	want  func(ceiling int64)
 }
 
-// New returns a clock that continues above ceiling. persist makes a new
-// ceiling durable; it may be nil.
-func New(ceiling int64, persist func(ceiling int64) error) *Clock {
-	return &Clock{state: Restart(ceiling), persist: persist, raising: make(chan struct{}, 1)}
-}
-
-// Now returns a version that is above every version returned before, by this
-// clock or by the one before a restart.
-func (c *Clock) Now() (int64, error) {
-	for {
-		c.mu.Lock()
-		next, version, raise := c.state.Next(time.Now().UnixMicro())
-		if raise == 0 || c.persist == nil {
-			c.state = next
-			c.mu.Unlock()
-			return version, nil
-		}
-		c.mu.Unlock()
-		if err := c.raise(raise); err != nil {
-			return 0, err
-		}
+// New returns a clock that continues above ceiling. want is told, without
+// waiting, which ceiling should be made durable; once it is, Raised must be
+// called. With a nil want the clock has no ceiling.
+func New(ceiling int64, want func(ceiling int64)) *Clock {
+	c := &Clock{state: Restart(ceiling), want: want}
+	if want == nil {
+		c.state.Ceiling = math.MaxInt64
 	}
+	return c
 }
 
-// raise makes a ceiling durable unless somebody else just did.
-func (c *Clock) raise(ceiling int64) error {
-	c.raising <- struct{}{}
-	defer func() { <-c.raising }()
+// Now returns a version above every version returned before, by this clock or
+// by the one before a restart. ok is false while the ceiling is too low; it
+// has been asked for then.
+func (c *Clock) Now() (version int64, ok bool) {
 	c.mu.Lock()
-	done := c.state.Ceiling >= ceiling-Ahead
+	next, version, want, ok := c.state.Next(time.Now().UnixMicro())
+	c.state = next
 	c.mu.Unlock()
-	if done {
-		return nil
+	if want > 0 && c.want != nil {
+		c.want(want)
 	}
-	if err := c.persist(ceiling); err != nil {
-		return err
-	}
+	return version, ok
+}
+
+// Raised tells that a ceiling is durable.
+func (c *Clock) Raised(ceiling int64) {
 	c.mu.Lock()
-	c.state.Ceiling = max(c.state.Ceiling, ceiling)
+	c.state = c.state.Raised(ceiling)
 	c.mu.Unlock()
-	return nil
 }
 
 // Observe makes sure that later versions lie above version, one that was read

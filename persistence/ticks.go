@@ -1,0 +1,70 @@
+package persistence
+
+import (
+	"context"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/hlc"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// ceilingName is the row of the clock's high-water mark.
+const ceilingName = "clock"
+
+// ticks are the clock that versions come from, and the goroutine that keeps its
+// high-water mark durable ahead of it. The clock itself never waits for the
+// store: a transaction that asks for a version may hold the only writer.
+type ticks struct {
+	clock  *hlc.Clock
+	wanted chan int64 // capacity 1: a ceiling to make durable
+}
+
+func newTicks(l *Layer, ceiling int64) *ticks {
+	t := &ticks{wanted: make(chan int64, 1)}
+	t.clock = hlc.New(ceiling, func(ceiling int64) {
+		select {
+		case t.wanted <- ceiling:
+		default: // one is under way; the next version asks again
+		}
+	})
+	l.spawn(func(ctx context.Context) { t.keep(ctx, l) })
+	return t
+}
+
+// keep makes ceilings durable as they are wanted.
+func (t *ticks) keep(ctx context.Context, l *Layer) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case ceiling := <-t.wanted:
+			high, err := l.rows.Raise(ctx, ceilingName, ceiling)
+			if err != nil {
+				l.log.Warn("the clock's high-water mark is not durable yet", "error", err)
+				pause(ctx, tick/10)
+				continue
+			}
+			t.clock.Raised(high)
+		}
+	}
+}
+
+// now returns the next version. Within a transaction it does not wait for the
+// high-water mark but says fault.ErrBusy, so that the transaction ends, lets
+// the mark be written, and is run again.
+func (t *ticks) now(ctx context.Context, inTx bool) (int64, error) {
+	for {
+		version, ok := t.clock.Now()
+		if ok {
+			return version, nil
+		}
+		if inTx {
+			return 0, fault.New(fault.ErrBusy, "transactional", "put", "the clock's high-water mark is being written")
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
