@@ -32,8 +32,6 @@ type Task struct {
 	Since     int64
 	State     State
 	Reason    string // of a dead task
-
-	running bool
 }
 
 // A State is how far a task is.
@@ -141,7 +139,7 @@ func (r *Run) ready(t *Task, now int64) bool {
 func rank(t *Task) uint64 {
 	switch {
 	case t.Late:
-		return LatePriority << 1
+		return 1 << 50
 	case t.Spec.RealTime || t.Spec.Priority == 0:
 		return uint64(t.Spec.Priority)
 	}
@@ -168,7 +166,6 @@ func (r *Run) start(now int64) Action {
 		return Action{Kind: Settle}
 	}
 	for _, i := range r.batch {
-		r.Tasks[i].running = true
 		r.Tasks[i].Parked = NoStore
 	}
 	r.left = len(r.batch)
@@ -191,7 +188,6 @@ type End struct {
 // Ended reports the end of one attempt.
 func (r *Run) Ended(now int64, e End) Action {
 	t := &r.Tasks[e.Task]
-	t.running = false
 	r.left--
 	r.apply(t, now, e)
 	if r.left > 0 {
@@ -256,12 +252,7 @@ func (r *Run) next(now int64) Action {
 }
 
 // unstart takes back a start that is only looked at.
-func (r *Run) unstart() {
-	for _, i := range r.batch {
-		r.Tasks[i].running = false
-	}
-	r.left = 0
-}
+func (r *Run) unstart() { r.left = 0 }
 
 // Looked answers Look.
 func (r *Run) Looked(now int64, urgent bool) Action {
