@@ -112,13 +112,13 @@ func TestDocumentNumbers(t *testing.T) {
 	in := record.Document{
 		"id": "x", "int": 1, "int8": int8(-1), "uint": uint(2), "max": uint64(math.MaxUint64), "min": int64(math.MinInt64),
 		"float": 0.1, "float32": float32(0.1), "whole": 3.0, "huge": 1e19, "edge": float64(1 << 63), "below": -float64(1 << 63),
-		"minus": math.Copysign(0, -1), "tiny": 5e-324, "nil": nil, "nilmap": map[string]any(nil), "nilslice": []any(nil),
+		"wide": 1846674407379223296.0, "minus": math.Copysign(0, -1), "tiny": 5e-324, "nil": nil, "nilmap": map[string]any(nil), "nilslice": []any(nil),
 		"empty": map[string]any{}, "none": []any{}, "list": []any{1, "a", nil, true, 1.5},
 	}
 	want := record.Document{
 		"id": "x", "int": int64(1), "int8": int64(-1), "uint": int64(2), "max": uint64(math.MaxUint64), "min": int64(math.MinInt64),
 		"float": 0.1, "float32": float64(float32(0.1)), "whole": int64(3), "huge": 1e19, "edge": float64(1 << 63), "below": -float64(1 << 63),
-		"minus": math.Copysign(0, -1), "tiny": 5e-324, "nil": nil, "nilmap": nil, "nilslice": nil,
+		"wide": 1846674407379223296.0, "minus": math.Copysign(0, -1), "tiny": 5e-324, "nil": nil, "nilmap": nil, "nilslice": nil,
 		"empty": map[string]any{}, "none": []any{}, "list": []any{int64(1), "a", nil, true, 1.5},
 	}
 	data, err := set.Append(nil, reflect.ValueOf(in))
@@ -130,7 +130,7 @@ func TestDocumentNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(out, want) || !math.Signbit(out["minus"].(float64)) {
-		t.Errorf("numbers come back as int64, uint64 or float64, and with their value:\n%#v\nwant\n%#v", out, want)
+		t.Errorf("numbers come back with their value, as int64, uint64 or float64:\n%#v\nwant\n%#v", out, want)
 	}
 	again, err := set.Append(nil, reflect.ValueOf(out))
 	if err != nil || !bytes.Equal(again, data) {

@@ -86,9 +86,9 @@ type Type struct {
 // A Document is an object without a struct: its property "id", a string or an
 // integer, is the key. A Document holds nil, bool, string, Go's integers and
 // floats, map[string]any and []any, and nothing else: what it cannot give back
-// it does not take. Numbers come back as int64 where they are whole and fit, as
-// uint64 where they are whole and only that fits, else as float64; a nil map or
-// slice inside comes back as nil.
+// it does not take. Numbers come back with their value: integers as int64, as
+// uint64 where only that fits; floats as int64 where they are whole and below
+// 2^53, else as float64. A nil map or slice inside comes back as nil.
 type Document = map[string]any
 
 // A Set is a subset of a type's fields with a codec. It is immutable and safe

@@ -102,13 +102,14 @@ func (c floatCodec) decode(d *decoder, v reflect.Value) error {
 }
 
 // appendFloat appends the shortest form that gives the same float back. From
-// 2^63 on it has an exponent, so that what looks whole fits an int64.
+// 2^53 on it has an exponent: written out, the shortest digits end in zeros
+// that the float does not have, and a Document would read another integer.
 func appendFloat(b []byte, x float64, bits int) ([]byte, error) {
 	if err := finite(x); err != nil {
 		return b, err
 	}
 	format := byte('f')
-	if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1<<63) {
+	if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1<<53) {
 		format = 'e'
 	}
 	return strconv.AppendFloat(b, x, format, -1, bits), nil
