@@ -93,7 +93,7 @@ func mixedOperations(e *env) {
 
 // workOnce reserves, touches and then deletes or releases, as i has it.
 func (e *env) workOnce(ctx context.Context, i int, done *ledger) {
-	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
 	jobs, err := e.q.Reserve(short, []string{"a", "b", "c"}, 1+i%4)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -288,7 +288,7 @@ func restartUnderWay(e *env) {
 // consume works on one job if there is one soon; errors are what a restart
 // gives.
 func (e *env) consume(done *ledger) {
-	ctx, cancel := context.WithTimeout(e.ctx, 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(e.ctx, 100*time.Millisecond)
 	defer cancel()
 	jobs, err := e.q.Reserve(ctx, []string{"t"}, 1)
 	if err != nil {

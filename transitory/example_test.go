@@ -1,0 +1,95 @@
+package transitory_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/fourfold-dev/fourfold/transitory"
+	_ "github.com/fourfold-dev/fourfold/transitory/embedded"
+)
+
+// scratch is a directory for an example.
+func scratch() (dir string, remove func()) {
+	dir, err := os.MkdirTemp("", "queue")
+	if err != nil {
+		panic(err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }
+}
+
+// A typed queue: put orders, and let two workers ship them.
+func ExampleTube() {
+	type Order struct {
+		ID    string `persistence:"key"`
+		Cents int
+	}
+	dir, remove := scratch()
+	defer remove()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+
+	queue, err := transitory.Open(ctx, "embedded://"+dir)
+	if err != nil {
+		panic(err)
+	}
+	defer queue.Close()
+	orders, err := transitory.NewTube[Order](queue, "orders", nil)
+	if err != nil {
+		panic(err)
+	}
+	if err := orders.Put(ctx, Order{ID: "o1", Cents: 250}); err != nil {
+		panic(err)
+	}
+
+	err = orders.Work(ctx, 2, func(_ context.Context, o Order) error {
+		fmt.Printf("shipped %s for %d cents\n", o.ID, o.Cents)
+		stop() // this one was enough; Work lets handlers finish
+		return nil
+	})
+	fmt.Println("stopped:", err)
+	// Output:
+	// shipped o1 for 250 cents
+	// stopped: <nil>
+}
+
+// Without types: jobs are bytes, and their reserver answers for them.
+func ExampleQueue() {
+	dir, remove := scratch()
+	defer remove()
+	ctx := context.Background()
+	queue, err := transitory.Open(ctx, "embedded://"+dir)
+	if err != nil {
+		panic(err)
+	}
+	defer queue.Close()
+
+	// Every job has its own error: some may fail.
+	if err := errors.Join(queue.Put(ctx,
+		transitory.Job{Tube: "resize", Priority: 5, Body: []byte("big.png")},
+		transitory.Job{Tube: "resize", Priority: 1, Body: []byte("icon.png")})...); err != nil {
+		panic(err)
+	}
+	jobs, err := queue.Reserve(ctx, []string{"resize"}, 1)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s\n", jobs[0].Body)
+	queue.Delete(ctx, jobs[0].ID)
+
+	stats, err := queue.Stats(ctx, "resize")
+	fmt.Println(stats[0].Ready, "left,", err)
+	// Output:
+	// icon.png
+	// 1 left, <nil>
+}
+
+// A bad name is refused before a server sees it.
+func ExampleValidTube() {
+	fmt.Println(transitory.ValidTube("mail"))
+	fmt.Println(transitory.ValidTube("mail\r\nquit"))
+	// Output:
+	// <nil>
+	// transitory: name: tube "mail\r\nquit": invalid: byte 0x0d at offset 4 is not allowed in a tube's name
+}
