@@ -96,12 +96,7 @@ func inheritsText(t reflect.Type) (from string, lost bool) {
 		return "", false
 	}
 	for i := range t.NumField() {
-		f := t.Field(i)
-		e := f.Type
-		if e.Kind() == reflect.Pointer {
-			e = e.Elem()
-		}
-		if f.Anonymous && isText(e) {
+		if f := t.Field(i); f.Anonymous && (hasText(f.Type) || hasText(reflect.PointerTo(f.Type))) {
 			return typeName(f.Type), true
 		}
 	}
@@ -230,10 +225,14 @@ func isText(t reflect.Type) bool {
 	if known, ok := textTypes.Load(t); ok {
 		return known.(bool)
 	}
-	p := reflect.PointerTo(t)
-	is := p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
+	is := hasText(reflect.PointerTo(t))
 	textTypes.Store(t, is)
 	return is
+}
+
+// hasText reports whether a type has both methods of a text form.
+func hasText(t reflect.Type) bool {
+	return t.Implements(textMarshaler) && t.Implements(textUnmarshaler)
 }
 
 // textTypes remembers isText by type, for Order and Text, which are given

@@ -22,6 +22,16 @@ type (
 	clashA  struct{ Name string }
 	clashB  struct{ Name string }
 	anyList []any
+
+	// withTime would be written as its time only.
+	withTime struct {
+		time.Time
+		Extra int
+	}
+	withColor struct {
+		*color
+		Extra int
+	}
 )
 
 func key() reflect.StructField { return keyField }
@@ -54,7 +64,8 @@ func TestCompileRefuses(t *testing.T) {
 		{"a map with a float as key", one[map[float64]int](""), []string{"key of a map", "float64"}},
 		{"a struct that shows nothing", one[hidden](""), []string{"hidden", "not exported", "MarshalText"}},
 		{"a purpose tag inside a field", one[tagged](""), []string{"Field.Hash", "one property", "purpose tag"}},
-		{"a text form that loses fields", one[withTimeText](""), []string{"embedded", "lose its other fields"}},
+		{"a text form that loses fields", one[withTime](""), []string{"withTime", "embedded Time", "lose its other fields"}},
+		{"a text form that loses fields", one[withColor](""), []string{"withColor", "embedded *record_test.color", "lose its other fields"}},
 		{"a name that is none", one[int](`persistence:"9x"`), []string{`"9x"`, "letters, digits and underscores"}},
 		{"a name that is too long", one[int](`persistence:"` + strings.Repeat("x", 65) + `"`), []string{"at most 64"}},
 		{"a name that is taken", one[int](`persistence:"id"`), []string{`"id" is also that of ID`, "other_name"}},
@@ -145,11 +156,6 @@ func TestCompileRefuses(t *testing.T) {
 			}
 		}
 	}
-}
-
-type withTimeText struct {
-	color
-	Extra int
 }
 
 func TestCompileListsAllFaults(t *testing.T) {

@@ -7,8 +7,30 @@
 // their bits and floats their shortest exact form. What cannot come back as it
 // went in is refused, by Compile where the type shows it and by Validate where
 // only the value does. The exceptions are few: times are UTC in microseconds,
-// raw JSON loses its white space and a raw null is nil, an empty Rest comes
-// back nil, and -0.0 keeps its sign except as an Order or a Text.
+// raw JSON loses its white space and a raw null is nil, and an empty Rest
+// comes back nil from JSON.
+//
+// # Types
+//
+//	Go                                  JSON                    column
+//	bool                                true, false             bool
+//	integers, time.Duration             number                  int, uint
+//	float32, float64                    number                  float
+//	string (valid UTF-8)                string                  text
+//	[]byte, arrays of bytes             base64                  bytes
+//	time.Time (years 1 to 9999)         string, RFC 3339        time
+//	types with MarshalText and          string                  text
+//	UnmarshalText
+//	structs, slices, arrays, maps       object, array           json
+//	json.RawMessage                     as it is                json
+//	pointers to these                   the same, or null       the same, or NULL
+//	map[string]any, as a Rest           inline                  json
+//
+// Named types are as the types that they are made of. The keys of maps are
+// strings and integers. A type may contain itself through pointers, slices and
+// maps; values are at most MaxDepth levels deep. Other types are refused, each
+// with a way out; so are two pointers in a row, and a pointer to what has a
+// nil of its own. Methods such as MarshalJSON and json tags mean nothing here.
 //
 // # Names
 //
@@ -36,4 +58,12 @@
 // only, and purpose tags there are refused: the field is kept as one property.
 // The fields of an embedded struct are the fields of the struct around it, and
 // two with one name are a fault.
+//
+// # Bytes
+//
+// Encoding is deterministic: fields in declaration order, keys of maps and
+// unknown properties sorted. Decoding is strict and safe against hostile
+// bytes: RFC 8259 to the letter, valid UTF-8, no half surrogate pairs, nothing
+// after the object, bounded depth, and memory in proportion to the bytes. Of a
+// name that stands there twice the last one counts.
 package record

@@ -365,6 +365,92 @@ func asServer(values []any) []any {
 	return out
 }
 
+// drawAny draws a value that a Document takes, and what it comes back as.
+func drawAny(t *rapid.T, depth int) (in, out any) {
+	switch rapid.IntRange(0, 8).Draw(t, "any") {
+	case 0:
+		return nil, nil
+	case 1:
+		x := rapid.Bool().Draw(t, "bool")
+		return x, x
+	case 2:
+		x := rapid.Int().Draw(t, "int")
+		return x, int64(x)
+	case 3:
+		x := rapid.Uint64().Draw(t, "uint")
+		if x <= math.MaxInt64 {
+			return x, int64(x)
+		}
+		return x, x
+	case 4:
+		x := rapid.OneOf(rapid.Float64(), rapid.Map(rapid.Int64(), func(n int64) float64 { return float64(n) })).Draw(t, "float")
+		if x == math.Trunc(x) && math.Abs(x) < 1<<53 && !(x == 0 && math.Signbit(x)) {
+			return x, int64(x)
+		}
+		return x, x
+	case 5, 6:
+		x := drawString(t)
+		return x, x
+	case 7:
+		a, b := []any{}, []any{}
+		for range drawLen(t, depth) {
+			x, y := drawAny(t, depth-1)
+			a, b = append(a, x), append(b, y)
+		}
+		return a, b
+	}
+	return drawMap(t, depth)
+}
+
+func drawMap(t *rapid.T, depth int) (in, out map[string]any) {
+	in, out = map[string]any{}, map[string]any{}
+	for range drawLen(t, depth) {
+		name := drawString(t)
+		in[name], out[name] = drawAny(t, depth-1)
+	}
+	return in, out
+}
+
+func drawLen(t *rapid.T, depth int) int {
+	if depth == 0 {
+		return 0
+	}
+	return rapid.IntRange(0, 4).Draw(t, "len")
+}
+
+func TestPropertyDocument(t *testing.T) {
+	typ := compile[record.Document](t)
+	set := typ.Set(nil)
+	rapid.Check(t, func(t *rapid.T) {
+		in, want := drawMap(t, 4)
+		in["id"], want["id"] = "k", "k"
+		if err := typ.Validate(reflect.ValueOf(in)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := set.Append(nil, reflect.ValueOf(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, column record.Document
+		if err := set.Decode(data, reflect.ValueOf(&out)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "numbers come back with their value, all else as it was", reflect.ValueOf(out), reflect.ValueOf(want))
+		again, err := set.Append(nil, reflect.ValueOf(out))
+		if err != nil || !bytes.Equal(again, data) {
+			t.Fatalf("the same object has the same bytes: %v\n%s\n%s", err, again, data)
+		}
+		values, err := set.Values(reflect.ValueOf(in))
+		if err == nil {
+			err = set.SetValues(reflect.ValueOf(&column), values)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "from a column too", reflect.ValueOf(column), reflect.ValueOf(want))
+	})
+}
+
 // differs reports whether encoding/json would write a type otherwise: byte
 // arrays as numbers, and text forms on the pointer not at all inside maps.
 func differs(t reflect.Type) bool {
