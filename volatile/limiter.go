@@ -1,0 +1,156 @@
+package volatile
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A Limit is how many events a limiter lets through: Events per Per in the
+// long run, and Burst at once after a quiet time.
+type Limit struct {
+	Events int           // 1 to 1,000,000,000
+	Per    time.Duration // default 1 s
+	Burst  int           // default Events
+}
+
+// LimiterOptions of a Limiter; zero values are the defaults.
+type LimiterOptions struct {
+	// Closed refuses while the cache cannot be reached. Default: everything
+	// is let through, and counted as Stats.Skipped.
+	Closed bool
+}
+
+// A Limiter limits how often something may happen, by key, with decay: every
+// event uses up a part of the burst, which flows back evenly over time. It is
+// shared by all processes that use the same cache and name, and exact among
+// any number of goroutines and processes, but for two things: processes whose
+// clocks differ by d may let through what flows back in d, and an entry that
+// the cache has lost begins with a full burst.
+type Limiter struct {
+	face  face
+	limit Limit
+	opts  LimiterOptions
+	full  time.Duration // in which a whole burst flows back
+	locks *stripes
+}
+
+// NewLimiter returns the limiter of a name: 1 to 64 letters, digits, '_' and
+// '-'. A changed limit of the same name holds for what comes next.
+func NewLimiter(cache *Cache, name string, limit Limit, opts *LimiterOptions) (*Limiter, error) {
+	l := &Limiter{limit: limit, locks: newStripes()}
+	if opts != nil {
+		l.opts = *opts
+	}
+	if l.limit.Per == 0 {
+		l.limit.Per = time.Second
+	}
+	if l.limit.Burst == 0 {
+		l.limit.Burst = l.limit.Events
+	}
+	if err := l.limit.check(); err != nil {
+		return nil, err
+	}
+	l.full = l.limit.cost(l.limit.Burst)
+	var err error
+	l.face, err = cache.face("l", name)
+	return l, err
+}
+
+func (l Limit) check() error {
+	const most, longest = 1_000_000_000, 10 * 365 * 24 * time.Hour
+	if l.Events < 1 || l.Events > most || l.Burst < 1 || l.Burst > most || l.Per < 0 || l.Per > longest {
+		return fault.New(fault.ErrInvalid, purpose, "new limiter", fmt.Sprintf("%d events per %v in bursts of %d; 1 to %d events, %v at most", l.Events, l.Per, l.Burst, most, longest))
+	}
+	if float64(l.Burst)*float64(l.Per)/float64(l.Events) > float64(longest) {
+		return fault.New(fault.ErrInvalid, purpose, "new limiter", fmt.Sprintf("a burst of %d takes more than %v to flow back", l.Burst, longest))
+	}
+	return nil
+}
+
+// cost is the time in which n events flow back, rounded up. The product does
+// not fit 64 bits.
+func (l Limit) cost(n int) time.Duration {
+	hi, lo := bits.Mul64(uint64(n), uint64(l.Per))
+	lo, carry := bits.Add64(lo, uint64(l.Events-1), 0)
+	quotient, _ := bits.Div64(hi+carry, lo, uint64(l.Events))
+	return time.Duration(quotient)
+}
+
+// take is one step of the generic cell rate algorithm: tat is the time at
+// which the burst will be full again. It returns the next such time, or how
+// long to wait until n events may pass.
+func (l *Limiter) take(tat, now time.Time, n int) (next time.Time, wait time.Duration) {
+	if tat.Before(now) {
+		tat = now
+	}
+	next = tat.Add(l.limit.cost(n))
+	if over := next.Sub(now) - l.full; over > 0 {
+		return tat, over
+	}
+	return next, 0
+}
+
+// Allow lets n events of a key through, all or none: the wait is zero when
+// they may pass, else the time after which they may, if nobody else comes
+// first. More than Burst events can never pass and are fault.ErrInvalid.
+func (l *Limiter) Allow(ctx context.Context, key string, n int) (wait time.Duration, err error) {
+	full, err := l.face.key("allow", key)
+	if err != nil {
+		return 0, err
+	}
+	if n < 1 || n > l.limit.Burst {
+		return 0, fault.New(fault.ErrInvalid, purpose, "allow", fmt.Sprintf("%d events at once; 1 to %d, the burst", n, l.limit.Burst))
+	}
+	release, err := l.locks.lock(ctx, full)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	wait, err = l.pass(ctx, full, n)
+	switch {
+	case err == nil || ctx.Err() != nil || errors.Is(err, fault.ErrBusy):
+		return wait, l.face.cache.fail("allow", key, err)
+	case l.opts.Closed:
+		return 0, l.face.cache.fail("allow", key, err)
+	}
+	l.face.cache.stats.skipped.Add(1)
+	return 0, nil
+}
+
+// pass is the compare-and-swap loop over one key's state.
+func (l *Limiter) pass(ctx context.Context, full string, n int) (wait time.Duration, err error) {
+	err = l.face.cache.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
+		var tat time.Time
+		if s.value() && len(s.Value) == 8 {
+			tat = time.Unix(0, int64(binary.BigEndian.Uint64(s.Value)))
+		}
+		now := time.Now()
+		var next time.Time
+		if next, wait = l.take(tat, now, n); wait > 0 {
+			return stored{}, 0, false
+		}
+		value := binary.BigEndian.AppendUint64(nil, uint64(next.UnixNano()))
+		return stored{Entry: Entry{Value: value}}, next.Sub(now), true
+	})
+	return wait, err
+}
+
+// Wait lets n events of a key through as soon as they may pass, or returns the
+// context's error.
+func (l *Limiter) Wait(ctx context.Context, key string, n int) error {
+	for {
+		d, err := l.Allow(ctx, key, n)
+		if err != nil || d == 0 {
+			return err
+		}
+		if err := wait(ctx, d); err != nil {
+			return err
+		}
+	}
+}

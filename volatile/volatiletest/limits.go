@@ -1,0 +1,254 @@
+package volatiletest
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+func newLimiter(t testing.TB, c *volatile.Cache, limit volatile.Limit) *volatile.Limiter {
+	t.Helper()
+	l, err := volatile.NewLimiter(c, "calls", limit, nil)
+	if err != nil {
+		t.Fatalf("new limiter: %v", err)
+	}
+	return l
+}
+
+func checkLimiter(t *testing.T, e *env) {
+	limit := volatile.Limit{Events: 50, Per: time.Second, Burst: 20}
+	limiters := []*volatile.Limiter{newLimiter(t, e.cache(t, nil), limit), newLimiter(t, e.cache(t, nil), limit)}
+	var passed atomic.Int64
+	var wg sync.WaitGroup
+	start := time.Now()
+	for worker := range 64 {
+		wg.Go(func() {
+			for range 5 {
+				wait, err := limiters[worker%2].Allow(e.ctx, "ann", 1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if wait == 0 {
+					passed.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	most := 20 + int64(math.Floor(50*time.Since(start).Seconds()))
+	if n := passed.Load(); n < 20 || n > most {
+		t.Errorf("%d events passed; want 20 to %d", n, most)
+	}
+	if wait, err := limiters[0].Allow(e.ctx, "bob", 20); wait != 0 || err != nil {
+		t.Errorf("another key waits %v, %v", wait, err)
+	}
+	for _, n := range []int{0, -1, 21} {
+		if _, err := limiters[0].Allow(e.ctx, "bob", n); !errors.Is(err, fault.ErrInvalid) {
+			t.Errorf("%d events at once: %v", n, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, 2*time.Second)
+	defer cancel()
+	if err := limiters[1].Wait(ctx, "bob", 5); err != nil {
+		t.Errorf("wait: %v", err)
+	}
+}
+
+func checkLimiterDecay(t *testing.T, e *env) {
+	l := newLimiter(t, e.cache(t, nil), volatile.Limit{Events: 3, Per: time.Minute, Burst: 6})
+	allow := func(n int, want time.Duration) {
+		t.Helper()
+		if wait, err := l.Allow(e.ctx, "ann", n); err != nil || wait != want {
+			t.Errorf("%d events wait %v, %v; want %v", n, wait, err, want)
+		}
+	}
+	allow(6, 0)
+	allow(1, 20*time.Second)
+	allow(2, 40*time.Second)
+	pass(19 * time.Second)
+	allow(1, time.Second)
+	pass(time.Second)
+	allow(1, 0)
+	allow(1, 20*time.Second)
+	pass(time.Hour)
+	allow(6, 0)
+	allow(1, 20*time.Second)
+	start := time.Now()
+	for range 9 {
+		if err := l.Wait(e.ctx, "ann", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); took != 3*time.Minute {
+		t.Errorf("nine events at three a minute took %v", took)
+	}
+	thirds := newLimiter(t, e.cache(t, nil), volatile.Limit{Events: 3, Per: time.Second, Burst: 1})
+	passed := 0
+	for start := time.Now(); time.Since(start) < 100*time.Second; pass(time.Millisecond) {
+		if wait, _ := thirds.Allow(e.ctx, "thirds", 1); wait == 0 {
+			passed++
+		}
+	}
+	if passed < 299 || passed > 301 {
+		t.Errorf("%d events in 100 s at three a second", passed)
+	}
+}
+
+func newMeter(t testing.TB, c *volatile.Cache) *volatile.Meter {
+	t.Helper()
+	m, err := volatile.NewMeter(c, "arrivals")
+	if err != nil {
+		t.Fatalf("new meter: %v", err)
+	}
+	return m
+}
+
+func checkMeter(t *testing.T, e *env) {
+	meters := []*volatile.Meter{newMeter(t, e.cache(t, nil)), newMeter(t, e.cache(t, nil))}
+	var wg sync.WaitGroup
+	for worker := range 16 {
+		wg.Go(func() {
+			for range 20 {
+				if err := meters[worker%2].Hit(e.ctx, "pier", 3); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	rates, err := meters[0].Rates(e.ctx, "pier")
+	if err != nil || rates.PerSecond != 32 || rates.Minute != 960 || rates.Hour != 960 {
+		t.Errorf("960 arrivals are %+v, %v", rates, err)
+	}
+	if rates, err := meters[0].Rates(e.ctx, "park"); err != nil || rates != (volatile.Rates{}) {
+		t.Errorf("no arrivals are %+v, %v", rates, err)
+	}
+	if err := meters[0].Hit(e.ctx, "pier", 0); !errors.Is(err, fault.ErrInvalid) {
+		t.Errorf("zero arrivals: %v", err)
+	}
+}
+
+func checkMeterWindows(t *testing.T, e *env) {
+	m := newMeter(t, e.cache(t, nil))
+	want := func(perSecond, minute, hour float64) {
+		t.Helper()
+		rates, err := m.Rates(e.ctx, "pier")
+		if err != nil || math.Abs(rates.PerSecond-perSecond) > 0.01 || math.Abs(rates.Minute-minute) > 0.1 || math.Abs(rates.Hour-hour) > hour/60 {
+			t.Errorf("%+v, %v; want %v %v %v", rates, err, perSecond, minute, hour)
+		}
+	}
+	for range 7200 {
+		if err := m.Hit(e.ctx, "pier", 2); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+	}
+	want(2, 120, 7200)
+	pass(15 * time.Second)
+	want(1, 90, 7170)
+	pass(15*time.Second + time.Millisecond)
+	want(0, 60, 7140)
+	pass(30 * time.Second)
+	want(0, 0, 7080)
+	pass(30 * time.Minute)
+	want(0, 0, 3480)
+	pass(30 * time.Minute)
+	want(0, 0, 0)
+}
+
+func checkClaims(t *testing.T, e *env) {
+	newClaims := func(name string, opts *volatile.ClaimsOptions) *volatile.Claims {
+		c, err := volatile.NewClaims(e.cache(t, nil), name, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	one, two := newClaims("jobs", nil), newClaims("jobs", nil)
+	first, err := one.Acquire(e.ctx, "k")
+	if err != nil {
+		t.Fatalf("acquire: %v", err)
+	}
+	_, err = two.Acquire(e.ctx, "k")
+	conflict(t, "a second claim", err)
+	if err := first.Extend(e.ctx); err != nil {
+		t.Errorf("extend: %v", err)
+	}
+	if err := errors.Join(first.Release(e.ctx), first.Release(e.ctx)); err != nil {
+		t.Errorf("release: %v", err)
+	}
+	conflict(t, "extend after release", first.Extend(e.ctx))
+	second, err := two.Acquire(e.ctx, "k")
+	if err != nil || second.Fence <= first.Fence {
+		t.Fatalf("the second claim: %+v, %v; the first had fence %d", second, err, first.Fence)
+	}
+	for _, key := range []string{"ff.c.jobs:k", "ff.cf.jobs:k"} {
+		e.delete(t, key)
+	}
+	pass(time.Millisecond) // the clock is all that is left
+	third, err := one.Acquire(e.ctx, "k")
+	if err != nil || third.Fence <= second.Fence {
+		t.Fatalf("a claim after the cache forgot: %+v, %v; before it was fence %d", third, err, second.Fence)
+	}
+	conflict(t, "extend of a forgotten claim", second.Extend(e.ctx))
+	if err := second.Release(e.ctx); err != nil {
+		t.Errorf("release of a forgotten claim: %v", err)
+	}
+	if err := third.Extend(e.ctx); err != nil {
+		t.Errorf("a release by a former holder ended the claim: %v", err)
+	}
+	short := newClaims("short", &volatile.ClaimsOptions{TTL: time.Second})
+	if _, err := short.Acquire(e.ctx, "k"); err != nil {
+		t.Fatal(err)
+	}
+	e.eventually(t, 4*time.Second, "the claim ends", func() bool { _, err := short.Acquire(e.ctx, "k"); return err == nil })
+	contenders(t, e, one)
+}
+
+// contenders race for one key: at most one holds it at any time, and fences
+// come in the order of holding.
+func contenders(t *testing.T, e *env, claims *volatile.Claims) {
+	var holders atomic.Int64
+	var mu sync.Mutex
+	var last uint64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for got := 0; got < 3; {
+				claim, err := claims.Acquire(e.ctx, "race")
+				if errors.Is(err, fault.ErrConflict) {
+					pass(time.Millisecond)
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got++
+				if holders.Add(1) > 1 {
+					t.Error("two hold one claim")
+				}
+				mu.Lock()
+				if claim.Fence <= last {
+					t.Errorf("fence %d after %d", claim.Fence, last)
+				}
+				last = claim.Fence
+				mu.Unlock()
+				holders.Add(-1)
+				if err := claim.Release(e.ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
