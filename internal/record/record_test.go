@@ -144,3 +144,57 @@ func TestInvalidNamesTheField(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestVersionOf(t *testing.T) {
+	in := sample()
+	typ := compile[Checkin](t)
+	if typ.VersionOf(reflect.ValueOf(in)) != 7 || typ.VersionOf(reflect.ValueOf(&in)) != 7 {
+		t.Error("the version is the field's value")
+	}
+	if plain := compile[sink](t); plain.Version != nil || plain.VersionOf(reflect.ValueOf(sink{})) != 0 {
+		t.Error("a type without a version field has version zero")
+	}
+}
+
+type properties map[string]any
+
+func TestRestOfANamedType(t *testing.T) {
+	type loose struct {
+		ID   string     `persistence:"key"`
+		More properties `amorphous:",rest" transactional:",rest"`
+	}
+	set := all(compile[loose](t))
+	in := loose{"k", properties{"odd name\n": map[string]any{"x": "y"}, "": nil}}
+	data, err := set.Append(nil, reflect.ValueOf(in))
+	if err != nil || string(data) != `{"id":"k","":null,"odd name\n":{"x":"y"}}` {
+		t.Fatalf("unknown properties lie beside the declared ones, whatever their names: %s, %v", data, err)
+	}
+	if out, err := decode[loose](t, string(data)); err != nil || !reflect.DeepEqual(out, in) {
+		t.Errorf("and come back: %+v, %v", out, err)
+	}
+	var out loose
+	values, err := set.Values(reflect.ValueOf(in))
+	if err == nil {
+		err = set.SetValues(reflect.ValueOf(&out), values)
+	}
+	if err != nil || !reflect.DeepEqual(out, in) {
+		t.Errorf("from a column too: %+v, %v", out, err)
+	}
+	if _, err := decode[loose](t, `{"odd name":[1,}`); err == nil || !strings.Contains(err.Error(), `loose."odd name"[1]: `) {
+		t.Errorf("a broken one is named: %v", err)
+	}
+	if err := set.SetValues(reflect.ValueOf(&out), []any{"k", `[1]`}); !errors.Is(err, fault.ErrCorrupt) {
+		t.Errorf("a column that holds no object is corrupt: %v", err)
+	}
+}
+
+func TestBoolsFromServers(t *testing.T) {
+	typ := compile[sink](t)
+	set := typ.Set([]*record.Field{typ.Lookup("B")})
+	for _, x := range []any{true, int64(1), "1", []byte("1")} {
+		var out sink
+		if err := set.SetValues(reflect.ValueOf(&out), []any{x}); err != nil || !out.B {
+			t.Errorf("%#v is true in some server's answer: %v", x, err)
+		}
+	}
+}
