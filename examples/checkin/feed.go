@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A feed brings a town's check-ins into a game, in order of arrival, each once:
+// what an earlier run put is left out, however that run ended.
+type feed struct {
+	game  *game
+	town  *town.Town
+	watch *watcher
+	show  *progress
+
+	held   accepted     // by earlier runs
+	before atomic.Int64 // how many of them
+	put    atomic.Int64 // accepted by this run
+	base   int64        // tasks that had ended when this run began to put
+}
+
+const (
+	batch   = 256  // check-ins per PutAll
+	backlog = 4096 // check-ins under way at most: what is more would only wait in custody
+)
+
+// play puts what is missing, and returns when all tasks of all check-ins are
+// done.
+func (f *feed) play(ctx context.Context) error {
+	if err := f.game.claim(ctx, f.town); err != nil {
+		return err
+	}
+	if err := f.resume(ctx); err != nil {
+		return err
+	}
+	if f.held.count < len(f.town.Events) {
+		if err := f.bring(ctx); err != nil {
+			return err
+		}
+	}
+	return f.settle(ctx)
+}
+
+// bring puts the check-ins while the layer works.
+func (f *feed) bring(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	worked := make(chan error, 1)
+	go func() { worked <- f.game.layer.Work(working) }()
+	shown := make(chan struct{})
+	go f.report(working, shown)
+	f.base = f.watch.ended.Load()
+	err := f.history(ctx)
+	if err == nil {
+		err = f.below(ctx, 0)
+	}
+	if err == nil {
+		err = f.stretch(ctx)
+	}
+	if err == nil {
+		err = f.below(ctx, 0)
+	}
+	stop()
+	<-shown
+	return errors.Join(err, <-worked)
+}
+
+// resume lets what an earlier run left come to its end, and finds out what was
+// accepted.
+func (f *feed) resume(ctx context.Context) error {
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	var err error
+	f.held, err = f.game.accepted(ctx, f.town)
+	f.before.Store(int64(f.held.count))
+	switch {
+	case err != nil:
+		return err
+	case f.held.count == len(f.town.Events):
+		f.show.note("all %s check-ins are done; nothing is left to put", comma(f.held.count))
+	case f.held.count > 0:
+		f.show.note("continuing after %s of %s check-ins", comma(f.held.count), comma(len(f.town.Events)))
+	}
+	return nil
+}
+
+// history puts the check-ins before the stretch, as fast as they are taken.
+func (f *feed) history(ctx context.Context) error {
+	next := make([]Checkin, 0, batch)
+	for _, e := range f.town.Events[:f.town.Stretch.From] {
+		if f.held.lines[e.Line] {
+			continue
+		}
+		if next = append(next, checkinOf(e)); len(next) == batch {
+			if err := f.putAll(ctx, next); err != nil {
+				return err
+			}
+			next = next[:0]
+		}
+	}
+	return f.putAll(ctx, next)
+}
+
+// putAll puts a batch, when there is room for it. A store that is away is
+// waited for.
+func (f *feed) putAll(ctx context.Context, next []Checkin) error {
+	if len(next) == 0 {
+		return nil
+	}
+	if err := f.below(ctx, backlog-batch); err != nil {
+		return err
+	}
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		var again []Checkin
+		var why error
+		for i, result := range f.game.checkins.PutAll(ctx, next) {
+			switch err := result.Err; {
+			case err == nil || fault.Accepted(err):
+				f.put.Add(1)
+			case fault.Retryable(err):
+				again, why = append(again, next[i]), err
+			default:
+				return putting(next[i], err)
+			}
+		}
+		if len(again) == 0 {
+			return nil
+		}
+		f.show.say("waiting: %v", why)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		next = again
+	}
+}
+
+// putting explains why a check-in was not accepted. Whether one with an unknown
+// outcome was, the next run finds out.
+func putting(c Checkin, err error) error {
+	if fault.Unknown(err) {
+		return fmt.Errorf("whether check-in %s was accepted is not known; run again to go on: %w", c.ID, err)
+	}
+	return fmt.Errorf("putting check-in %s: %w", c.ID, err)
+}
+
+// under returns how many check-ins are under way.
+func (f *feed) under() int64 {
+	return f.put.Load() - (f.watch.ended.Load()-f.base)/int64(len(tasks))
+}
+
+// below waits until no more than a number of check-ins are under way.
+func (f *feed) below(ctx context.Context, most int64) error {
+	const patience = 5 * time.Second
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for f.under() > most {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.watch.moved:
+			timer.Reset(patience)
+		case <-timer.C:
+			// Nothing moves here: perhaps another process works for us, and we
+			// are told of nothing. Custody knows.
+			if err := f.recount(ctx); err != nil {
+				return err
+			}
+			timer.Reset(patience)
+		}
+	}
+	return nil
+}
+
+// recount sets the number of check-ins under way to what custody holds.
+func (f *feed) recount(ctx context.Context) error {
+	stats, err := f.game.layer.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	pending := int64(0)
+	for _, t := range stats.Tasks {
+		if t.Kind == "checkin" {
+			pending += t.Pending
+		}
+	}
+	f.base = f.watch.ended.Load() + pending - f.put.Load()*int64(len(tasks))
+	return nil
+}
+
+// settle waits until every accepted check-in is done with all its tasks.
+func (f *feed) settle(ctx context.Context) error {
+	left, err := f.game.layer.Drain(ctx)
+	if err != nil {
+		return err
+	}
+	var faults []string
+	for _, l := range left {
+		faults = append(faults, fmt.Sprintf("%s %s of %s: %s", comma(l.N), l.Task, l.Kind, l.Why))
+	}
+	dead, err := f.game.layer.DeadLetters().List(ctx, persistence.DeadFilter{Limit: 3})
+	if err != nil {
+		return err
+	}
+	for _, d := range dead {
+		faults = append(faults, fmt.Sprintf("%s of %s %s is a dead letter: %s", d.Task, d.Kind, d.Key, d.Reason))
+	}
+	if len(faults) > 0 {
+		return errors.New("not everything can be done: " + strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// report shows how far it is until ctx ends.
+func (f *feed) report(ctx context.Context, ended chan<- struct{}) {
+	defer close(ended)
+	every := time.NewTicker(terminalEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+			put := f.before.Load() + f.put.Load()
+			f.show.say("%s of %s check-ins accepted, %s tasks done", comma(put), comma(len(f.town.Events)), comma(f.watch.ended.Load()))
+		}
+	}
+}
+
+// summary says how much was done in how long.
+func (f *feed) summary(out io.Writer, seconds float64) {
+	put := f.put.Load()
+	if put == 0 {
+		fmt.Fprintf(out, "\nNothing was left to do; read back in %.1f s\n", seconds)
+		return
+	}
+	fmt.Fprintf(out, "\n%s check-ins put and all their tasks done, and read back, in %.1f s\n", comma(put), seconds)
+}

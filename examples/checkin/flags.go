@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// flags are what the command line says.
+type flags struct {
+	events, friends, venues string
+	dir                     string
+	json                    bool
+	// URLs of servers; empty: in process.
+	transitory, volatile, transactional, amorphous string
+}
+
+const usage = `checkin plays a check-in game on four kinds of persistence.
+
+  checkin                                   a made-up town, in a few seconds
+  checkin -events FILE -friends FILE        check-ins from files
+
+Files are plain or gzip, columns separated by tabs:
+  -events FILE    uid, UTC time as 2010-10-12T00:21:28Z, latitude, longitude, venue id
+  -friends FILE   a header line, then uid, fid: fid is told of uid's check-ins
+  -venues FILE    venue id, name, latitude, longitude; names to show, may be left out
+
+  -dir DIR        keep the data here; run again to continue, or to see it again.
+                  Without it, the data goes to a temporary directory and is removed
+  -json           print the totals as one JSON object on the last line
+
+Stores are in process unless a URL names a server, any subset of:
+  -transitory URL  -volatile URL  -transactional URL  -amorphous URL
+
+Exit status: 0 when all that the stores hold is what the input implies, 1 when it
+is not or something failed, 2 for a faulty command line or input, 130 when it was
+stopped by Ctrl-C (run it again with the same -dir to continue).
+`
+
+// errUsage is a faulty command line or input: exit status 2.
+var errUsage = errors.New("usage")
+
+func parseFlags(args []string, out io.Writer) (flags, error) {
+	var f flags
+	set := flag.NewFlagSet("checkin", flag.ContinueOnError)
+	set.SetOutput(io.Discard) // errors are printed by run, help by us
+	for name, value := range map[string]*string{
+		"events": &f.events, "friends": &f.friends, "venues": &f.venues, "dir": &f.dir,
+		"transitory": &f.transitory, "volatile": &f.volatile,
+		"transactional": &f.transactional, "amorphous": &f.amorphous,
+	} {
+		set.StringVar(value, name, "", "")
+	}
+	set.BoolVar(&f.json, "json", false, "")
+	switch err := set.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, usage)
+		return f, err
+	case err != nil:
+		return f, fmt.Errorf("%w: %v; -help lists the flags", errUsage, err)
+	case set.NArg() > 0:
+		return f, fmt.Errorf("%w: %q is not a flag; files are named as in -events FILE", errUsage, set.Arg(0))
+	}
+	return f, f.check()
+}
+
+// check refuses what is only half of a request.
+func (f flags) check() error {
+	var faults []string
+	if (f.events == "") != (f.friends == "") {
+		faults = append(faults, "-events and -friends go together: who is told is in the one, of what in the other")
+	}
+	if f.venues != "" && f.events == "" {
+		faults = append(faults, "-venues names the venues of -events, which is missing")
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("%w: %s", errUsage, strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// again is the command that continues this one.
+func (f flags) again() string {
+	parts := []string{"checkin"}
+	for _, p := range []struct{ flag, value string }{
+		{"-events", f.events}, {"-friends", f.friends}, {"-venues", f.venues}, {"-dir", f.dir},
+	} {
+		if p.value != "" {
+			parts = append(parts, p.flag, p.value)
+		}
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/persistence"
+)
+
+// A game is a layer with the kinds declared on it, and who is whose friend.
+type game struct {
+	layer    *persistence.Layer
+	checkins *persistence.Handle[Checkin]
+	visits   *persistence.Handle[Visit]
+	players  *persistence.Handle[Player]
+	venues   *persistence.Handle[Venue]
+	awards   *persistence.Handle[Award]
+	inputs   *persistence.Handle[Input]
+	inbox    *amorphous.Collection[Notice]
+
+	// friends are who is told of a user's check-ins. A game of one's own would
+	// keep them in the transactional store; here they are part of the input,
+	// and everybody wants to be told.
+	friends map[string][]string
+}
+
+// open opens the stores and declares the kinds.
+func open(ctx context.Context, stores persistence.Stores, t *town.Town, opts *persistence.Options) (*game, error) {
+	layer, err := persistence.Open(ctx, stores, opts)
+	if err != nil {
+		return nil, err
+	}
+	game := &game{layer: layer, friends: friendsOf(t)}
+	game.declare(layer)
+	game.inputs = persistence.Declare[Input](layer, "input", nil)
+	if game.inbox, err = openInbox(ctx, layer); err != nil {
+		return nil, errors.Join(err, layer.Close())
+	}
+	return game, nil
+}
+
+// friendsOf are a town's friendships by the keys of the users.
+func friendsOf(t *town.Town) map[string][]string {
+	keys := map[int64]string{}
+	key := func(id int64) string {
+		if keys[id] == "" {
+			keys[id] = idKey(id)
+		}
+		return keys[id]
+	}
+	friends := make(map[string][]string, len(t.Friends))
+	for user, ids := range t.Friends {
+		list := make([]string, len(ids))
+		for i, id := range ids {
+			list[i] = key(id)
+		}
+		friends[key(user)] = list
+	}
+	return friends
+}

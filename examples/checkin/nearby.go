@@ -1,0 +1,153 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"hash/fnv"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+const (
+	nearbyMetres = 1000             // how far away a friend is still nearby
+	staysFor     = 3 * time.Hour    // how long somebody is taken to be where they checked in
+	nearbyFor    = 15 * time.Minute // how long the list of friends nearby is kept for who reads it
+)
+
+// A Position is where somebody checked in last. It is volatile: when it is
+// lost, it is rebuilt from the user's activity.
+type Position struct {
+	ID, User, Venue string
+	At              time.Time
+	Lat, Lon        float64
+}
+
+// A Nearby is a friend who is near.
+type Nearby struct {
+	User, Venue string
+	Metres      int
+	At          time.Time
+}
+
+// findFriendsNearby is the nearby task: it remembers where the user is, finds
+// the friends who are near, and leaves the list where the user's telephone
+// looks for it.
+func (game *game) findFriendsNearby(ctx context.Context, c Checkin) error {
+	here := positionOf(c)
+	cache := game.layer.Volatile()
+	if err := raise(ctx, cache, "position/"+c.User, here, here, staysFor); err != nil {
+		return err
+	}
+	near, err := game.nearby(ctx, here)
+	if err != nil {
+		return err
+	}
+	return raise(ctx, cache, "nearby/"+c.User, here, near, nearbyFor)
+}
+
+// nearby returns the friends near a position, the nearest first.
+func (game *game) nearby(ctx context.Context, here Position) ([]Nearby, error) {
+	positions, err := game.positions(ctx, game.friends[here.User])
+	if err != nil {
+		return nil, err
+	}
+	return nearbyOf(here, positions), nil
+}
+
+// nearbyOf chooses among positions those that are near, in place and in time.
+func nearbyOf(here Position, positions []Position) []Nearby {
+	near := []Nearby{}
+	for _, p := range positions {
+		metres := distance(here.Lat, here.Lon, p.Lat, p.Lon)
+		if metres <= nearbyMetres && here.At.Sub(p.At).Abs() <= staysFor {
+			near = append(near, Nearby{User: p.User, Venue: p.Venue, Metres: int(math.Round(metres)), At: p.At})
+		}
+	}
+	slices.SortFunc(near, func(a, b Nearby) int {
+		return cmp.Or(cmp.Compare(a.Metres, b.Metres), cmp.Compare(a.User, b.User))
+	})
+	return near
+}
+
+// positions returns where users are; who never checked in is left out.
+func (game *game) positions(ctx context.Context, users []string) ([]Position, error) {
+	keys := make([]string, len(users))
+	for i, user := range users {
+		keys[i] = "position/" + user
+	}
+	// A cache that cannot be reached is no error: everything is rebuilt.
+	found, _ := game.layer.Volatile().GetAll(ctx, keys)
+	positions := make([]Position, 0, len(users))
+	for i, user := range users {
+		entry, ok := found[keys[i]]
+		if !ok {
+			var err error
+			if entry, err = game.rebuildPosition(ctx, keys[i], user); err != nil {
+				return nil, err
+			}
+		}
+		if entry.Absent {
+			continue
+		}
+		var p Position
+		if err := json.Unmarshal(entry.Value, &p); err != nil {
+			return nil, err
+		}
+		positions = append(positions, p)
+	}
+	return positions, nil
+}
+
+// rebuildPosition reads the newest check-in of a user's activity into the
+// cache. That somebody never checked in is remembered too, for a short while.
+func (game *game) rebuildPosition(ctx context.Context, key, user string) (volatile.Entry, error) {
+	return game.layer.Volatile().Fetch(ctx, key, staysFor, func(ctx context.Context) (volatile.Entry, error) {
+		query := persistence.Query{Task: "activity", Where: map[string]any{"User": user}, Limit: 1}
+		for c, err := range game.checkins.Find(ctx, query) {
+			if err != nil {
+				return volatile.Entry{}, err
+			}
+			p := positionOf(c)
+			value, err := json.Marshal(p)
+			return volatile.Entry{Value: value, Stamp: p.stamp()}, err
+		}
+		return volatile.Entry{Absent: true}, nil
+	})
+}
+
+func positionOf(c Checkin) Position {
+	return Position{ID: c.ID, User: c.User, Venue: c.Venue, At: c.At, Lat: c.Lat, Lon: c.Lon}
+}
+
+// stamp orders positions by the time of the check-in, so that one that is
+// worked off late does not move anybody back.
+func (p Position) stamp() volatile.Stamp {
+	tie := fnv.New64a()
+	tie.Write([]byte(p.ID))
+	return volatile.Stamp{Version: p.At.UnixMicro(), Tie: tie.Sum64()}
+}
+
+// raise keeps a value in the cache unless a newer one is there.
+func raise(ctx context.Context, cache *volatile.Cache, key string, at Position, value any, ttl time.Duration) error {
+	bytes, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = cache.Raise(ctx, key, volatile.Entry{Value: bytes, Stamp: at.stamp()}, ttl)
+	return err
+}
+
+// distance is the way between two places over the ground, in metres, on a
+// sphere (the haversine formula): wrong by half a percent at most.
+func distance(lat1, lon1, lat2, lon2 float64) float64 {
+	const radius, degree = 6_371_009, math.Pi / 180
+	sinLat := math.Sin((lat2 - lat1) * degree / 2)
+	sinLon := math.Sin((lon2 - lon1) * degree / 2)
+	h := sinLat*sinLat + math.Cos(lat1*degree)*math.Cos(lat2*degree)*sinLon*sinLon
+	return 2 * radius * math.Asin(math.Sqrt(min(h, 1)))
+}

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+)
+
+// comma writes a number with a comma before every three digits.
+func comma[N int | int32 | int64](n N) string {
+	digits := strconv.FormatInt(int64(n), 10)
+	sign := ""
+	if strings.HasPrefix(digits, "-") {
+		sign, digits = "-", digits[1:]
+	}
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return sign + digits
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/persistence"
+)
+
+// A scene is what a person wants to see of a game: somebody's inbox, who is at
+// a venue, and so on, each read from the store that keeps it.
+type scene struct {
+	game  *game
+	town  *town.Town
+	out   io.Writer
+	right bool // what was rebuilt is what it should be
+}
+
+// show prints the scene: the user with the most check-ins among those with
+// friends, and the venue with the most.
+func (s *scene) show(ctx context.Context) error {
+	s.right = true
+	user, venue := s.busiest()
+	for _, part := range []func(context.Context, int64) error{s.showInbox, s.showActivity, s.showNearby, s.showPlayer} {
+		if err := part(ctx, user); err != nil {
+			return err
+		}
+	}
+	if err := s.showPresence(ctx, venue); err != nil {
+		return err
+	}
+	return s.showMayor(ctx, venue)
+}
+
+func (s *scene) busiest() (user, venue int64) {
+	users, venues := map[int64]int{}, map[int64]int{}
+	for _, e := range s.town.Events {
+		venues[e.Venue]++
+		if len(s.town.Friends[e.User]) > 0 || len(s.town.Friends) == 0 {
+			users[e.User]++
+		}
+	}
+	return most(users), most(venues)
+}
+
+// most returns the key with the largest count, the smallest of several.
+func most(counts map[int64]int) int64 {
+	keys := slices.Sorted(maps.Keys(counts))
+	return slices.MaxFunc(keys, func(a, b int64) int {
+		return cmp.Or(cmp.Compare(counts[a], counts[b]), cmp.Compare(b, a))
+	})
+}
+
+func (s *scene) userName(key string) string  { return s.town.UserName(keyID(key)) }
+func (s *scene) venueName(key string) string { return s.town.VenueName(keyID(key)) }
+
+func (s *scene) showInbox(ctx context.Context, user int64) error {
+	notices, err := s.game.inbox.List(ctx, idKey(user), 3)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "The inbox of %s (amorphous, newest first)\n", s.town.UserName(user))
+	for _, n := range notices {
+		fmt.Fprintf(s.out, "  %s  %s is at %s\n", clock(n.At), s.userName(n.User), s.venueName(n.Venue))
+	}
+	if len(notices) == 0 {
+		fmt.Fprintln(s.out, "  is empty")
+	}
+	return nil
+}
+
+func (s *scene) showActivity(ctx context.Context, user int64) error {
+	query := persistence.Query{Task: "activity", Where: map[string]any{"User": idKey(user)}, Limit: 3}
+	fmt.Fprintf(s.out, "The last activity of %s (amorphous, newest first)\n", s.town.UserName(user))
+	return each(ctx, s.game.checkins, query, func(c Checkin) error {
+		fmt.Fprintf(s.out, "  %s  %s\n", clock(c.At), s.venueName(c.Venue))
+		return nil
+	})
+}
+
+// showNearby prints the list that the nearby task left for the user.
+func (s *scene) showNearby(ctx context.Context, user int64) error {
+	entry, found, err := s.game.layer.Volatile().Get(ctx, "nearby/"+idKey(user))
+	if err != nil {
+		return err
+	}
+	var near []Nearby
+	if found {
+		if err := json.Unmarshal(entry.Value, &near); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.out, "Friends near %s at the last check-in (volatile)\n", s.town.UserName(user))
+	for _, n := range near[:min(len(near), 3)] {
+		fmt.Fprintf(s.out, "  %s, %d m away, at %s\n", s.userName(n.User), n.Metres, s.venueName(n.Venue))
+	}
+	if len(near) == 0 {
+		fmt.Fprintln(s.out, "  none")
+	}
+	return nil
+}
+
+func (s *scene) showPlayer(ctx context.Context, user int64) error {
+	player, err := s.game.players.Get(ctx, idKey(user))
+	if err != nil {
+		return err
+	}
+	var names, mayor []string
+	where := func(field string) persistence.Query {
+		return persistence.Query{Where: map[string]any{field: player.ID}}
+	}
+	err = each(ctx, s.game.awards, where("User"), func(a Award) error {
+		names = append(names, a.Badge)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = each(ctx, s.game.venues, where("Mayor"), func(v Venue) error {
+		mayor = append(mayor, s.venueName(v.ID))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "Badges of %s (transactional)\n", s.town.UserName(user))
+	fmt.Fprintf(s.out, "  %s; %s points for %s check-ins at %s venues\n", strings.Join(names, ", "),
+		comma(player.Points), comma(player.Checkins), comma(player.Venues))
+	if n := len(mayor); n > 0 {
+		fmt.Fprintf(s.out, "  mayor of %s%s\n", strings.Join(mayor[:min(n, 3)], ", "), andMore(n-3))
+	}
+	return nil
+}
+
+func (s *scene) showPresence(ctx context.Context, venue int64) error { return nil }
+
+func (s *scene) showMayor(ctx context.Context, venue int64) error {
+	v, err := s.game.venues.Get(ctx, idKey(venue))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "The mayor of %s (transactional)\n", s.town.VenueName(venue))
+	fmt.Fprintf(s.out, "  %s, with %s check-ins; %s was the first who came\n",
+		s.userName(v.Mayor), comma(v.Count), s.userName(v.Finder))
+	return nil
+}
+
+func clock(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") }
+
+// andMore ends a list that was cut.
+func andMore(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
+}

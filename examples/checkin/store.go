@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+// stores are the four stores in a directory, each replaced by a server where
+// the flags name one.
+func (f flags) stores(dir string) persistence.Stores {
+	stores := embedded.Stores(dir)
+	if f.transitory != "" {
+		stores.Transitory = transitory.URL(f.transitory)
+	}
+	if f.volatile != "" {
+		stores.Volatile = volatile.URL(f.volatile)
+	}
+	if f.transactional != "" {
+		stores.Transactional = transactional.URL(f.transactional)
+	}
+	if f.amorphous != "" {
+		stores.Amorphous = amorphous.URL(f.amorphous)
+	}
+	return stores
+}
