@@ -116,10 +116,20 @@ func benchRaw(b *testing.B, size, callers int) {
 		b.Fatal(err)
 	}
 	const most = 64
+	conn, err := db.Conn(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	exec := func(text string) {
+		if _, err := conn.ExecContext(b.Context(), text); err != nil {
+			b.Fatal(err)
+		}
+	}
 	statements := map[int]*sql.Stmt{}
 	prepare := func(n int) *sql.Stmt {
 		if statements[n] == nil {
-			statements[n], err = db.Prepare("INSERT INTO b VALUES (?,?,?,?,?,?,?,?)" + strings.Repeat(",(?,?,?,?,?,?,?,?)", n-1))
+			statements[n], err = conn.PrepareContext(b.Context(), "INSERT INTO b VALUES (?,?,?,?,?,?,?,?)" + strings.Repeat(",(?,?,?,?,?,?,?,?)", n-1))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -136,10 +146,7 @@ func benchRaw(b *testing.B, size, callers int) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for _, rows := range calls {
-		tx, err := db.Begin()
-		if err != nil {
-			b.Fatal(err)
-		}
+		exec("BEGIN IMMEDIATE")
 		for len(rows) > 0 {
 			n := min(len(rows), most)
 			stmt := prepare(n)
@@ -147,14 +154,12 @@ func benchRaw(b *testing.B, size, callers int) {
 			for _, r := range rows[:n] {
 				args = append(args, r.Partition, r.Order, r.ID, int64(r.Shape), r.Stamp.Version, int64(r.Stamp.Tie), nil, r.Body)
 			}
-			if _, err := tx.Stmt(stmt).Exec(args...); err != nil {
+			if _, err := stmt.Exec(args...); err != nil {
 				b.Fatal(err)
 			}
 			rows = rows[n:]
 		}
-		if err := tx.Commit(); err != nil {
-			b.Fatal(err)
-		}
+		exec("COMMIT")
 	}
 	b.ReportMetric(float64(groups*group)/b.Elapsed().Seconds(), "rows/s")
 }

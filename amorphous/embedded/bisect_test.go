@@ -1,0 +1,89 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/sqlitefile"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// TestOneBadRow: a row that the file refuses fails alone, though it shared a
+// unit with many others of several callers.
+func TestOneBadRow(t *testing.T) {
+	for _, placed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("placed=%v", placed), func(t *testing.T) { testOneBadRow(t, placed) })
+	}
+}
+
+func testOneBadRow(t *testing.T, placed bool) {
+	ctx := t.Context()
+	opened, err := Dir(t.TempDir(), nil).OpenDriver(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	d := opened.(*driver)
+	table := amorphous.Table{Name: "t", Placed: placed}
+	if err := d.Prepare(ctx, []amorphous.Table{table}); err != nil {
+		t.Fatal(err)
+	}
+	err = d.file.Write(ctx, func(conn sqlitefile.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE TRIGGER bad BEFORE INSERT ON amorphous$t WHEN new.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'no'); END")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for c := range 8 {
+		wg.Go(func() {
+			var rows []amorphous.Row
+			for i := range 20 {
+				id := fmt.Sprintf("good%d-%d", c, i)
+				if i == c {
+					id = fmt.Sprintf("bad%d", c)
+				}
+				rows = append(rows, amorphous.Row{Partition: "p", ID: id, Shape: 1, Stamp: amorphous.Stamp{Version: 1}})
+			}
+			for i, err := range d.Write(ctx, table, rows) {
+				if bad := i == c; bad != (err != nil) {
+					t.Errorf("row %s: %v", rows[i].ID, err)
+				} else if bad && !fault.Permanent(err) {
+					t.Errorf("a bad row is refused for good: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	page, err := d.Scan(ctx, table, amorphous.Range{Partition: "p", Limit: 1000})
+	if err != nil || len(page.Rows) != 8*19 {
+		t.Errorf("%d rows are there, want %d: %v", len(page.Rows), 8*19, err)
+	}
+	read, err := d.Read(ctx, table, []amorphous.Address{{Partition: "p", ID: "bad1"}})
+	if err != nil || len(read) != 0 {
+		t.Errorf("a refused row left something: %v, %v", read, err)
+	}
+}
+
+// TestPlacedForGood: a table keeps its kind.
+func TestPlacedForGood(t *testing.T) {
+	dir := t.TempDir()
+	for i, placed := range []bool{true, false} {
+		d, err := Dir(dir, nil).OpenDriver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.Prepare(context.Background(), []amorphous.Table{{Name: "t", Placed: placed}})
+		if i == 1 && fault.ClassOf(err) != fault.ErrMisconfigured {
+			t.Errorf("a Placed table used as a plain one: %v", err)
+		}
+		if i == 0 && err != nil {
+			t.Error(err)
+		}
+		d.Close()
+	}
+}
