@@ -229,7 +229,7 @@ func (e *engine) mine(a *accepting) bool {
 		return true
 	}
 	s := a.settlement()
-	if e.working.Load() == 0 || s.Due != 0 || s.Lane > flow.RealTime {
+	if e.working.Load() == 0 || s.Due != 0 || s.Lane > flow.RealTime || a.held.ordered() {
 		return false
 	}
 	return e.laneOf(s.Lane == flow.RealTime).accepts(s.Priority)

@@ -2,45 +2,46 @@ package persistence
 
 import (
 	"context"
-	"reflect"
-	"strconv"
+	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // A layout with Bucket divides each partition by time. Which buckets a
 // partition has stands in a table of its own, one row per bucket, so that a
 // reader walks those that are there, however far apart they lie. The row is
-// written before the first object of its bucket, and stays: a bucket that has
-// emptied costs one read.
+// written before the first object of its bucket: a crash in between leaves an
+// empty bucket, which costs one read, and never hides an object. It is the
+// table that an amorphous.Collection of the same layout keeps.
 
-// bucketTable is the table of the buckets.
-func (t *task) bucketTable(k *kind) amorphous.Table {
-	return amorphous.Table{Name: physical(k.table, t.name, "buckets")}
+// bucketTable is the table of the buckets of a task's layout.
+func (t *task) bucketTable() amorphous.Table {
+	return amorphous.Table{Name: t.cell.Name + "__buckets"}
 }
 
 // bucketOrder is where a bucket lies among those of its partition: the newest
 // comes first.
 func bucketOrder(number int64) []byte {
-	order, err := record.Order(reflect.ValueOf(number), true)
-	if err != nil {
-		panic(err) // integers have an order
-	}
-	return order
+	return binary.BigEndian.AppendUint64(nil, ^(uint64(number) ^ 1<<63))
 }
 
-// bucketShape and bucketStamp are the same for every row, so that a repeat
-// changes nothing.
-const bucketShape = 1
+// bucketNumber is the inverse of bucketOrder.
+func bucketNumber(order []byte) (int64, error) {
+	if len(order) != 8 {
+		return 0, fault.New(fault.ErrCorrupt, "amorphous", "find", "a row in a table of buckets has no number")
+	}
+	return int64(^binary.BigEndian.Uint64(order) ^ 1<<63), nil
+}
 
-var bucketStamp = amorphous.Stamp{Version: 1, Tie: 1}
-
-// noteBucket makes known that the object's bucket has rows. It does nothing
-// for a layout without buckets.
-func (l *Layer) noteBucket(ctx context.Context, k *kind, t *task, obj any) error {
-	if t.partition == nil || t.bucket == 0 {
+// noteBucket makes known that the object's bucket has rows. The write of the
+// object comes after it. It does nothing for a delete, and for a layout
+// without buckets.
+func (l *Layer) noteBucket(ctx context.Context, t *task, obj any, accepted time.Time) error {
+	if t.partition == nil || t.bucket == 0 || obj == nil {
 		return nil
 	}
 	v := value(obj)
@@ -49,10 +50,27 @@ func (l *Layer) noteBucket(ctx context.Context, k *kind, t *task, obj any) error
 		return err
 	}
 	number := t.bucketOf(v.FieldByIndex(t.newest.Index).Interface().(time.Time))
-	return l.cells.Write(ctx, t.bucketTable(k), amorphous.Row{
-		Partition: partitionName(text), Order: bucketOrder(number), ID: strconv.FormatInt(number, 10),
-		Shape: bucketShape, Stamp: bucketStamp, Body: []byte("{}"),
+	version, expires := t.bucketLife(accepted)
+	err = l.cells.Write(ctx, t.bucketTable(), amorphous.Row{
+		Partition: partitionName(text), Order: bucketOrder(number), ID: "bucket",
+		Shape: 1, Stamp: amorphous.Stamp{Version: version}, Body: []byte("{}"), Expires: expires,
 	})[0]
+	if errors.Is(err, amorphous.ErrSuperseded) {
+		return nil // it is known for longer
+	}
+	return err
+}
+
+// bucketLife is how long a bucket is known: for good, or as long as the rows
+// in it, rounded up so that most writes repeat one another. The moment is the
+// version too: the longest life wins.
+func (t *task) bucketLife(accepted time.Time) (version int64, expires time.Time) {
+	if t.ttl == 0 {
+		return 1, time.Time{}
+	}
+	step := max(t.ttl/8, time.Hour)
+	expires = accepted.Add(t.ttl).Truncate(step).Add(2 * step)
+	return expires.UnixMicro(), expires
 }
 
 // pageBuckets reads a page of a partition with buckets, one bucket after
@@ -109,13 +127,13 @@ func (l *Layer) buckets(ctx context.Context, r *query, first *int64) func(yield 
 	}
 	return func(yield func(int64, error) bool) {
 		for {
-			page, err := l.cells.Scan(ctx, r.task.bucketTable(r.kind), scan)
+			page, err := l.cells.Scan(ctx, r.task.bucketTable(), scan)
 			if err != nil {
 				yield(0, err)
 				return
 			}
 			for _, row := range page.Rows {
-				number, err := strconv.ParseInt(row.ID, 10, 64)
+				number, err := bucketNumber(row.Order)
 				if !yield(number, err) || err != nil {
 					return
 				}

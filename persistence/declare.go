@@ -2,10 +2,11 @@ package persistence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // Declare makes a kind of object known to a layer, under a durable name, and
@@ -29,7 +30,11 @@ func Declare[T any](l *Layer, name string, plan Plan[T], opts ...KindOptions) *H
 	found = append(found, more...)
 	found = append(found, l.clashes(k)...)
 	if len(found) == 0 {
-		if err := l.register(context.Background(), k); err != nil {
+		ctx := context.Background()
+		if err := l.register(ctx, k); err != nil {
+			panic(err)
+		}
+		if err := l.prepareBuckets(ctx, k); err != nil && !fault.Outage(err) {
 			panic(err)
 		}
 		return &Handle[T]{layer: l, kind: k}
@@ -59,6 +64,20 @@ func (l *Layer) clashes(k *kind) (found []string) {
 	return found
 }
 
+// prepareBuckets makes known the tables of the kind's buckets, as register
+// does its other tables. A store that is away is asked at first use.
+func (l *Layer) prepareBuckets(ctx context.Context, k *kind) error {
+	for _, t := range k.tasks {
+		if t.bucket == 0 {
+			continue
+		}
+		if err := l.cells.Prepare(ctx, t.bucketTable()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // A refusal is an error that lists everything that is wrong with a
 // declaration. It is fault.ErrInvalid.
 type refusal struct {
@@ -73,13 +92,4 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%s has %d faults:\n\t%s", r.what, len(r.faults), strings.Join(r.faults, "\n\t"))
 }
 
-func (r *refusal) Unwrap() error { return errInvalid }
-
-// asRefusal returns the faults behind an error of Declare or Validate.
-func asRefusal(err error) []string {
-	var r *refusal
-	if errors.As(err, &r) {
-		return r.faults
-	}
-	return nil
-}
+func (r *refusal) Unwrap() error { return fault.ErrInvalid }

@@ -30,6 +30,8 @@ type engine struct {
 	flight  atomic.Int64       // envelopes in workers' hands
 	moves   atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
 
+	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
+
 	trackMu sync.Mutex
 	track   map[transactional.RecordID]*Receipt // of this process's Puts whose envelope comes back through custody
 	tracked []transactional.RecordID            // the same in order, for the bound
@@ -127,6 +129,12 @@ func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
 	err := h.custody.settle(ctx, h, s, dead)
 	e.drop(h)
 	e.moves.Add(1)
+	if s.Lane == flow.Foreign {
+		e.sawForeign(h, s)
+	}
+	if h.ordered() {
+		e.wake() // the next object with the same ordering key is due now
+	}
 	if err != nil {
 		e.layer.log.Warn("custody did not take a settlement; the envelope returns when its lease ends",
 			"kind", h.kind.name, "key", h.env.Key, "envelope", h.env.ID.String(), "error", err)
@@ -142,6 +150,12 @@ func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
 			h.receipt.set(h.tasks[i].name, TaskDead)
 		}
 	}
+}
+
+// sawForeign remembers a lane that this program fills but does not serve, so
+// that Drain can say what it left there.
+func (e *engine) sawForeign(h *held, s flow.Settlement) {
+	e.foreign.Store(e.layer.laneName(h.kind, s, h), h.kind)
 }
 
 // letters makes the dead letters of an envelope.

@@ -29,7 +29,7 @@ type TaskEvent struct {
 	Accepted        time.Time // when the object was accepted
 	Started, Ended  time.Time
 	Attempts        int    // refusals before this run
-	Result          string // "done", "superseded", "skipped", "retry", "parked", "snoozed", "dead", "unknown" or "cancelled"
+	Result          string // "done", "superseded", "skipped", "retry", "parked", "snoozed", "dead", "unknown", "blocked" or "cancelled"
 	Err             error  // nil for the first three
 }
 

@@ -263,7 +263,7 @@ func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
 	var permanent errPermanent
 	switch {
 	case errors.Is(err, errBlocked):
-		e.Outcome, e.After = flow.Snoozed, blockedWait
+		e.Outcome = flow.Blocked
 	case errors.As(err, &snooze):
 		e.Outcome, e.After = flow.Snoozed, snooze.after
 	case errors.As(err, &permanent):
@@ -283,9 +283,6 @@ func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
 		w.judgeStore(ctx, h, t, e)
 	}
 }
-
-// blockedWait bounds how long an ordered task waits when nobody wakes it.
-const blockedWait = time.Second
 
 // judgeStore tells an outage, which is free, from a refusal: an error that
 // looks like an outage is charged when the store answers an independent probe.
@@ -349,7 +346,7 @@ func result(o flow.Outcome, s flow.State) string {
 	case s != flow.Waiting:
 		return receiptState(s).String()
 	}
-	return [...]string{"done", "superseded", "skipped", "retry", "dead", "parked", "retry", "snoozed", "cancelled", "unknown"}[o]
+	return [...]string{"done", "superseded", "skipped", "retry", "dead", "parked", "retry", "snoozed", "cancelled", "unknown", "blocked"}[o]
 }
 
 // workers runs both pools until their lanes stop.

@@ -70,7 +70,7 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 		case writeCell:
 			cells = append(cells, t.cell)
 			if t.bucket > 0 {
-				cells = append(cells, t.bucketTable(k))
+				cells = append(cells, t.bucketTable())
 			}
 		}
 	}

@@ -33,6 +33,16 @@ func (k *kind) envelopes() bool {
 	return len(k.tasks) > 1 || k.tasks[0].priority > 0
 }
 
+// ordered reports whether a task of the envelope has an ordering key.
+func (h *held) ordered() bool {
+	for _, t := range h.tasks {
+		if t != nil && t.ordering != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // order is the ordering key of a task for the envelope's object; ok is false
 // for a delete, whose object is not there.
 func (h *held) order(t *task) (o transactional.Order, ok bool) {

@@ -212,11 +212,12 @@ func (l *Layer) tubesOf(k *kind) []string {
 	for p := Transitory; p <= Amorphous; p++ {
 		out = append(out, k.lane.parked[p])
 	}
-	for _, t := range k.tasks {
-		if t.external {
-			out = append(out, l.foreignLane(k.name, t.name))
+	l.engine.foreign.Range(func(lane, of any) bool {
+		if of == k {
+			out = append(out, lane.(string))
 		}
-	}
+		return true
+	})
 	return out
 }
 

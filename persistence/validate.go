@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
-
-var errInvalid = fault.ErrInvalid
 
 // Validate checks a plan without a layer. The error is fault.ErrInvalid and
 // lists all faults, each with the task, the word and a way out. What depends

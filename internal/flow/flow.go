@@ -32,6 +32,7 @@ type Task struct {
 	Since     int64
 	State     State
 	Reason    string // of a dead task
+	blocked   bool   // in this run
 }
 
 // A State is how far a task is.
@@ -61,6 +62,7 @@ const (
 	Snoozed           // the handler asked for Ended.After: no attempt
 	Cancelled         // the worker is stopping: no attempt
 	Uncertain         // the outcome is unknown: an attempt, and repeated where harmless
+	Blocked           // an earlier object holds the ordering key: no attempt, woken by its end
 )
 
 // Kind is what a worker has to do.
@@ -104,6 +106,7 @@ func (r *Run) Begin(now int64, realTime bool) Action {
 		return Action{Kind: Settle}
 	}
 	for i := range r.Tasks {
+		r.Tasks[i].blocked = false
 		r.slice(&r.Tasks[i], now)
 	}
 	return r.start(now)
@@ -130,7 +133,7 @@ func (r *Run) bury(reason string) {
 
 // ready reports whether a task can run now.
 func (r *Run) ready(t *Task, now int64) bool {
-	return t.State == Waiting && t.Spec != nil && !t.Spec.External && t.NotBefore <= now &&
+	return t.State == Waiting && !t.blocked && t.Spec != nil && !t.Spec.External && t.NotBefore <= now &&
 		!(t.Parked != NoStore && r.Down[t.Parked])
 }
 
@@ -225,6 +228,8 @@ func (r *Run) apply(t *Task, now int64, e End) {
 		t.NotBefore = now + min(max((now-t.Since)/4, 50_000), t.Spec.MaxBackoff)
 	case Snoozed:
 		t.NotBefore = now + e.After.Microseconds()
+	case Blocked:
+		t.blocked = true
 	case Cancelled:
 		r.stopping = true
 	}

@@ -211,7 +211,7 @@ func step(t *testing.T, r *Run, rng *rand.Rand, now int64, act Action) Action {
 		}
 	}
 	for n, i := range tasks {
-		e := End{Task: i, Outcome: Outcome(rng.IntN(10)), Store: 3, After: time.Second, Reason: "r"}
+		e := End{Task: i, Outcome: Outcome(rng.IntN(11)), Store: 3, After: time.Second, Reason: "r"}
 		if e.Outcome == Cancelled {
 			e.Outcome = OK
 		}

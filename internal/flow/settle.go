@@ -59,6 +59,17 @@ func (r *Run) Settlement(now int64) Settlement {
 	return s
 }
 
+// blockedWait bounds how long a blocked task waits when nobody wakes it.
+const blockedWait = 1_000_000
+
+// due is when a waiting task can run.
+func due(t *Task, now int64) int64 {
+	if t.blocked {
+		return max(t.NotBefore, now+blockedWait)
+	}
+	return t.NotBefore
+}
+
 func pick(have, i int) int {
 	if have >= 0 {
 		return have
@@ -69,14 +80,14 @@ func pick(have, i int) int {
 // before orders the tasks that wait for their time: the due ones by rank, then
 // the others by time.
 func before(a, b *Task, now int64) bool {
-	aDue, bDue := a.NotBefore <= now, b.NotBefore <= now
+	aDue, bDue := due(a, now) <= now, due(b, now) <= now
 	switch {
 	case aDue && bDue:
 		return rank(a) < rank(b)
 	case aDue != bDue:
 		return aDue
 	}
-	return a.NotBefore < b.NotBefore
+	return due(a, now) < due(b, now)
 }
 
 func (r *Run) settleWaiting(s *Settlement, t *Task, now int64) {
@@ -84,8 +95,8 @@ func (r *Run) settleWaiting(s *Settlement, t *Task, now int64) {
 	if t.Spec.RealTime && !t.Late {
 		s.Lane = RealTime
 	}
-	if t.NotBefore > now {
-		s.Due = t.NotBefore
+	if at := due(t, now); at > now {
+		s.Due = at
 	}
 }
 
