@@ -32,3 +32,9 @@ func TestConformance(t *testing.T) {
 func TestConformanceSmallWindows(t *testing.T) {
 	transitorytest.Run(t, harness(embedded.Options{Window: 16, BodyBytes: 1}))
 }
+
+// The same operations on the queue and on a list of jobs give the same results
+// and the same classes of errors.
+func TestModel(t *testing.T) {
+	transitorytest.RunModel(t, harness(embedded.Options{Window: 16, BodyBytes: 8}))
+}

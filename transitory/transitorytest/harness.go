@@ -45,18 +45,29 @@ type env struct {
 	ctx context.Context
 	h   *Harness
 	q   *transitory.Queue
+
+	closers []func()
 }
 
+// newEnv opens a queue on a store of its own; the caller calls close.
 func newEnv(t *testing.T, harness func(t *testing.T) *Harness) *env {
+	t.Helper()
 	h := harness(t)
-	if h.Close != nil {
-		t.Cleanup(h.Close)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-	t.Cleanup(cancel)
-	e := &env{T: t, ctx: ctx, h: h}
+	e := &env{T: t, ctx: ctx, h: h, closers: []func(){cancel}}
+	if h.Close != nil {
+		e.closers = append(e.closers, h.Close)
+	}
 	e.q = e.open(h.Open)
 	return e
+}
+
+// close ends what the check has opened, the last first.
+func (e *env) close() {
+	for i := len(e.closers) - 1; i >= 0; i-- {
+		e.closers[i]()
+	}
+	e.closers = nil
 }
 
 // open opens a queue that is closed at the end of the check.
@@ -67,7 +78,7 @@ func (e *env) open(open func(ctx context.Context) (transitory.Driver, error)) *t
 		e.Fatalf("open: %v", err)
 	}
 	q := transitory.New(driver)
-	e.Cleanup(func() { _ = q.Close() })
+	e.closers = append(e.closers, func() { _ = q.Close() })
 	return q
 }
 

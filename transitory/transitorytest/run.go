@@ -41,6 +41,7 @@ func Run(t *testing.T, harness func(t *testing.T) *Harness) {
 					t.Parallel()
 				}
 				e := newEnv(t, harness)
+				defer e.close()
 				for _, n := range c.needs {
 					if !n.met(e.h, e.q.Features()) {
 						t.Skipf("not shown: %q, because it lacks: %s", c.promise, n.lacks)
