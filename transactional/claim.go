@@ -71,12 +71,9 @@ func (s *Store) Claim(ctx context.Context, r ClaimRequest) ([]Record, error) {
 	var out []Record
 	err = s.run(ctx, func(ctx context.Context, c Conn) (err error) {
 		out, err = s.claim(ctx, c, &r, seen)
-		if err == nil && len(out) == 0 {
-			err = errNothing
-		}
 		return err
 	})
-	if err != nil && err != errNothing {
+	if err != nil {
 		return nil, s.explain(ctx, err, "claim", nil)
 	}
 	return out, nil
@@ -228,12 +225,9 @@ func (s *Store) ClaimByID(ctx context.Context, owner uint64, lease time.Duration
 		if err != nil {
 			return err
 		}
-		if len(out) == 0 {
-			return errNothing
-		}
 		return s.hold(ctx, c, out, owner, lease, now)
 	})
-	if err != nil && err != errNothing {
+	if err != nil {
 		return nil, s.explain(ctx, err, "claim", nil)
 	}
 	return out, nil

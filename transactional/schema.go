@@ -240,8 +240,11 @@ func (i *index) create(q func(string) string, table string, lenient bool) string
 // lacking returns the statements that add what a table lacks.
 func (s *Store) lacking(ctx context.Context, c Conn, d definition) ([]string, error) {
 	columns, err := s.names(ctx, c, s.dialect.Columns, d.name)
-	if err != nil || len(columns) == 0 {
-		return d.create(&s.dialect), err
+	if err != nil {
+		return nil, err
+	}
+	if len(columns) == 0 {
+		return d.create(&s.dialect), nil
 	}
 	indexes, err := s.names(ctx, c, s.dialect.Indexes, d.name)
 	if err != nil {
@@ -273,17 +276,28 @@ func (s *Store) names(ctx context.Context, c Conn, query, table string) ([]strin
 	return out, err
 }
 
-// add creates tables and whatever they lack.
+// add creates tables and whatever they lack. It looks first, so that a
+// program whose tables are there does not wait for whoever writes.
 func (s *Store) add(ctx context.Context, definitions ...definition) error {
-	err := s.run(ctx, func(ctx context.Context, c Conn) error { return s.addWith(ctx, c, definitions) })
-	if err == errNothing {
+	missing := false
+	err := s.view(ctx, func(c Conn) error {
+		missing = false
+		for _, d := range definitions {
+			statements, err := s.lacking(ctx, c, d)
+			if err != nil {
+				return err
+			}
+			missing = missing || len(statements) > 0
+		}
 		return nil
+	})
+	if err != nil || !missing {
+		return err
 	}
-	return err
+	return s.run(ctx, func(ctx context.Context, c Conn) error { return s.addWith(ctx, c, definitions) })
 }
 
 func (s *Store) addWith(ctx context.Context, c Conn, definitions []definition) error {
-	changed := false
 	for _, d := range definitions {
 		statements, err := s.lacking(ctx, c, d)
 		if err != nil {
@@ -293,11 +307,7 @@ func (s *Store) addWith(ctx context.Context, c Conn, definitions []definition) e
 			if _, err := c.Exec(ctx, text); err != nil {
 				return schemaFailure(err, text)
 			}
-			changed = true
 		}
-	}
-	if !changed {
-		return errNothing
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package transactional
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -172,29 +171,6 @@ func (s *Store) open(ctx context.Context) error {
 		return s.createOurs(ctx)
 	}
 	return nil
-}
-
-// run executes a unit that is not grouped, again while the database is busy.
-func (s *Store) run(ctx context.Context, unit func(context.Context, Conn) error) error {
-	if err := s.nested(ctx); err != nil {
-		return err
-	}
-	for attempt := 0; ; attempt++ {
-		err := s.driver.Run(ctx, func(c Conn) error { return unit(ctx, c) })
-		if !errors.Is(err, fault.ErrBusy) || fault.Unknown(err) || !backoff(ctx, attempt) {
-			return err
-		}
-	}
-}
-
-// view executes a unit that only reads.
-func (s *Store) view(ctx context.Context, unit func(Conn) error) error {
-	for attempt := 0; ; attempt++ {
-		err := s.driver.View(ctx, unit)
-		if !errors.Is(err, fault.ErrBusy) || !backoff(ctx, attempt) {
-			return err
-		}
-	}
 }
 
 // locate adds the whereabouts to an error of ours. What has no class, such as

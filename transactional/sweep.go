@@ -60,13 +60,11 @@ func (s *Store) sweep(ctx context.Context, query string, timed bool, change *siz
 				}
 				args = append(args, now)
 			}
-			found, err = s.moveSome(ctx, c, query, args, change, sweepChunk)
-			if err == nil && found == 0 {
-				err = errNothing
-			}
+			n, err := s.moveSome(ctx, c, query, args, change, sweepChunk)
+			found = n
 			return err
 		})
-		if err != nil && err != errNothing {
+		if err != nil {
 			return n, err
 		}
 		n += found
@@ -121,9 +119,7 @@ func (s *Store) sweepTokens(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if found = len(over); found == 0 {
-				return errNothing
-			}
+			found = len(over)
 			for _, n := range over {
 				if _, err := c.Exec(ctx, s.ours.deleteToken, n.kind, n.token); err != nil {
 					return err
@@ -131,10 +127,7 @@ func (s *Store) sweepTokens(ctx context.Context) error {
 			}
 			return nil
 		})
-		if err != nil && err != errNothing || found < sweepChunk {
-			if err == errNothing {
-				err = nil
-			}
+		if err != nil || found < sweepChunk {
 			return err
 		}
 	}

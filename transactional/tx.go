@@ -52,14 +52,14 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, insideTx{s}, true), s.opts.TxTimeout)
 	defer cancel()
 	var over atomic.Pointer[txRun] // set when fn has returned in time
-	err = s.driver.Run(bounded, func(c Conn) error {
+	err = s.begin(bounded, func(ctx context.Context, c Conn) error {
 		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{})}
 		go run.call(bounded, fn)
 		select {
 		case <-run.done:
 		case <-bounded.Done():
 		}
-		err := run.end(bounded)
+		err := run.end(ctx)
 		if run.over {
 			over.Store(run)
 		}
@@ -97,6 +97,9 @@ type txRun struct {
 	over     bool // set by end: fn returned in time
 }
 
+// errUnwound rolls back the transaction of a function that did not return.
+var errUnwound = errors.New("the function did not return")
+
 func (r *txRun) call(ctx context.Context, fn func(context.Context, *Tx) error) {
 	r.exited = true
 	defer close(r.done)
@@ -123,7 +126,7 @@ func (r *txRun) end(ctx context.Context) error {
 	}
 	switch {
 	case r.panicked != nil || r.exited:
-		return errNothing
+		return errUnwound
 	case r.err != nil:
 		return r.err
 	case r.tx.err != nil:
@@ -166,7 +169,7 @@ func (t *Tx) plan(ctx context.Context, table *Table) (*plan, error) {
 	if err != nil || !t.store.features.OwnsSchema || p.prepared.Load() {
 		return p, err
 	}
-	if err := t.store.addWith(ctx, t.conn, []definition{p.definition(t.store)}); err != nil && err != errNothing {
+	if err := t.store.addWith(ctx, t.conn, []definition{p.definition(t.store)}); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -214,8 +217,8 @@ func (t *Tx) Apply(ctx context.Context, unit *Unit) (Result, error) {
 			return err
 		}
 		j.try = &try
-		if err = t.store.execute(ctx, t.conn, []*job{j}); err == errNothing {
-			err = try.err // nil: it repeats what was accepted before
+		if err = t.store.execute(ctx, t.conn, []*job{j}); err == nil {
+			err = try.err
 		}
 		return t.store.locate(err, "apply", nil, "")
 	})

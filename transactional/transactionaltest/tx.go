@@ -1,0 +1,247 @@
+package transactionaltest
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+var errOwn = errors.New("an error of the function's own")
+
+func testTx(t *testing.T, h Harness) {
+	h.run(t, "Commit", func(e *env) {
+		r := e.record("lane", 1)
+		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			if _, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{r}}); err != nil {
+				return err
+			}
+			rows, err := tx.Read(ctx, things, "a")
+			if err == nil && (len(rows) != 1 || rows[0].Values[0] != int64(1)) {
+				e.Errorf("a transaction reads what it wrote: %+v", rows)
+			}
+			rows, _, scanErr := tx.Scan(ctx, things, transactional.Filter{})
+			if len(rows) != 1 {
+				e.Errorf("a transaction scans what it wrote: %+v", rows)
+			}
+			if row := e.row(things, "a"); row != nil {
+				e.Errorf("nobody else sees rows before they are committed: %+v", row)
+			}
+			return errors.Join(err, scanErr)
+		}))
+		e.holds("a transaction whose function returns nil is committed", "a", 1, 1)
+		e.same("with its records", ids(e.claim(1, 1, "lane")), []transactional.RecordID{r.ID})
+	})
+	h.run(t, "Rollback", func(e *env) {
+		err := e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{e.record("lane", 1)}})
+			return errors.Join(err, errOwn)
+		})
+		if !errors.Is(err, errOwn) || fault.ClassOf(err) != nil {
+			e.Errorf("the function's own error is returned untouched: %v", err)
+		}
+		e.lacks("and the transaction is rolled back", "a")
+		e.same("with its records", len(e.claim(1, 1, "lane")), 0)
+	})
+	h.run(t, "Panic", func(e *env) {
+		func() {
+			defer func() { e.same("a panic is the caller's", recover(), any("boom")) }()
+			_ = e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+				_, _ = tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+				panic("boom")
+			})
+		}()
+		e.lacks("and rolls back", "a")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = e.store.Tx(background(), func(ctx context.Context, tx *transactional.Tx) error {
+				_, _ = tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+				runtime.Goexit()
+				return nil
+			})
+			e.Error("ending the goroutine in a transaction ends the caller's")
+		}()
+		<-done
+		e.lacks("ending the goroutine rolls back", "a")
+		e.must(writes(thing("a", 1, 2, insert)))
+	})
+	h.run(t, "SQL", testTxSQL)
+	h.run(t, "Increment", testIncrement)
+	h.run(t, "Repeat", func(e *env) {
+		r := e.record("lane", 1)
+		r.Token, r.Remember = "t", time.Hour
+		e.must(adds(r))
+		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			again := e.record("lane", 1)
+			again.Token, again.Remember = "t", time.Hour
+			res, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{again}})
+			e.same("a token repeats inside a transaction as well", res.Repeats, []transactional.RecordID{r.ID})
+			return err
+		}))
+		e.lacks("of the unit that repeats nothing is applied", "a")
+	})
+}
+
+func testTxSQL(e *env) {
+	e.must(writes(thing("a", 1, 1, insert), thing("b", 1, 2, insert)))
+	name := e.store.Name(things)
+	e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+		n, err := tx.Exec(ctx, "UPDATE "+name+" SET n = n + ? WHERE id = ?", int64(10), "a")
+		e.same("Exec returns the number of rows affected", n, int64(1))
+		var sum int64
+		query := func() error {
+			return tx.Query(ctx, "SELECT n FROM "+name+" WHERE n > ? ORDER BY id", []any{int64(0)}, func(scan func(...any) error) error {
+				var n int64
+				err := scan(&n)
+				sum += n
+				return err
+			})
+		}
+		err = errors.Join(err, query())
+		e.same("Query calls row once per row", sum, int64(13))
+		stop := tx.Query(ctx, "SELECT n FROM "+name, nil, func(func(...any) error) error { return errOwn })
+		if stop != errOwn {
+			e.Errorf("row's error ends the query and is returned untouched: %v", stop)
+		}
+		sum = 0
+		err = errors.Join(err, query())
+		e.same("and leaves the transaction as it is", sum, int64(13))
+		return err
+	}))
+	e.holds("the user's own SQL is part of the transaction", "a", 1, 11)
+}
+
+// testIncrement has many transactions read a row and write it back.
+func testIncrement(e *env) {
+	const workers, each = 8, 5
+	e.must(writes(thing("a", 1, 0, insert)))
+	stores := []*transactional.Store{e.store, e.again(nil)}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for range each {
+				err := stores[w%2].Tx(background(), func(ctx context.Context, tx *transactional.Tx) error {
+					rows, err := tx.Read(ctx, things, "a")
+					if err != nil {
+						return err
+					}
+					at := rows[0]
+					_, err = tx.Apply(ctx, writes(thing("a", at.Stamp.Version+1, at.Values[0].(int64)+1, above)))
+					return err
+				})
+				if err != nil {
+					e.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	e.holds("a row that a transaction has read is locked until its end: no update is lost", "a", 1+workers*each, workers*each)
+}
+
+func testTxFaults(t *testing.T, h Harness) {
+	h.run(t, "Poisoned", testPoisoned)
+	h.run(t, "Over", func(e *env) {
+		var kept *transactional.Tx
+		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error { kept = tx; return nil }))
+		const over = "a Tx is ErrClosed after its function has returned"
+		_, err := kept.Read(e.Context(), things, "a")
+		e.class(over, err, fault.ErrClosed)
+		_, err = kept.Apply(e.Context(), writes(thing("a", 1, 1, insert)))
+		e.class(over, err, fault.ErrClosed)
+		_, err = kept.Exec(e.Context(), "SELECT 1")
+		e.class(over, err, fault.ErrClosed)
+		e.class(over, kept.Query(e.Context(), "SELECT 1", nil, nil), fault.ErrClosed)
+		e.lacks("nothing is written", "a")
+	})
+	h.run(t, "CutOff", testCutOff)
+	h.run(t, "Cancelled", func(e *env) {
+		ctx, cancel := context.WithCancel(e.Context())
+		err := e.store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+			cancel()
+			return err
+		})
+		if !errors.Is(err, context.Canceled) {
+			e.Errorf("a caller that leaves gets its context's error: %v", err)
+		}
+		if !fault.Unknown(err) {
+			e.lacks("a transaction whose context ended is rolled back, or its outcome is unknown", "a")
+		}
+	})
+	h.run(t, "Nested", func(e *env) {
+		if e.store.Features().SharedLog {
+			e.Skip("lacks: one writer (no Features.SharedLog), for which a transaction inside another would wait for ever")
+		}
+		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			const nested = "a unit of the same store inside a transaction is refused, not a deadlock"
+			_, err := e.store.Apply(ctx, writes(thing("a", 1, 1, insert)))
+			e.class(nested, err, fault.ErrInvalid)
+			e.class(nested, e.store.Tx(ctx, func(context.Context, *transactional.Tx) error { return nil }), fault.ErrInvalid)
+			return nil
+		}))
+	})
+}
+
+func testPoisoned(e *env) {
+	e.must(writes(thing("there", 5, 1, insert), person("p", 1, "ann", nil, nil)))
+	name := e.store.Name(people)
+	for what, bad := range map[string]struct {
+		do    func(context.Context, *transactional.Tx) error
+		class error
+	}{
+		"a unit that fails": {func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Apply(ctx, writes(thing("there", 9, 1, insert)))
+			return err
+		}, fault.ErrExists},
+		"a unit that is faulty": {func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Apply(ctx, writes(thing("", 9, 1, insert)))
+			return err
+		}, fault.ErrInvalid},
+		"a unique violation": {func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Exec(ctx, "INSERT INTO "+name+" (id, version, tie, deleted, email) VALUES ('q', 1, 0, 0, 'ann')")
+			return err
+		}, fault.ErrExists},
+	} {
+		var later error
+		err := e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			if _, err := tx.Apply(ctx, writes(thing("a", 1, 1, newest))); err != nil {
+				return err
+			}
+			e.class(what, bad.do(ctx, tx), bad.class)
+			_, later = tx.Apply(ctx, writes(thing("b", 1, 1, newest)))
+			return nil // the error is swallowed
+		})
+		e.class("after an error ("+what+") the transaction can only be rolled back", err, bad.class)
+		e.class("after an error ("+what+") no statement runs", later, bad.class)
+		e.lacks("nothing of it is there ("+what+")", "a")
+		e.lacks("nothing of it is there ("+what+")", "b")
+	}
+}
+
+func testCutOff(e *env) {
+	store := e.again(&transactional.Options{TxTimeout: 100 * time.Millisecond})
+	hang, returned := make(chan struct{}), make(chan error, 1)
+	err := store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+		_, err := tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+		e.nil("apply", err)
+		<-hang // it does not look at its context
+		_, err = tx.Apply(background(), writes(thing("b", 1, 1, insert)))
+		returned <- err
+		return nil
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || fault.OutcomeOf(err) != fault.NotApplied {
+		e.Errorf("a transaction that takes too long is cut off: %v", err)
+	}
+	e.must(writes(thing("a", 1, 2, insert)))
+	e.holds("it is rolled back, and keeps no locks", "a", 1, 2)
+	close(hang)
+	e.class("its function cannot write any more", <-returned, fault.ErrClosed)
+	e.lacks("its function cannot write any more", "b")
+}
