@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// An event is a line of go test -json; see go doc test2json.
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Elapsed float64
+	Output  string
+}
+
+// results are what the tests of all packages came to.
+type results struct {
+	out     io.Writer
+	output  map[string]*strings.Builder // by test, while it is not known how it ended
+	passed  int
+	failed  []string
+	skipped []skip
+}
+
+// A skip is a test that did not run, or a part of one.
+type skip struct{ pkg, test, reason string }
+
+// whole reports whether a test was skipped, and not one check of it that asks
+// for a promise which a driver does not make.
+func (s skip) whole() bool { return !strings.Contains(s.test, "/") }
+
+// helpers are tests that are skipped by design: they are the bodies of child
+// processes that other tests start and kill.
+func (s skip) helper() bool { return strings.HasPrefix(s.reason, "the process that ") }
+
+func newResults(out io.Writer) *results {
+	return &results{out: out, output: map[string]*strings.Builder{}}
+}
+
+// read takes in events until there are no more.
+func (r *results) read(in io.Reader) error {
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			r.line(line)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *results) line(line []byte) {
+	var e event
+	if json.Unmarshal(line, &e) != nil {
+		r.out.Write(line) // go itself, about something before the tests
+		return
+	}
+	r.add(e)
+}
+
+func (r *results) add(e event) {
+	key := e.Package + " " + e.Test
+	switch e.Action {
+	case "output":
+		if r.output[key] == nil {
+			r.output[key] = &strings.Builder{}
+		}
+		r.output[key].WriteString(e.Output)
+		return
+	case "build-output":
+		io.WriteString(r.out, e.Output)
+		return
+	case "pass", "fail", "skip":
+	default:
+		return
+	}
+	text := ""
+	if b := r.output[key]; b != nil {
+		text = b.String()
+		delete(r.output, key)
+	}
+	r.end(e, text)
+}
+
+// end notes how a test, or a package, ended.
+func (r *results) end(e event, text string) {
+	if e.Action == "fail" {
+		io.WriteString(r.out, text)
+	}
+	switch {
+	case e.Test == "":
+		r.report(e)
+		if e.Action == "fail" {
+			r.failed = append(r.failed, e.Package)
+			r.unended(e.Package)
+		}
+	case e.Action == "pass":
+		r.passed++
+	case e.Action == "skip":
+		r.skipped = append(r.skipped, skip{e.Package, e.Test, reason(text)})
+	}
+}
+
+// unended prints what tests had to say that a crash or a deadline of their
+// package cut off.
+func (r *results) unended(pkg string) {
+	for key, b := range r.output {
+		if strings.HasPrefix(key, pkg+" ") {
+			io.WriteString(r.out, b.String())
+			delete(r.output, key)
+		}
+	}
+}
+
+// reason picks the message out of the output of a skipped test, whose lines
+// read "    file_test.go:12: message".
+func reason(text string) string {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if _, message, ok := strings.Cut(line, ".go:"); ok {
+			_, message, _ = strings.Cut(message, ": ")
+			return message
+		}
+	}
+	return "without a reason"
+}
+
+// report tells of a package as soon as it has ended.
+func (r *results) report(e event) {
+	if e.Action != "skip" { // it has no tests
+		fmt.Fprintf(r.out, "%-4s %6.1f s  %s\n", e.Action, e.Elapsed, e.Package)
+	}
+}
+
+// summarize prints every skip, because a silent one shows nothing and looks
+// like a pass.
+func (r *results) summarize() {
+	for _, s := range r.skipped {
+		fmt.Fprintf(r.out, "skipped: %s %s: %s\n", s.pkg, s.test, s.reason)
+	}
+	fmt.Fprintf(r.out, "%d tests passed, %d were skipped, %d packages failed\n", r.passed, len(r.skipped), len(r.failed))
+}
+
+// verdict is nil when the tests have shown what they are for.
+func (r *results) verdict(strict bool, runErr error) error {
+	switch {
+	case len(r.failed) > 0:
+		return fmt.Errorf("%s", strings.Join(r.failed, ", "))
+	case runErr != nil:
+		return runErr
+	case r.passed == 0:
+		return errors.New("not one test has run")
+	}
+	if !strict {
+		return nil
+	}
+	var missing []string
+	for _, s := range r.skipped {
+		if s.whole() && !s.helper() {
+			missing = append(missing, s.pkg+" "+s.test)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("must run and was skipped: %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
