@@ -116,6 +116,9 @@ func (s *Store) writeRows(ctx context.Context, c Conn, ws []*write) error {
 		}
 		found[i] = at
 		for _, w := range t.careful {
+			if w.job.try.out {
+				continue
+			}
 			row, there := at[w.id]
 			if v, err := w.decide(row, there); v == fails {
 				w.job.try.fail(err)
