@@ -72,6 +72,7 @@ func (o *Options) withDefaults() (Options, error) {
 // is no expiry, a negative one is fault.ErrInvalid.
 type Cache struct {
 	driver   Driver
+	one      OneGetter // the driver, when it can
 	opts     Options
 	features Features
 	stats    counters
@@ -95,6 +96,7 @@ func New(driver Driver, opts *Options) (*Cache, error) {
 	if featured, ok := driver.(Featured); ok {
 		c.features = featured.Features()
 	}
+	c.one, _ = driver.(OneGetter)
 	c.closing, c.close = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -209,13 +211,18 @@ func (c *Cache) Close() error {
 
 // key validates a program's key and puts the namespace in front.
 func (c *Cache) key(op, key string) (string, error) {
-	if c.closed.Load() {
-		return "", fault.New(fault.ErrClosed, purpose, op, "the cache is closed")
-	}
-	if err := checkKey(op, key, MaxKey); err != nil {
+	if err := c.ready(op, key); err != nil {
 		return "", err
 	}
 	return c.opts.Namespace + ":" + key, nil
+}
+
+// ready returns why an operation on a key cannot run, or nil.
+func (c *Cache) ready(op, key string) error {
+	if c.closed.Load() {
+		return fault.New(fault.ErrClosed, purpose, op, "the cache is closed")
+	}
+	return checkKey(op, key, MaxKey)
 }
 
 // fail gives a driver's error its whereabouts; context errors that carry no
@@ -248,6 +255,13 @@ func (s *slot) value() bool { return s.ours && !s.hollow && s.lease == 0 }
 
 // look reads one slot.
 func (c *Cache) look(ctx context.Context, key string) (slot, error) {
+	if c.one != nil {
+		item, found, err := c.one.GetOne(ctx, key)
+		if !found || err != nil {
+			return slot{}, err
+		}
+		return c.slotOf(item), nil
+	}
 	items, err := c.driver.Get(ctx, []string{key})
 	if len(items) == 0 || err != nil {
 		return slot{}, err

@@ -64,3 +64,9 @@ type Featured interface{ Features() Features }
 type Checker interface {
 	Check(ctx context.Context) fault.Report
 }
+
+// OneGetter reads one entry with less ado than Get. A driver may implement it;
+// the answers are those of Get.
+type OneGetter interface {
+	GetOne(ctx context.Context, key string) (item Item, found bool, err error)
+}

@@ -23,7 +23,7 @@ func (c *Cache) face(kind, name string) (face, error) {
 
 // key validates a program's key and puts the face's prefix in front.
 func (f face) key(op, key string) (string, error) {
-	if _, err := f.cache.key(op, key); err != nil {
+	if err := f.cache.ready(op, key); err != nil {
 		return "", err
 	}
 	return f.prefix + key, nil

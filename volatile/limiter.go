@@ -107,11 +107,11 @@ func (l *Limiter) Allow(ctx context.Context, key string, n int) (wait time.Durat
 	if n < 1 || n > l.limit.Burst {
 		return 0, fault.New(fault.ErrInvalid, purpose, "allow", fmt.Sprintf("%d events at once; 1 to %d, the burst", n, l.limit.Burst))
 	}
-	release, err := l.locks.lock(ctx, full)
+	lock, err := l.locks.lock(ctx, full)
 	if err != nil {
 		return 0, err
 	}
-	defer release()
+	defer lock.unlock()
 	wait, err = l.pass(ctx, full, n)
 	switch {
 	case err == nil || ctx.Err() != nil || errors.Is(err, fault.ErrBusy):

@@ -46,7 +46,7 @@ func NewMeter(cache *Cache, name string) (*Meter, error) {
 // Hit counts n arrivals now; n is positive. An outcome that is unknown is
 // never repeated: the arrivals were counted once, in part, or not.
 func (m *Meter) Hit(ctx context.Context, key string, n int) error {
-	if _, err := m.face.key("hit", key); err != nil {
+	if err := m.face.cache.ready("hit", key); err != nil {
 		return err
 	}
 	if n < 1 {
@@ -86,7 +86,7 @@ func (m *Meter) bucket(unit byte, index int64, key string) string {
 // Rates returns what was measured until now. Buckets that the cache has lost
 // count as empty.
 func (m *Meter) Rates(ctx context.Context, key string) (Rates, error) {
-	if _, err := m.face.key("rates", key); err != nil {
+	if err := m.face.cache.ready("rates", key); err != nil {
 		return Rates{}, err
 	}
 	now := time.Now()

@@ -134,11 +134,11 @@ func (p *Presence) tell(ctx context.Context, op, key string, m Member, left bool
 	if news.seen < time.Now().Add(-p.opts.TTL).UnixMilli() {
 		return nil // decayed before it was told
 	}
-	release, err := p.locks.lock(ctx, full)
+	lock, err := p.locks.lock(ctx, full)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer lock.unlock()
 	return p.face.cache.fail(op, key, p.enroll(ctx, key, full, news))
 }
 

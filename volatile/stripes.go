@@ -10,29 +10,34 @@ import (
 // stripes; a stripe is only ever held for one change.
 type stripes struct {
 	seed  maphash.Seed
-	locks [64]chan struct{}
+	locks [64]stripe
 }
+
+// A stripe is a mutex whose wait ends with a context.
+type stripe chan struct{}
 
 func newStripes() *stripes {
 	s := &stripes{seed: maphash.MakeSeed()}
 	for i := range s.locks {
-		s.locks[i] = make(chan struct{}, 1)
+		s.locks[i] = make(stripe, 1)
 	}
 	return s
 }
 
-// lock waits for a key's stripe, and returns its release.
-func (s *stripes) lock(ctx context.Context, key string) (func(), error) {
-	stripe := s.locks[maphash.String(s.seed, key)%uint64(len(s.locks))]
+// lock waits for a key's stripe, which the caller unlocks.
+func (s *stripes) lock(ctx context.Context, key string) (stripe, error) {
+	lock := s.locks[maphash.String(s.seed, key)%uint64(len(s.locks))]
 	select {
-	case stripe <- struct{}{}:
-		return func() { <-stripe }, nil
+	case lock <- struct{}{}:
+		return lock, nil
 	default:
 	}
 	select {
-	case stripe <- struct{}{}:
-		return func() { <-stripe }, nil
+	case lock <- struct{}{}:
+		return lock, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
+
+func (s stripe) unlock() { <-s }

@@ -55,6 +55,21 @@ func (d *driver) Get(ctx context.Context, keys []string) ([]volatile.Item, error
 	return items, nil
 }
 
+// GetOne returns a copy of the entry that is there.
+func (d *driver) GetOne(ctx context.Context, key string) (volatile.Item, bool, error) {
+	if err := d.ready(ctx, "get"); err != nil {
+		return volatile.Item{}, false, err
+	}
+	if err := volatile.CheckItemKey("get", key); err != nil {
+		return volatile.Item{}, false, err
+	}
+	r, ok := d.store.cache.GetIfPresent(key)
+	if !ok {
+		return volatile.Item{}, false, nil
+	}
+	return volatile.Item{Key: key, Value: bytes.Clone(r.value), Token: r.token}, true, nil
+}
+
 // Set writes copies of the items.
 func (d *driver) Set(ctx context.Context, items []volatile.Item) []error {
 	errs := make([]error, len(items))

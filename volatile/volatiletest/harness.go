@@ -81,7 +81,7 @@ func Run(t *testing.T, h Harness) {
 
 func allChecks() []check {
 	var all []check
-	for _, group := range [][]check{entryChecks, swapChecks, counterChecks, timeChecks, keyChecks, lifeChecks, cacheChecks, interleaveChecks, faceChecks} {
+	for _, group := range [][]check{entryChecks, swapChecks, counterChecks, timeChecks, keyChecks, lifeChecks, cacheChecks, interleaveChecks, faceChecks, modelChecks} {
 		all = append(all, group...)
 	}
 	return all
@@ -154,6 +154,12 @@ func (e *env) get(t testing.TB, key string) (volatile.Item, bool) {
 	}
 	if len(items) > 1 {
 		t.Fatalf("get %q returned %d items", key, len(items))
+	}
+	if one, ok := e.driver.(volatile.OneGetter); ok {
+		item, found, err := one.GetOne(e.ctx, key)
+		if err != nil || found != (len(items) == 1) || found && (string(item.Value) != string(items[0].Value) || item.Token != items[0].Token) {
+			t.Fatalf("get one %q: %v, %v, %v; get says %v", key, item, found, err, items)
+		}
 	}
 	for _, item := range items {
 		if item.Key != key {

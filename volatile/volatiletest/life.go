@@ -27,12 +27,16 @@ var lifeChecks = []check{
 func everyMethod(ctx context.Context, d volatile.Driver) map[string]error {
 	_, errGet := d.Get(ctx, []string{"k"})
 	_, errAdd := d.Add(ctx, "n", 1, 0)
-	return map[string]error{
+	errs := map[string]error{
 		"get": errGet, "add": errAdd,
 		"set":    d.Set(ctx, []volatile.Item{{Key: "k", Value: []byte("changed")}})[0],
 		"swap":   d.Swap(ctx, volatile.Item{Key: "k2", Value: []byte("changed")}),
 		"delete": d.Delete(ctx, []string{"k"})[0],
 	}
+	if one, ok := d.(volatile.OneGetter); ok {
+		_, _, errs["get one"] = one.GetOne(ctx, "k")
+	}
+	return errs
 }
 
 func checkCancelled(t *testing.T, e *env) {
