@@ -19,6 +19,14 @@
 // rolls back the whole transaction. Then the other units of that group are
 // told fault.ErrBusy: nothing of them was applied.
 //
+// # The log is copied beside the writer
+//
+// SQLite writes to a log first and copies it into the database now and then,
+// by default inside some commit, whose whole group then waits. Here a
+// goroutine copies it on a connection of its own, and the log stays near
+// 64 MiB at most; only a reader that keeps its snapshot for long makes it
+// grow beyond that.
+//
 // # What errors mean
 //
 // Everything SQLite answers is put into the vocabulary of persistence/fault by

@@ -149,3 +149,26 @@ func TestAFullDatabaseRollsTheGroupBack(t *testing.T) {
 	}
 	mustWrite(t, f, "INSERT INTO t VALUES (1, 1)")
 }
+
+func TestAnotherProgramHoldsTheFile(t *testing.T) {
+	f := openTest(t, Options{})
+	if err := idleWriter(f).control("PRAGMA busy_timeout = 10"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := openRaw(filepath.Join(f.db.dir, databaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if err := other.control("BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	err = write(t.Context(), f, "INSERT INTO t VALUES (1, 1)")
+	if !errors.Is(err, fault.ErrBusy) || fault.OutcomeOf(err) != fault.NotApplied {
+		t.Errorf("err = %v, want busy, not applied", err)
+	}
+	if err := other.control("ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, f, "INSERT INTO t VALUES (1, 1)")
+}

@@ -120,6 +120,8 @@ type Conn interface {
 // alone. A caller whose ctx ends while it waits gets ctx's error if the unit
 // had not started, else ctx's and fault.ErrUnknown.
 //
+// A unit must not call Write itself, which would wait for the unit's own end.
+//
 // The unit runs in a goroutine of the File's, at most once, and while Write
 // waits; only when Write has returned such a fault.ErrUnknown, or a cut-off,
 // may it still be running, and what it shares with its caller is then not to

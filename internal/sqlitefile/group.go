@@ -6,6 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -52,6 +55,9 @@ func (g *group) run(j *job) (leads bool) {
 	t := &turn{g: g, job: j, saved: g.raw != nil}
 	if err := g.begin(t.saved); err != nil {
 		g.w.settle(err, j)
+		if !t.saved {
+			g.w.refuseWaiting(err)
+		}
 		return true
 	}
 	t.unit = newUnit(g.raw, nil)
@@ -69,6 +75,7 @@ func (g *group) run(j *job) (leads bool) {
 // begin opens the transaction, or a savepoint in the one that is open.
 func (g *group) begin(open bool) error {
 	if open {
+		crash.Point("sqlite.savepoint")
 		err := g.raw.control("SAVEPOINT unit")
 		if err != nil {
 			g.abort(Classify(err, "savepoint"), breaksConn(err))
@@ -80,7 +87,9 @@ func (g *group) begin(open bool) error {
 		return err
 	}
 	if err := raw.control("BEGIN IMMEDIATE"); err != nil {
-		if breaksConn(err) {
+		// Unless another program holds the file, a new connection may do what
+		// this one cannot.
+		if codeOf(err) != sqlite3.SQLITE_BUSY {
 			g.w.discard()
 		}
 		return Classify(err, "begin")
@@ -181,6 +190,8 @@ func (g *group) commit() {
 		return
 	}
 	var answer error
+	worked := time.Since(g.begun)
+	crash.Point("sqlite.commit.before")
 	if err := g.raw.control("COMMIT"); err != nil {
 		answer = commitError(err)
 		_ = g.raw.control("ROLLBACK") // of what SQLite has not ended itself
@@ -188,10 +199,11 @@ func (g *group) commit() {
 			g.w.discard()
 		}
 	}
+	crash.Point("sqlite.commit.after")
 	g.w.settle(answer, g.jobs...)
 	g.jobs = nil
 	if answer == nil {
-		g.w.log.tend(g.raw)
+		g.w.log.tend(g.raw, worked)
 	}
 	g.raw = nil
 }

@@ -4,18 +4,23 @@ import (
 	"database/sql/driver"
 	"errors"
 	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/crash"
 )
 
 // logLimits are the lengths of the write-ahead log, in pages of 4 KiB, at which
 // something is done about it.
 type logLimits struct {
+	work time.Duration // of units, before the length is looked at again: that costs 5 µs
+
 	pass   int // not copied: start copying beside the writer
 	short  int // not copied: short enough for the writer to finish it between two groups
 	long   int // in all: worth starting over
 	atMost int // in all: the writer waits until it is copied
 }
 
-var usualLog = logLimits{pass: 1000, short: 256, long: 4000, atMost: 16000}
+var usualLog = logLimits{work: time.Millisecond, pass: 1000, short: 256, long: 4000, atMost: 16000}
 
 // A logKeeper copies the write-ahead log into the database. Left to itself
 // SQLite does that inside a commit whenever the log has 1000 pages, and all of
@@ -31,15 +36,22 @@ type logKeeper struct {
 	passes sync.WaitGroup
 	raw    *rawConn // the keeper's connection, nil until it is needed; guarded by mu
 
-	tried int // pages of the log when the writer last finished it; the leader's
+	// What follows is the leader's.
+	worked time.Duration // by units since the length was looked at
+	tried  int           // pages of the log when the writer last finished it
 }
 
 func newLogKeeper(open func() (*rawConn, error)) *logKeeper {
 	return &logKeeper{open: open, limits: usualLog}
 }
 
-// tend is called by the leader between two groups, with its connection.
-func (k *logKeeper) tend(writer *rawConn) {
+// tend is called by the leader between two groups, with its connection and the
+// time that the units of the last group took.
+func (k *logKeeper) tend(writer *rawConn, worked time.Duration) {
+	if k.worked += worked; k.worked < k.limits.work {
+		return
+	}
+	k.worked = 0
 	pages, copied, err := writer.checkpoint("NOOP")
 	if err != nil {
 		return // the next commit tells
@@ -67,6 +79,7 @@ func (k *logKeeper) tend(writer *rawConn) {
 // still reads from it. It gives the mutex back.
 func (k *logKeeper) finish(writer *rawConn) {
 	defer k.mu.Unlock()
+	crash.Point("sqlite.log.finish")
 	pages, _, err := writer.checkpoint("PASSIVE")
 	if err == nil {
 		k.tried = pages
@@ -85,6 +98,7 @@ func (k *logKeeper) pass() {
 		}
 		k.raw = raw
 	}
+	crash.Point("sqlite.log.pass")
 	if _, _, err := k.raw.checkpoint("PASSIVE"); err != nil {
 		_ = k.raw.close() // it is broken, and says so
 		k.raw = nil

@@ -134,6 +134,15 @@ func (w *writer) pop() *job {
 	return j
 }
 
+// refuseWaiting answers all who wait when no transaction can be begun: each
+// would find out for itself otherwise, one after another, and may wait for
+// seconds while another program holds the file.
+func (w *writer) refuseWaiting(err error) {
+	for j := w.pop(); j != nil; j = w.pop() {
+		w.settle(err, j)
+	}
+}
+
 // settle answers jobs.
 func (w *writer) settle(err error, jobs ...*job) {
 	w.mu.Lock()
