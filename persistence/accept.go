@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -42,7 +43,9 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 	if err := a.rowWrites(p, transactional.Newest); err != nil {
 		return nil, 0, putError(k, a.version.key, err)
 	}
+	crash.Point("accept.before")
 	receipt, err := l.engine.accept(ctx, a)
+	crash.Point("accept.after")
 	if err != nil {
 		err = putError(k, a.version.key, err)
 	}
@@ -91,7 +94,9 @@ func (e *engine) accept(ctx context.Context, a *accepting) (*Receipt, error) {
 // custody.
 func (e *engine) acceptRows(ctx context.Context, a *accepting) (*Receipt, error) {
 	a.receipt.Durability = e.layer.rows.Features().Durability
+	crash.Point("accept.rows.before")
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
+	crash.Point("accept.rows.after")
 	if err != nil {
 		e.refuse(a)
 		return nil, err
@@ -131,7 +136,9 @@ func (e *engine) acceptDirect(ctx context.Context, a *accepting) (*Receipt, erro
 		return e.acceptRows(ctx, a)
 	}
 	a.receipt.Durability = e.durability(t)
+	crash.Point("accept.direct.before")
 	stale, err := e.writeObject(ctx, a.kind, t, &a.version)
+	crash.Point("accept.direct.after")
 	state := flow.Done
 	switch {
 	case err == nil && stale:
@@ -162,7 +169,9 @@ func (e *engine) acceptAfterAll(ctx context.Context, a *accepting, cause error) 
 	a.direct = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
 	defer cancel()
+	crash.Point("accept.late.before")
 	receipt, err := e.accept(ctx, a)
+	crash.Point("accept.late.after")
 	if err != nil && !fault.Accepted(err) {
 		return nil, errors.Join(cause, err)
 	}
@@ -190,7 +199,9 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 		rec.Owner, rec.Lease = e.layer.owner, e.layer.opts.Lease
 	}
 	a.unit.Add = []transactional.Record{rec}
+	crash.Point("accept.outbox.before")
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
+	crash.Point("accept.outbox.after")
 	if err != nil {
 		e.refuse(a)
 		return nil, err
@@ -265,7 +276,9 @@ func (e *engine) first(ctx context.Context, h *held) error {
 	var errs []error
 	for act.Kind == flow.Start && h.tasks[act.Tasks[0]].priority == 0 {
 		batch := append([]int(nil), act.Tasks...)
+		crash.Point("first.before")
 		act = w.class(ctx, h, batch)
+		crash.Point("first.after")
 		for _, i := range batch {
 			if h.run.Tasks[i].State == flow.Waiting || h.run.Tasks[i].State == flow.Dead {
 				errs = append(errs, h.reason[i])

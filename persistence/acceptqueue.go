@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -21,7 +22,9 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	}
 	// Followed before it is put: a worker may have it before Put returns.
 	e.follow(h.id(), a.receipt)
+	crash.Point("accept.queue.before")
 	id, err := e.queue.put(ctx, job)
+	crash.Point("accept.queue.after")
 	if err != nil {
 		return e.spill(ctx, a, err)
 	}
@@ -32,6 +35,7 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	}
 	err = e.first(ctx, h)
 	if e.finished(h) {
+		crash.Point("accept.queue.delete")
 		e.queue.delete(ctx, h) // a worker that has it finds every task done, or repeats a write of the same version
 		e.unfollow(h.id())
 	}
@@ -49,6 +53,7 @@ func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt
 		return nil, cause
 	}
 	e.health.failed(Transitory, cause)
+	crash.Point("accept.spill")
 	return e.acceptOutbox(ctx, a)
 }
 

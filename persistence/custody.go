@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -60,12 +61,14 @@ func (c *outboxCustody) open(rec *transactional.Record) *held {
 }
 
 func (c *outboxCustody) claim(ctx context.Context, lanes []string, most int) ([]*held, error) {
+	crash.Point("claim.outbox.before")
 	recs, err := c.store.Claim(ctx, transactional.ClaimRequest{
 		Lanes: lanes, Max: most, Owner: c.layer.owner, Lease: c.layer.opts.Lease,
 	})
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("claim.outbox.after")
 	out := make([]*held, 0, len(recs))
 	for i := range recs {
 		if h := c.open(&recs[i]); h != nil {
@@ -89,7 +92,9 @@ func (c *outboxCustody) settlement(h *held, s flow.Settlement) transactional.Set
 }
 
 func (c *outboxCustody) settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error {
+	crash.Point("settle.outbox.before")
 	_, err := c.store.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{c.settlement(h, s)}, Bury: dead})
+	crash.Point("settle.outbox.after")
 	return err
 }
 
@@ -100,7 +105,9 @@ func (c *outboxCustody) count(ctx context.Context, h *held) error {
 
 // progress records what remains and keeps the claim.
 func (c *outboxCustody) progress(ctx context.Context, h *held) error {
+	crash.Point("progress.outbox.before")
 	_, err := c.store.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{c.hold(h)}})
+	crash.Point("progress.outbox.after")
 	if err == nil {
 		h.seq++
 	}
@@ -118,6 +125,7 @@ func (c *outboxCustody) hold(h *held) transactional.Settlement {
 // extend renews the leases. A lease that is lost is not fought for: the next
 // settlement is refused, and the new owner's run counts.
 func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
+	crash.Point("lease.outbox")
 	ids := make([]transactional.RecordID, len(hs))
 	for i, h := range hs {
 		ids[i] = h.id()

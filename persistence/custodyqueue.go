@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -49,6 +50,7 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("claim.queue.after")
 	out := make([]*held, 0, len(jobs))
 	for i := range jobs {
 		if h := c.open(ctx, &jobs[i]); h != nil {
@@ -85,6 +87,7 @@ func (c *queueCustody) quarantine(ctx context.Context, job *transitory.Job, caus
 	if errs[0] != nil {
 		return // it is handed out again when its time is over
 	}
+	crash.Point("quarantine.between")
 	c.store.Delete(ctx, job.ID)
 }
 
@@ -92,12 +95,15 @@ func (c *queueCustody) quarantine(ctx context.Context, job *transitory.Job, caus
 // first and the original deleted second, so that a crash between the two
 // leaves a repeat, never a loss. Dead letters are written before either.
 func (c *queueCustody) settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error {
+	crash.Point("settle.queue.before")
 	if err := c.layer.bury(ctx, dead); err != nil {
 		return err
 	}
+	crash.Point("settle.queue.buried")
 	if s.Done {
 		return c.delete(ctx, h)
 	}
+	crash.Point("settle.queue.rest")
 	job := c.job(h, s, h.remaining())
 	if job.Tube == h.tube && len(dead) == 0 && c.same(h) {
 		return c.store.Release(ctx, transitory.Release{ID: h.job, Priority: job.Priority, Delay: job.Delay})[0]
@@ -123,7 +129,9 @@ func (c *queueCustody) same(h *held) bool {
 // delete removes the job. When the reservation is gone somebody else has the
 // job; the tasks of this run are repeated there, which is harmless.
 func (c *queueCustody) delete(ctx context.Context, h *held) error {
+	crash.Point("settle.queue.delete")
 	err := c.store.Delete(ctx, h.job)[0]
+	crash.Point("settle.queue.deleted")
 	if fault.ClassOf(err) == fault.ErrNotFound {
 		return nil
 	}

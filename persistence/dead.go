@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -203,6 +204,7 @@ func editBody(k *kind, env *envelope.Envelope, edit func(obj any) error) error {
 // one commit where both lie in the transactional store, else in an order in
 // which a crash leaves a repeat.
 func (e *engine) revive(ctx context.Context, k *kind, env *envelope.Envelope, letter string) error {
+	crash.Point("revive.before")
 	h := e.layer.hold(k, env)
 	s := h.run.Settlement(nowMicro())
 	if e.outbox != nil {
@@ -210,6 +212,7 @@ func (e *engine) revive(ctx context.Context, k *kind, env *envelope.Envelope, le
 		rec := e.outbox.record(h, s)
 		rec.Token, rec.Orders = "", nil
 		_, err := e.layer.rows.Apply(ctx, &transactional.Unit{Add: []transactional.Record{rec}, Unbury: []string{letter}})
+		crash.Point("revive.after")
 		e.wake()
 		return err
 	}
@@ -217,6 +220,7 @@ func (e *engine) revive(ctx context.Context, k *kind, env *envelope.Envelope, le
 	if _, err := e.queue.put(ctx, e.queue.job(h, s, env.Tasks)); err != nil {
 		return err
 	}
+	crash.Point("revive.between")
 	return e.layer.unburyCell(ctx, letter)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/hlc"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -35,6 +36,7 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 	if err := l.openTicks(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	crash.Point("open.after")
 	return l, nil
 }
 
@@ -73,11 +75,13 @@ func (l *Layer) openTables(ctx context.Context, s Stores) error {
 		}
 		if !driver.Features().SharedLog {
 			// No other process can hold a claim: what a crash left is free at once.
+			crash.Point("open.recover.before")
 			if _, err := l.rows.Recover(ctx); err != nil {
 				return err
 			}
 		}
 	}
+	crash.Point("open.recover.after")
 	if s.Amorphous != nil {
 		driver, err := s.Amorphous.OpenDriver(ctx)
 		if err != nil {
@@ -146,9 +150,11 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	}
 	l.names = append(l.names, k.name)
 	l.mu.Unlock()
+	crash.Point("declare.before")
 	if err := l.prepareTables(ctx, k); err != nil && !fault.Outage(err) {
 		return err
 	}
+	crash.Point("declare.after")
 	l.engine.wake()
 	return nil
 }

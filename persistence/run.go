@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -53,8 +54,10 @@ func (w *worker) conduct(ctx context.Context, h *held) {
 		case flow.Start:
 			act = w.class(ctx, h, act.Tasks)
 		case flow.Look:
+			crash.Point("class.between")
 			act = h.run.Looked(nowMicro(), w.lane.urgent(act.Priority))
 		case flow.Pass:
+			crash.Point("class.pass")
 			h.priority, h.realTime = act.Priority, false
 			w.engine.hand(ctx, h)
 			return
@@ -73,6 +76,7 @@ func (w *worker) conduct(ctx context.Context, h *held) {
 // goroutine, so that a class of one costs no goroutine. Tx tasks of one
 // envelope run one after another, because each records what remains.
 func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
+	crash.Point("class.before")
 	if ctx.Err() != nil {
 		h.run.Stop()
 	}
@@ -158,6 +162,7 @@ func (w *worker) countFirst(ctx context.Context, h *held, tasks []int) error {
 		}
 	}
 	h.counted = true
+	crash.Point("count.before")
 	return h.custody.count(ctx, h)
 }
 
@@ -181,7 +186,9 @@ func (w *worker) attempt(ctx context.Context, h *held, i int) end {
 		e.Outcome, e.Reason = flow.Permanent, state.Reason
 		return e
 	}
+	crash.Point("task.before")
 	stale, err := w.run(ctx, h, t, state, &e)
+	crash.Point("task.after")
 	e.event.Ended = time.Now()
 	e.err = err
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/hlc"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -38,7 +39,9 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 		case <-ctx.Done():
 			return
 		case ceiling := <-t.wanted:
+			crash.Point("clock.raise.before")
 			high, err := l.rows.Raise(ctx, ceilingName, ceiling)
+			crash.Point("clock.raise.after")
 			if err != nil {
 				l.log.Warn("the clock's high-water mark is not durable yet", "error", err)
 				pause(ctx, tick/10)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -36,12 +37,14 @@ func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 		if err := fn(ctx, t); err != nil {
 			return err
 		}
+		crash.Point("tx.flush")
 		return t.flush(ctx, nil)
 	})
 	if err != nil {
 		t.refused()
 		return err
 	}
+	crash.Point("tx.committed")
 	return t.committed(ctx)
 }
 
@@ -240,6 +243,7 @@ func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
 	for i, a := range urgent {
 		ids[i] = a.held.id()
 	}
+	crash.Point("tx.urgent")
 	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.opts.Lease, ids...)
 	if err != nil {
 		return &fault.Error{Op: "put", Class: fault.ErrUnavailable, Err: err, Accepted: true}
@@ -264,6 +268,7 @@ func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
 // commit, so that it happens exactly once. When the answer to the commit is
 // lost, custody is read before anything is repeated.
 func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
+	crash.Point("tx.task.before")
 	i := slices.Index(h.tasks, t)
 	state := &h.run.Tasks[i]
 	var done *Tx
@@ -275,6 +280,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		if err := t.tx(ctx, done, obj); err != nil {
 			return err
 		}
+		crash.Point("tx.task.ran")
 		// What remains is recorded as if the task were done; should the commit
 		// fail, nothing of this is there.
 		state.State = flow.Done
@@ -283,8 +289,10 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		return done.flush(ctx, []transactional.Settlement{settle})
 	})
 	if err == nil {
+		crash.Point("tx.task.committed")
 		h.seq++
 		done.committed(ctx)
+		crash.Point("tx.task.after")
 		return nil
 	}
 	done.refused()

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -90,6 +91,7 @@ func (e *engine) giveBack(rest []*held) {
 	for _, h := range rest {
 		slots <- struct{}{}
 		wg.Go(func() {
+			crash.Point("work.giveback")
 			h.run.Down = e.health.down()
 			e.release(context.Background(), h, h.run.Settlement(nowMicro()))
 			<-slots
@@ -276,7 +278,9 @@ func (e *engine) sweep(ctx context.Context) {
 		if e.health.isDown[Transactional].Load() {
 			continue
 		}
+		crash.Point("sweep.before")
 		freed, err := e.layer.rows.Sweep(ctx)
+		crash.Point("sweep.after")
 		if err != nil && ctx.Err() == nil {
 			e.layer.log.Debug("sweep failed", "error", err)
 		}

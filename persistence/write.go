@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -58,7 +59,9 @@ func (e *engine) writeRow(ctx context.Context, t *task, v *version) (bool, error
 	if err != nil {
 		return false, Permanent(err)
 	}
+	crash.Point("write.row.before")
 	res, err := e.layer.rows.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{{Table: t.row, Row: row}}})
+	crash.Point("write.row.after")
 	return res.Superseded != nil && res.Superseded[0], err
 }
 
@@ -67,7 +70,9 @@ func (e *engine) writeCell(ctx context.Context, t *task, v *version) (bool, erro
 	if err != nil {
 		return false, Permanent(err)
 	}
+	crash.Point("write.cell.before")
 	err = e.layer.cells.Write(ctx, t.cell, row)[0]
+	crash.Point("write.cell.after")
 	if errors.Is(err, amorphous.ErrSuperseded) {
 		return true, nil
 	}
@@ -90,12 +95,14 @@ func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version) (
 		}
 		entry.Value = body
 	}
+	crash.Point("write.cache.before")
 	return e.layer.cache.Raise(ctx, key, entry, t.ttl)
 }
 
 // refresh raises the cache entry after a write of the record, so that a slow
 // reader cannot put the version before it back.
 func (e *engine) refresh(ctx context.Context, k *kind, v *version) {
+	crash.Point("refresh.before")
 	if _, err := e.writeCache(ctx, k, k.cache, v); err == nil {
 		return
 	}
@@ -113,6 +120,7 @@ func (e *engine) writeJob(ctx context.Context, k *kind, t *task, v *version) err
 	if err != nil {
 		return Permanent(err)
 	}
+	crash.Point("write.job.before")
 	return e.layer.queue.Put(ctx, transitory.Job{
 		Tube: k.name + "." + t.name, Priority: uint32(t.priority), Body: body,
 	})[0]
@@ -152,7 +160,9 @@ func (l *Layer) bury(ctx context.Context, dead []transactional.DeadLetter) error
 	case len(dead) == 0:
 		return nil
 	case l.rows != nil:
+		crash.Point("bury.before")
 		_, err := l.rows.Apply(ctx, &transactional.Unit{Bury: dead})
+		crash.Point("bury.after")
 		return err
 	case l.cells != nil:
 		return l.buryCells(ctx, dead)

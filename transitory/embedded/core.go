@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/group"
 	"github.com/fourfold-dev/fourfold/internal/sqlitefile"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -76,6 +77,7 @@ func (c *core) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crash.Point("queue.load.between")
 	now := c.now()
 	for promoted := int64(1); promoted > 0; {
 		err := c.file.Write(ctx, func(conn sqlitefile.Conn) (err error) {
@@ -90,6 +92,7 @@ func (c *core) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crash.Point("queue.load.after")
 	return c.refillDelayed(ctx)
 }
 
@@ -204,7 +207,9 @@ func (c *core) run(ctx context.Context, ops []*op) []error {
 	errs := make([]error, len(ops))
 	changes := c.sort(ops)
 	if changes.some() {
+		crash.Point("queue.write.before")
 		err := c.file.Write(ctx, func(conn sqlitefile.Conn) error { return changes.write(ctx, conn) })
+		crash.Point("queue.write.after")
 		err = fault.Wrap(fault.ErrUnavailable, "transitory", "write", err)
 		c.do(func(x *index, now int64) { changes.apply(x, err, now) })
 		for i, o := range ops {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transitory"
 )
@@ -89,6 +90,7 @@ func (d *driver) deliver(ctx context.Context, taken []handed) ([]transitory.Job,
 		})
 		return nil, err
 	}
+	crash.Point("queue.deliver")
 	jobs := make([]transitory.Job, 0, len(taken))
 	for _, h := range taken {
 		if h.body == nil {
