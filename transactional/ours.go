@@ -165,7 +165,7 @@ func (o *ourSQL) compileSettle(d *Dialect) {
 	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+outbox+" WHERE id", d.Lock)
 	o.deleteRecords.build = in("DELETE FROM "+outbox+" WHERE id", "")
 	o.deleteOrders.build = in("DELETE FROM "+orders+" WHERE id", "")
-	o.ordersOf.build = in("SELECT task, okey, id FROM "+orders+" WHERE id", " ORDER BY task, okey, id")
+	o.ordersOf.build = in("SELECT task, okey, id FROM "+orders+" WHERE id", "")
 	// A row that goes on is there and locked, so these inserts only ever
 	// replace: it is the one way to update many rows to different values in
 	// one statement that every server has.

@@ -242,6 +242,9 @@ func (s *Store) heldOrders(ctx context.Context, c Conn, ids []RecordID) ([]heldO
 			return nil
 		})
 	})
+	slices.SortFunc(out, func(a, b heldOrder) int {
+		return cmp.Or(cmp.Compare(a.Task, b.Task), cmp.Compare(a.Key, b.Key), compareIDs(a.id, b.id))
+	})
 	return out, err
 }
 
