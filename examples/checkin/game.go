@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/volatile"
 )
 
 // A game is a layer with the kinds declared on it, and who is whose friend.
@@ -19,11 +21,14 @@ type game struct {
 	awards   *persistence.Handle[Award]
 	inputs   *persistence.Handle[Input]
 	inbox    *amorphous.Collection[Notice]
+	presence *volatile.Presence
 
 	// friends are who is told of a user's check-ins. A game of one's own would
 	// keep them in the transactional store; here they are part of the input,
 	// and everybody wants to be told.
 	friends map[string][]string
+	// ago is how long before the game was opened its last check-in was made.
+	ago time.Duration
 }
 
 // open opens the stores and declares the kinds.
@@ -32,10 +37,15 @@ func open(ctx context.Context, stores persistence.Stores, t *town.Town, opts *pe
 	if err != nil {
 		return nil, err
 	}
-	game := &game{layer: layer, friends: friendsOf(t)}
+	last := t.Events[len(t.Events)-1].Time()
+	game := &game{layer: layer, friends: friendsOf(t), ago: time.Since(last)}
 	game.declare(layer)
 	game.inputs = persistence.Declare[Input](layer, "input", nil)
-	if game.inbox, err = openInbox(ctx, layer); err != nil {
+	game.inbox, err = openInbox(ctx, layer)
+	if err == nil {
+		game.presence, err = game.openPresence("here")
+	}
+	if err != nil {
 		return nil, errors.Join(err, layer.Close())
 	}
 	return game, nil

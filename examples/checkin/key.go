@@ -1,6 +1,10 @@
 package main
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+)
 
 // keyDigits is the width of a check-in's key: enough for any line that a town
 // can have.
@@ -35,4 +39,10 @@ func keyID(key string) int64 {
 		return -1
 	}
 	return id
+}
+
+// under selects the objects whose keys are OWNER/SOMETHING: a record is ordered
+// by its key, so what belongs together lies together, and needs no index.
+func under(owner string) persistence.Query {
+	return persistence.Query{From: owner + "/", To: owner + "0"} // '0' is the character behind '/'
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"hash/fnv"
 	"math"
 	"slices"
 	"time"
@@ -15,7 +14,6 @@ import (
 
 const (
 	nearbyMetres = 1000             // how far away a friend is still nearby
-	staysFor     = 3 * time.Hour    // how long somebody is taken to be where they checked in
 	nearbyFor    = 15 * time.Minute // how long the list of friends nearby is kept for who reads it
 )
 
@@ -107,16 +105,20 @@ func (game *game) positions(ctx context.Context, users []string) ([]Position, er
 // cache. That somebody never checked in is remembered too, for a short while.
 func (game *game) rebuildPosition(ctx context.Context, key, user string) (volatile.Entry, error) {
 	return game.layer.Volatile().Fetch(ctx, key, staysFor, func(ctx context.Context) (volatile.Entry, error) {
-		query := persistence.Query{Task: "activity", Where: map[string]any{"User": user}, Limit: 1}
-		for c, err := range game.checkins.Find(ctx, query) {
-			if err != nil {
-				return volatile.Entry{}, err
+		var newest Position
+		// A few, since those of one second stand in no order.
+		query := persistence.Query{Task: "activity", Where: map[string]any{"User": user}, Limit: 4}
+		err := each(ctx, game.checkins, query, func(c Checkin) error {
+			if p := positionOf(c); newest.ID == "" || newest.stamp().Less(p.stamp()) {
+				newest = p
 			}
-			p := positionOf(c)
-			value, err := json.Marshal(p)
-			return volatile.Entry{Value: value, Stamp: p.stamp()}, err
+			return nil
+		})
+		if err != nil || newest.ID == "" {
+			return volatile.Entry{Absent: true}, err
 		}
-		return volatile.Entry{Absent: true}, nil
+		value, err := json.Marshal(newest)
+		return volatile.Entry{Value: value, Stamp: newest.stamp()}, err
 	})
 }
 
@@ -124,12 +126,10 @@ func positionOf(c Checkin) Position {
 	return Position{ID: c.ID, User: c.User, Venue: c.Venue, At: c.At, Lat: c.Lat, Lon: c.Lon}
 }
 
-// stamp orders positions by the time of the check-in, so that one that is
-// worked off late does not move anybody back.
+// stamp orders positions by the time of the check-in, then by its key, so that
+// one that is worked off late does not move anybody back.
 func (p Position) stamp() volatile.Stamp {
-	tie := fnv.New64a()
-	tie.Write([]byte(p.ID))
-	return volatile.Stamp{Version: p.At.UnixMicro(), Tie: tie.Sum64()}
+	return volatile.Stamp{Version: p.At.UnixMicro(), Tie: uint64(keyLine(p.ID))}
 }
 
 // raise keeps a value in the cache unless a newer one is there.

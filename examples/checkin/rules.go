@@ -10,9 +10,9 @@ import "time"
 
 // A Visit is what one user has done at one venue.
 type Visit struct {
-	ID     string    `persistence:"key"` // VENUE/USER
-	Venue  string    `transactional:",index"`
-	User   string    `transactional:",index"`
+	ID     string    `persistence:"key"` // VENUE/USER: a venue's visits lie together
+	Venue  string    `transactional:""`
+	User   string    `transactional:""`
 	Count  int64     `transactional:""`
 	Last   time.Time `transactional:""` // the newest check-in's time and key
 	LastID string    `transactional:""`
@@ -42,8 +42,8 @@ type Venue struct {
 
 // An Award is a badge that a user has.
 type Award struct {
-	ID    string `persistence:"key"` // USER/BADGE
-	User  string `transactional:",index"`
+	ID    string `persistence:"key"` // USER/BADGE: a user's awards lie together
+	User  string `transactional:""`
 	Badge string `transactional:""`
 }
 

@@ -34,7 +34,7 @@ func (s *scene) show(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.showPresence(ctx, venue); err != nil {
+	if err := s.showPresence(ctx); err != nil {
 		return err
 	}
 	return s.showMayor(ctx, venue)
@@ -114,17 +114,15 @@ func (s *scene) showPlayer(ctx context.Context, user int64) error {
 		return err
 	}
 	var names, mayor []string
-	where := func(field string) persistence.Query {
-		return persistence.Query{Where: map[string]any{field: player.ID}}
-	}
-	err = each(ctx, s.game.awards, where("User"), func(a Award) error {
+	err = each(ctx, s.game.awards, under(player.ID), func(a Award) error {
 		names = append(names, a.Badge)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	err = each(ctx, s.game.venues, where("Mayor"), func(v Venue) error {
+	held := persistence.Query{Where: map[string]any{"Mayor": player.ID}}
+	err = each(ctx, s.game.venues, held, func(v Venue) error {
 		mayor = append(mayor, s.venueName(v.ID))
 		return nil
 	})
@@ -140,7 +138,87 @@ func (s *scene) showPlayer(ctx context.Context, user int64) error {
 	return nil
 }
 
-func (s *scene) showPresence(ctx context.Context, venue int64) error { return nil }
+// showPresence prints who is where the most people are, and then asks again
+// under a name that the cache has nothing under: rebuilt from the check-ins, the
+// answer must be what the input implies.
+func (s *scene) showPresence(ctx context.Context) error {
+	early := time.Now()
+	counts := map[int64]int{}
+	for _, p := range s.latest(early) {
+		counts[keyID(p.Venue)]++
+	}
+	if len(counts) == 0 {
+		return nil
+	}
+	venue := most(counts)
+	guests, err := s.game.guests(ctx, s.game.presence, idKey(venue))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "Who is at %s (volatile, decays after %v)\n", s.town.VenueName(venue), staysFor)
+	fmt.Fprintf(s.out, "  %s\n", s.names(guests))
+	return s.checkRebuilt(ctx, venue, early)
+}
+
+func (s *scene) checkRebuilt(ctx context.Context, venue int64, early time.Time) error {
+	lost, err := s.game.openPresence(fmt.Sprintf("lost-%d", early.UnixNano()))
+	if err != nil {
+		return err
+	}
+	rebuilt, err := s.game.guests(ctx, lost, idKey(venue))
+	if err != nil {
+		return err
+	}
+	// Somebody may have been there too long while we looked.
+	most, least := s.at(venue, early), s.at(venue, time.Now())
+	s.right = subset(least, rebuilt) && subset(rebuilt, most)
+	verdict := "as the input implies"
+	if !s.right {
+		verdict = fmt.Sprintf("WRONG: the input implies %s", s.names(least))
+	}
+	fmt.Fprintf(s.out, "  when the cache has lost it, rebuilt from check-ins: %d people, %s\n", len(rebuilt), verdict)
+	return nil
+}
+
+// latest returns where everybody is at a moment of today, by the input.
+func (s *scene) latest(now time.Time) map[string]Position {
+	latest := map[string]Position{}
+	for _, e := range s.town.Events {
+		p := positionOf(checkinOf(e))
+		if old, seen := latest[p.User]; !seen || old.stamp().Less(p.stamp()) {
+			latest[p.User] = p
+		}
+	}
+	maps.DeleteFunc(latest, func(_ string, p Position) bool { return now.Sub(s.game.now(p.At)) > staysFor })
+	return latest
+}
+
+// at returns who is at a venue at a moment of today, by the input.
+func (s *scene) at(venue int64, now time.Time) []string {
+	var users []string
+	for user, p := range s.latest(now) {
+		if p.Venue == idKey(venue) {
+			users = append(users, user)
+		}
+	}
+	return users
+}
+
+func subset(some, of []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(of, s) })
+}
+
+// names lists users, the first few by name.
+func (s *scene) names(users []string) string {
+	if len(users) == 0 {
+		return "nobody"
+	}
+	var names []string
+	for _, user := range users[:min(len(users), 5)] {
+		names = append(names, s.userName(user))
+	}
+	return strings.Join(names, ", ") + andMore(len(users)-5)
+}
 
 func (s *scene) showMayor(ctx context.Context, venue int64) error {
 	v, err := s.game.venues.Get(ctx, idKey(venue))

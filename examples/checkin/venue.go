@@ -2,24 +2,58 @@ package main
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"github.com/fourfold-dev/fourfold/volatile"
 )
 
-// stub until volatile.Presence lands
-var (
-	hereMu sync.Mutex
-	here   = map[string]map[string]time.Time{}
-)
+// staysFor is how long somebody is taken to be where they checked in.
+const staysFor = 3 * time.Hour
 
+// openPresence opens who is at the venues, under a name of the cache's.
+func (game *game) openPresence(name string) (*volatile.Presence, error) {
+	return volatile.NewPresence(game.layer.Volatile(), name, &volatile.PresenceOptions{
+		TTL: staysFor, Rebuild: game.visitors,
+	})
+}
+
+// associate is the venue task: the venue knows who is there now. It decays.
 func (game *game) associate(ctx context.Context, c Checkin) error {
-	hereMu.Lock()
-	defer hereMu.Unlock()
-	if here[c.Venue] == nil {
-		here[c.Venue] = map[string]time.Time{}
+	return game.presence.Enter(ctx, c.Venue, volatile.Member{ID: c.User, Seen: game.now(c.At)})
+}
+
+// now is a moment of the game on the clock of today: a replay plays in the
+// past, and its last check-in counts as made when the game was opened.
+func (game *game) now(at time.Time) time.Time { return at.Add(game.ago) }
+
+// visitors is how a presence that was lost comes back: who checked in at the
+// venue, and when last.
+func (game *game) visitors(ctx context.Context, venue string) ([]volatile.Member, error) {
+	var members []volatile.Member
+	err := each(ctx, game.visits, under(venue), func(v Visit) error {
+		members = append(members, volatile.Member{ID: v.User, Seen: game.now(v.Last)})
+		return nil
+	})
+	return members, err
+}
+
+// guests returns who is at a venue now, the one who came last first: who was
+// there, less those who have checked in elsewhere since.
+func (game *game) guests(ctx context.Context, presence *volatile.Presence, venue string) ([]string, error) {
+	members, err := presence.Members(ctx, venue)
+	if err != nil {
+		return nil, err
 	}
-	if here[c.Venue][c.User].Before(c.At) {
-		here[c.Venue][c.User] = c.At
+	users := make([]string, len(members))
+	for i, m := range members {
+		users[i] = m.ID
 	}
-	return nil
+	positions, err := game.positions(ctx, users)
+	var guests []string
+	for _, p := range positions {
+		if p.Venue == venue {
+			guests = append(guests, p.User)
+		}
+	}
+	return guests, err
 }
