@@ -196,7 +196,7 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 	rec := e.outbox.record(h, a.settlement())
 	mine := e.mine(a)
 	if mine {
-		rec.Owner, rec.Lease = e.layer.owner, e.layer.opts.Lease
+		rec.Owner, rec.Lease = e.layer.owner, e.layer.lease()
 	}
 	a.unit.Add = []transactional.Record{rec}
 	crash.Point("accept.outbox.before")

@@ -63,7 +63,7 @@ func (c *outboxCustody) open(rec *transactional.Record) *held {
 func (c *outboxCustody) claim(ctx context.Context, lanes []string, most int) ([]*held, error) {
 	crash.Point("claim.outbox.before")
 	recs, err := c.store.Claim(ctx, transactional.ClaimRequest{
-		Lanes: lanes, Max: most, Owner: c.layer.owner, Lease: c.layer.opts.Lease,
+		Lanes: lanes, Max: most, Owner: c.layer.owner, Lease: c.layer.lease(),
 	})
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
 	for i, h := range hs {
 		ids[i] = h.id()
 	}
-	for i, err := range c.store.Extend(ctx, c.layer.owner, c.layer.opts.Lease, ids...) {
+	for i, err := range c.store.Extend(ctx, c.layer.owner, c.layer.lease(), ids...) {
 		if err != nil && !fault.Retryable(err) {
 			c.layer.log.Warn("lease not renewed", "envelope", ids[i].String(), "error", err)
 		}

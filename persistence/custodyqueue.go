@@ -35,7 +35,7 @@ func (c *queueCustody) job(h *held, s flow.Settlement, tasks []envelope.Task) tr
 	}
 	return transitory.Job{
 		Tube: c.layer.laneName(h.kind, s, h), Priority: s.Priority, Delay: delay,
-		TTR: c.layer.opts.Lease, Body: env.Append(nil),
+		TTR: c.layer.lease(), Body: env.Append(nil),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -57,6 +58,16 @@ func newEngine(l *Layer) *engine {
 	return e
 }
 
+// lease is how long a claim outlives its owner without being renewed. Where no
+// other process can hold one, and a restart frees all of them at once, it is
+// long, so that hardly any is ever renewed.
+func (l *Layer) lease() time.Duration {
+	if l.rows != nil && !l.rows.Features().SharedLog {
+		return 10 * l.opts.Lease
+	}
+	return l.opts.Lease
+}
+
 // custodian returns where envelopes of the kind are recorded.
 func (e *engine) custodian(k *kind) custodian {
 	if k.custody == TransitoryCustody {
@@ -75,6 +86,7 @@ func (e *engine) laneOf(realTime bool) *lane {
 
 // keep adds an envelope to what this process holds; drop takes it out.
 func (e *engine) keep(h *held) {
+	h.leased = time.Now()
 	e.mu.Lock()
 	e.held[h] = struct{}{}
 	e.mu.Unlock()

@@ -31,6 +31,7 @@ type held struct {
 	lost    int           // claims that ended without a settlement
 	counted bool          // attempts were made durable before the run
 
+	leased   time.Time // when the claim was made or renewed; renew only
 	priority uint32
 	realTime bool
 	since    time.Time // when it first waited in a lane

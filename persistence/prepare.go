@@ -87,6 +87,14 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 	if a.version.body, err = a.kind.all.Append(nil, v); err != nil {
 		return err
 	}
+	for _, t := range a.kind.tasks {
+		if t.partition == nil {
+			continue
+		}
+		if _, _, err = t.place(obj); err != nil {
+			return err
+		}
+	}
 	if limit := a.kind.limit; limit > 0 && len(a.version.body) > limit {
 		return &fault.Error{Op: "put", Class: fault.ErrTooLarge,
 			Err: fmt.Errorf("the encoded object has %d bytes, and a store of its plan takes %d", len(a.version.body), limit)}
@@ -183,6 +191,7 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 	env := &a.env
 	env.Kind, env.Key, env.Version, env.Tie = a.kind.name, a.version.key, a.version.stamp.Version, a.version.stamp.Tie
 	env.Token, env.Accepted, env.Delete, env.Body = p.token, a.version.accepted, p.delete, a.version.body
+	env.Shape, a.version.shape = a.kind.all.Shape, a.kind.all.Shape
 	a.receipt = &Receipt{
 		Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted, layer: l,
 		tasks: make([]TaskReceipt, 0, len(a.kind.tasks)),

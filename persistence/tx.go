@@ -244,7 +244,7 @@ func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
 		ids[i] = a.held.id()
 	}
 	crash.Point("tx.urgent")
-	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.opts.Lease, ids...)
+	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.lease(), ids...)
 	if err != nil {
 		return &fault.Error{Op: "put", Class: fault.ErrUnavailable, Err: err, Accepted: true}
 	}

@@ -164,6 +164,10 @@ func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
 		return false
 	}
 	most := min(ln.room(), claimMost)
+	// In flight, so that Drain does not take what is claimed and not yet held
+	// for nothing.
+	e.flight.Add(1)
+	defer e.flight.Add(-1)
 	hs, err := e.outbox.claim(ctx, lanes, most)
 	if err != nil {
 		if fault.Outage(err) {
@@ -197,11 +201,7 @@ func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 			pause(ctx, tick/10)
 			continue
 		}
-		// The wait ends now and then, so that tubes of kinds declared later and
-		// of stores that came back are taken from as well.
-		wait, cancel := context.WithTimeout(ctx, tick)
-		hs, err := e.queue.claim(wait, lanes, min(room, claimMost))
-		cancel()
+		hs, err := e.reserve(ctx, lanes, min(room, claimMost))
 		if err != nil && !fault.Cancelled(err) {
 			e.layer.log.Warn("reserving from the queue failed", "error", err)
 			if fault.Outage(err) {
@@ -211,6 +211,15 @@ func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 		}
 		e.took(ctx, hs)
 	}
+}
+
+// reserve waits for jobs. The wait ends now and then, so that tubes of kinds
+// declared later and of stores that came back are taken from as well. Drain
+// counts reserved jobs, so none is overlooked between here and took.
+func (e *engine) reserve(ctx context.Context, lanes []string, most int) ([]*held, error) {
+	ctx, cancel := context.WithTimeout(ctx, tick)
+	defer cancel()
+	return e.queue.claim(ctx, lanes, most)
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -247,9 +256,10 @@ func (e *engine) lanes(realTime bool, want func(*kind) bool) []string {
 	return out
 }
 
-// renew keeps the claims of everything that this process holds.
+// renew keeps the claims of what this process holds for long.
 func (e *engine) renew(ctx context.Context) {
-	every := time.NewTicker(e.layer.opts.Lease / 3)
+	lease := e.layer.lease()
+	every := time.NewTicker(lease / 3)
 	defer every.Stop()
 	for {
 		select {
@@ -259,7 +269,10 @@ func (e *engine) renew(ctx context.Context) {
 		}
 		by := map[custodian][]*held{}
 		for _, h := range e.holding() {
-			by[h.custody] = append(by[h.custody], h)
+			if time.Since(h.leased) > lease/4 {
+				h.leased = time.Now()
+				by[h.custody] = append(by[h.custody], h)
+			}
 		}
 		for c, hs := range by {
 			c.extend(ctx, hs)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/crash"
+	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -21,10 +22,34 @@ func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err e
 		if obj, err = h.object(); err != nil {
 			return false, Permanent(err)
 		}
+		if h.env.Shape != h.kind.all.Shape && !t.whole && h.kind.lacks(h.env.Body) {
+			return false, Snooze(foreignWait)
+		}
 	}
 	return e.writeObject(ctx, h.kind, t, &version{
 		obj: obj, body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
+		shape: h.env.Shape,
 	})
+}
+
+// foreignWait is how long a write waits for a program that knows all of its
+// object.
+const foreignWait = 5 * time.Second
+
+// lacks reports whether an encoded object has properties that this program does
+// not know, and so would lose in a write of single columns. Where a body is
+// written as it is, nothing is lost.
+func (k *kind) lacks(body []byte) bool {
+	known := map[string]bool{}
+	for _, f := range k.all.Fields {
+		known[f.Name] = true
+	}
+	lacks := false
+	err := record.Properties(body, func(name string, _ []byte) error {
+		lacks = lacks || !known[name]
+		return nil
+	})
+	return lacks && err == nil && k.typ.Rest == nil
 }
 
 // A version is one version of an object, to be written.
@@ -35,14 +60,15 @@ type version struct {
 	stamp    transactional.Stamp
 	deleted  bool
 	accepted time.Time
+	shape    uint64 // of body: which properties its program knew
 }
 
 func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) (stale bool, err error) {
 	switch t.write {
 	case writeRow:
-		stale, err = e.writeRow(ctx, t, v)
+		stale, err = e.writeRow(ctx, k, t, v)
 	case writeCell:
-		stale, err = e.writeCell(ctx, t, v)
+		stale, err = e.writeCell(ctx, k, t, v)
 	case writeCache:
 		return e.writeCache(ctx, k, t, v)
 	case writeJob:
@@ -54,23 +80,60 @@ func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) 
 	return stale, err
 }
 
-func (e *engine) writeRow(ctx context.Context, t *task, v *version) (bool, error) {
+func (e *engine) writeRow(ctx context.Context, k *kind, t *task, v *version) (bool, error) {
 	row, err := t.rowOf(v.obj, v.stamp, v.deleted, v.key)
 	if err != nil {
 		return false, Permanent(err)
 	}
+	w := transactional.Write{Table: t.row, Row: row}
+	if v.shape != k.all.Shape && !v.deleted {
+		if w, err = t.known(w, v.body); err != nil {
+			return false, Permanent(err)
+		}
+	}
 	crash.Point("write.row.before")
-	res, err := e.layer.rows.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{{Table: t.row, Row: row}}})
+	res, err := e.layer.rows.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{w}})
 	crash.Point("write.row.after")
 	return res.Superseded != nil && res.Superseded[0], err
 }
 
-func (e *engine) writeCell(ctx context.Context, t *task, v *version) (bool, error) {
+// known limits a row to the columns that the program which put the object knew:
+// what it did not know stays as it is.
+func (t *task) known(w transactional.Write, body []byte) (transactional.Write, error) {
+	has := map[string]bool{}
+	err := record.Properties(body, func(name string, _ []byte) error {
+		has[name] = true
+		return nil
+	})
+	table := *w.Table
+	table.Columns = nil
+	values := w.Row.Values
+	w.Row.Values = nil
+	for i, f := range t.set.Fields {
+		if has[f.Name] {
+			table.Columns = append(table.Columns, w.Table.Columns[i])
+			w.Row.Values = append(w.Row.Values, values[i])
+		}
+	}
+	w.Table = &table
+	return w, err
+}
+
+func (e *engine) writeCell(ctx context.Context, k *kind, t *task, v *version) (bool, error) {
 	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), v.deleted, v.key, v.accepted)
 	if err != nil {
 		return false, Permanent(err)
 	}
 	crash.Point("write.cell.before")
+	if t.whole && !v.deleted && v.shape != k.all.Shape {
+		// The body is of the program that put it: it lies under the shape of
+		// what that program knew, so that what only one of two programs knows
+		// survives the other.
+		row.Shape = v.shape
+	}
+	if err := e.layer.noteBucket(ctx, t, v.obj, v.accepted); err != nil {
+		return false, err
+	}
 	err = e.layer.cells.Write(ctx, t.cell, row)[0]
 	crash.Point("write.cell.after")
 	if errors.Is(err, amorphous.ErrSuperseded) {
@@ -89,6 +152,10 @@ func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version) (
 	}
 	entry := volatile.Entry{Stamp: volatile.Stamp(v.stamp), Absent: v.deleted}
 	if !v.deleted {
+		if v.shape != k.all.Shape {
+			// An entry of another program's shape serves nobody here.
+			return false, e.layer.cache.Invalidate(ctx, key, volatile.Stamp(v.stamp))
+		}
 		body, err := t.cacheOf(v.obj, v.body)
 		if err != nil {
 			return false, Permanent(err)
@@ -116,7 +183,7 @@ func (e *engine) writeJob(ctx context.Context, k *kind, t *task, v *version) err
 	if v.deleted {
 		return nil
 	}
-	body, err := t.cacheOf(v.obj, v.body)
+	body, err := t.encode(nil, v.obj, v.body)
 	if err != nil {
 		return Permanent(err)
 	}

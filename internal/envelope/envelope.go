@@ -9,7 +9,7 @@
 //
 //	"4F" format(1 byte) flags(1 byte) crc32c(4 bytes, of everything after it)
 //	id(16 bytes) kind key version(zigzag) tie(8 bytes) token accepted(zigzag, µs)
-//	trace body tasks…
+//	trace shape(8 bytes) body tasks…
 //
 // A string or byte string is its length and its bytes; tasks are a count and
 // that many Task records. Fields that a later format appends after the tasks
@@ -91,6 +91,7 @@ type Envelope struct {
 	Accepted time.Time // UTC, microseconds
 	Trace    string    // trace context, opaque
 	Delete   bool      // a delete: Body is empty
+	Shape    uint64    // digest of the property names that the program knew
 	Body     []byte    // the object, encoded
 	Tasks    []Task
 }
@@ -112,6 +113,7 @@ func (e *Envelope) Append(buf []byte) []byte {
 	buf = appendText(buf, e.Token)
 	buf = binary.AppendVarint(buf, e.Accepted.UnixMicro())
 	buf = appendText(buf, e.Trace)
+	buf = binary.BigEndian.AppendUint64(buf, e.Shape)
 	buf = binary.AppendUvarint(buf, uint64(len(e.Body)))
 	buf = append(buf, e.Body...)
 	buf = AppendTasks(buf, e.Tasks)
@@ -159,6 +161,7 @@ func Decode(data []byte) (*Envelope, error) {
 	e.Token = r.text()
 	e.Accepted = time.UnixMicro(r.varint()).UTC()
 	e.Trace = r.text()
+	e.Shape = r.uint64()
 	if n := r.uvarint(); n > MaxBody {
 		r.bad = true
 	} else {
