@@ -22,7 +22,7 @@ func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err e
 		if obj, err = h.object(); err != nil {
 			return false, Permanent(err)
 		}
-		if h.env.Shape != h.kind.all.Shape && !t.whole && h.kind.lacks(h.env.Body) {
+		if h.env.Shape != h.kind.all.Shape && (t.write == writeRow || !t.whole) && h.kind.lacks(h.env.Body) {
 			return false, Snooze(foreignWait)
 		}
 	}

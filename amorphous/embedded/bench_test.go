@@ -129,7 +129,7 @@ func benchRaw(b *testing.B, size, callers int) {
 	statements := map[int]*sql.Stmt{}
 	prepare := func(n int) *sql.Stmt {
 		if statements[n] == nil {
-			statements[n], err = conn.PrepareContext(b.Context(), "INSERT INTO b VALUES (?,?,?,?,?,?,?,?)" + strings.Repeat(",(?,?,?,?,?,?,?,?)", n-1))
+			statements[n], err = conn.PrepareContext(b.Context(), "INSERT INTO b VALUES (?,?,?,?,?,?,?,?)"+strings.Repeat(",(?,?,?,?,?,?,?,?)", n-1))
 			if err != nil {
 				b.Fatal(err)
 			}

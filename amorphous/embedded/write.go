@@ -75,22 +75,10 @@ func repeat(err error, n int) []error {
 	return errs
 }
 
-// newCall copies rows into memory of its own, in one piece.
 func newCall(t *table, rows []amorphous.Row) *call {
-	c := &call{table: t, rows: slices.Clone(rows), errs: make([]error, len(rows))}
+	c := &call{table: t, rows: amorphous.CloneRows(rows), errs: make([]error, len(rows))}
 	for i := range rows {
 		c.bytes += len(rows[i].Body) + len(rows[i].Order)
-	}
-	memory := make([]byte, 0, c.bytes+1)
-	keep := func(b []byte) []byte {
-		start := len(memory)
-		memory = append(memory, b...)
-		// Never nil, which SQLite would take for NULL.
-		return memory[start:len(memory):len(memory)]
-	}
-	for i := range c.rows {
-		c.rows[i].Order = keep(c.rows[i].Order)
-		c.rows[i].Body = keep(c.rows[i].Body)
 	}
 	return c
 }

@@ -28,13 +28,24 @@ type watcher struct {
 	ended   atomic.Int64  // tasks that came to an end
 	moved   chan struct{} // holds a token when some did
 
-	mu    sync.Mutex
-	calm  map[string][]time.Duration // by task
-	spike map[string][]time.Duration
+	mu   sync.Mutex
+	took [phases]map[string][]time.Duration // by task
 }
 
+// The phases of a stretch.
+const (
+	calm = iota
+	spike
+	after
+	phases
+)
+
 func newWatcher(stretch town.Stretch) *watcher {
-	return &watcher{stretch: stretch, moved: make(chan struct{}, 1), calm: map[string][]time.Duration{}, spike: map[string][]time.Duration{}}
+	w := &watcher{stretch: stretch, moved: make(chan struct{}, 1)}
+	for phase := range w.took {
+		w.took[phase] = map[string][]time.Duration{}
+	}
+	return w
 }
 
 // TaskDone is called by the layer when a run of a task ends.
@@ -57,32 +68,37 @@ func (w *watcher) TaskDone(_ context.Context, e persistence.TaskEvent) {
 	if index < w.stretch.From || index >= w.stretch.To {
 		return
 	}
-	took := e.Ended.Sub(e.Accepted)
+	phase := calm
+	switch {
+	case index >= w.stretch.Calm:
+		phase = after
+	case index >= w.stretch.Spike:
+		phase = spike
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if index >= w.stretch.Spike && index < w.stretch.Calm {
-		w.spike[e.Task] = append(w.spike[e.Task], took)
-	} else {
-		w.calm[e.Task] = append(w.calm[e.Task], took)
-	}
+	w.took[phase][e.Task] = append(w.took[phase][e.Task], e.Ended.Sub(e.Accepted))
 }
 
 // table prints how long the six tasks took.
 func (w *watcher) table(out io.Writer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.calm) == 0 && len(w.spike) == 0 {
+	if len(w.took[calm])+len(w.took[spike])+len(w.took[after]) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "\nFrom acceptance to done: %d check-ins at a calm pace, then %d at once, then %d at the calm pace\n",
-		w.stretch.Spike-w.stretch.From, w.stretch.Calm-w.stretch.Spike, w.stretch.To-w.stretch.Calm)
+	s := w.stretch
+	fmt.Fprintf(out, "\nFrom acceptance to done: %d check-ins at %d a second, then %d at %d a second, then %d as before\n",
+		s.Spike-s.From, time.Second/calmEvery, s.Calm-s.Spike, time.Second/spikeEvery, s.To-s.Calm)
 	tab := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tab, "  task\tpurpose\tcalm p50\tp99\tspike p50\tp99\t")
+	fmt.Fprintln(tab, "  task\tpurpose\tcalm p50\tp99\tspike p50\tp99\tafter p50\tp99\t")
 	for i, task := range tasks {
-		calm, spike := w.calm[task.name], w.spike[task.name]
-		fmt.Fprintf(tab, "  %d %s\t%s\t%s\t%s\t%s\t%s\t\n", i+1, task.name, task.purpose,
-			span(percentile(calm, 50)), span(percentile(calm, 99)),
-			span(percentile(spike, 50)), span(percentile(spike, 99)))
+		fmt.Fprintf(tab, "  %d %s\t%s\t", i+1, task.name, task.purpose)
+		for phase := range w.took {
+			took := w.took[phase][task.name]
+			fmt.Fprintf(tab, "%s\t%s\t", span(percentile(took, 50)), span(percentile(took, 99)))
+		}
+		fmt.Fprintln(tab)
 	}
 	tab.Flush()
 }

@@ -7,14 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
-	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -62,11 +60,6 @@ func (e *errStopped) Error() string {
 	return text + "; all that was accepted is kept. To continue: " + e.again
 }
 
-// inFlight is how many check-ins of a class are worked on at a time: more than
-// the default, for what is in flight together is written together, and a replay
-// is all writing.
-const inFlight = 256
-
 // perform plays the game that the flags ask for and shows it.
 func perform(ctx context.Context, f flags, out io.Writer, show *progress) error {
 	started := time.Now()
@@ -81,10 +74,7 @@ func perform(ctx context.Context, f flags, out io.Writer, show *progress) error 
 	}
 	defer remove()
 	watch := newWatcher(input.Stretch)
-	game, err := open(ctx, f.stores(dir), input, &persistence.Options{
-		Workers: inFlight, RealTimeWorkers: inFlight, Observer: watch,
-		Logger: slog.New(slog.NewTextHandler(show.out, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	game, err := open(ctx, f.stores(dir), input, f.options(watch, show.out))
 	if err != nil {
 		return opening(err, dir)
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"log/slog"
+
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/embedded"
@@ -26,4 +29,18 @@ func (f flags) stores(dir string) persistence.Stores {
 		stores.Amorphous = amorphous.URL(f.amorphous)
 	}
 	return stores
+}
+
+// options are the defaults, with somebody who watches. A replay has more in
+// flight at a time: what is in flight together is written together, and nobody
+// waits for a check-in of years ago.
+func (f flags) options(watch any, log io.Writer) *persistence.Options {
+	opts := &persistence.Options{
+		Observer: watch,
+		Logger:   slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if f.events != "" {
+		opts.Workers, opts.RealTimeWorkers = 256, 256
+	}
+	return opts
 }
