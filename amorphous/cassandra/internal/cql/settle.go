@@ -1,0 +1,265 @@
+package cql
+
+import (
+	"context"
+	"encoding/binary"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+)
+
+// A place is where a row lies.
+type place struct{ part, ord, id string }
+
+func placeOf(r *amorphous.Row) place { return place{r.Partition, string(r.Order), r.ID} }
+
+// A listing is what the companion of a Placed table knows of one ID: the
+// newest stamp that was written to each place, and of the tombstones. The
+// tombstone's entry is the one without a partition.
+type listing struct {
+	places map[place]amorphous.Stamp
+	gone   amorphous.Stamp
+}
+
+// A repair is what a listing asks for: kill the cells at a place up to a
+// stamp, or strike a place that nothing can lie at any more off the list.
+type repair struct {
+	at     place
+	bury   amorphous.Stamp // zero: nothing to bury
+	unlist amorphous.Stamp // zero: it stays listed; else the stamp that it is listed with
+}
+
+// settle is the step at the heart of Placed tables: what one reader of a
+// listing has to do about it, having written mine. It must come out right
+// whatever other writers do at the same time:
+//
+//   - What lies elsewhere than the newest place is buried up to the newest
+//     stamp: nothing there can win any more. The newest place itself is buried
+//     up to just below the second newest: an older cell, at the place that the
+//     row returned to, must not come back.
+//   - What a tombstone covers is buried up to the tombstone.
+//   - A place is struck off only after it was buried, and only by the stamp
+//     that was read, so that a newer listing of it stays.
+func settle(l listing, mine []*amorphous.Row) []repair {
+	newest, ok := l.newest()
+	if !ok {
+		return nil
+	}
+	buries := map[place]amorphous.Stamp{}
+	bury := func(at place, upTo amorphous.Stamp) {
+		if upTo.Version > 0 && upTo.Compare(buries[at]) > 0 {
+			buries[at] = upTo
+		}
+	}
+	top := l.places[newest]
+	for at, stamp := range l.places {
+		if at != newest {
+			bury(at, later(top, l.gone))
+			bury(newest, below(stamp))
+		} else if stamp.Compare(l.gone) <= 0 {
+			bury(at, l.gone)
+		}
+	}
+	for _, r := range mine {
+		switch {
+		case r.Deleted:
+			bury(newest, l.gone)
+		case r.Stamp.Compare(l.gone) <= 0:
+			bury(placeOf(r), l.gone)
+		}
+	}
+	repairs := make([]repair, 0, len(buries))
+	for at, upTo := range buries {
+		fix := repair{at: at, bury: upTo}
+		// Of one version only the marker tells ties apart: such a place stays
+		// listed, so that a larger tie is still found there.
+		if stamp, listed := l.places[at]; listed && stamp.Version < upTo.Version {
+			fix.unlist = stamp
+		}
+		repairs = append(repairs, fix)
+	}
+	return repairs
+}
+
+// newest is the place that holds the row: the one with the newest stamp. One
+// stamp at two places would be two contents under one digest; the larger place
+// wins, as everywhere.
+func (l listing) newest() (at place, ok bool) {
+	for p, stamp := range l.places {
+		c := 1
+		if ok {
+			c = stamp.Compare(l.places[at])
+		}
+		if c > 0 || c == 0 && larger(p, at) {
+			at, ok = p, true
+		}
+	}
+	return at, ok
+}
+
+func larger(a, b place) bool {
+	if c := strings.Compare(a.part, b.part); c != 0 {
+		return c > 0
+	}
+	return a.ord > b.ord
+}
+
+func later(a, b amorphous.Stamp) amorphous.Stamp {
+	if a.Compare(b) >= 0 {
+		return a
+	}
+	return b
+}
+
+// below is the stamp right below s.
+func below(s amorphous.Stamp) amorphous.Stamp {
+	if s.Tie > 0 {
+		return amorphous.Stamp{Version: s.Version, Tie: s.Tie - 1}
+	}
+	return amorphous.Stamp{Version: s.Version - 1, Tie: ^uint64(0)}
+}
+
+// writePlaced writes rows that have one place each: register, then write and
+// read the listing side by side, then repair what the listing shows.
+func (d *Driver) writePlaced(ctx context.Context, items []item) {
+	if len(items) == 0 {
+		return
+	}
+	d.mutate(ctx, registrations(items))
+	var cells []item
+	rest := map[*table]map[string][]item{}
+	for _, it := range items {
+		if *it.err != nil {
+			continue
+		}
+		if rest[it.table] == nil {
+			rest[it.table] = map[string][]item{}
+		}
+		rest[it.table][it.row.ID] = append(rest[it.table][it.row.ID], it)
+		if !it.row.Deleted {
+			cells = append(cells, it)
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { d.mutate(ctx, cellsOf(cells)) })
+	var settled []*settling
+	for t, ids := range rest {
+		for id, written := range ids {
+			one := &settling{written: written}
+			settled = append(settled, one)
+			wg.Go(func() { one.err = d.settleID(ctx, t, id, written) })
+		}
+	}
+	wg.Wait()
+	for _, one := range settled {
+		for _, it := range one.written {
+			it.fail(one.err)
+			// What is registered, and not written or not settled, is in between.
+			*it.err = unknownOf(*it.err)
+		}
+	}
+}
+
+// A settling is what became of the listing of one ID.
+type settling struct {
+	written []item
+	err     error
+}
+
+// registrations list the places of items before anything is written there.
+func registrations(items []item) []mutation {
+	now := time.Now()
+	out := make([]mutation, 0, len(items))
+	for _, it := range items {
+		at := placeOf(it.row)
+		if it.row.Deleted {
+			at.part, at.ord = "", ""
+		}
+		stamp := markerValue(it.row.Stamp, now)
+		out = append(out, mutation{partition: it.table.places + at.id, item: it, bytes: rowCost,
+			statements: []Statement{{it.table.register, []any{it.row.Stamp.Version, stamp, at.id, at.part, []byte(at.ord)}}}})
+	}
+	return out
+}
+
+// settleID reads the listing of an ID and repairs what it shows.
+func (d *Driver) settleID(ctx context.Context, t *table, id string, written []item) error {
+	l, err := d.listing(ctx, t, id)
+	if err != nil {
+		return err
+	}
+	mine := make([]*amorphous.Row, len(written))
+	for i, it := range written {
+		mine[i] = it.row
+	}
+	return d.repair(ctx, t, settle(l, mine))
+}
+
+// repair buries, and then strikes off what was buried.
+func (d *Driver) repair(ctx context.Context, t *table, repairs []repair) error {
+	now := time.Now()
+	var errs []error
+	run := func(make func(repair) (partition string, statements []Statement)) error {
+		errs = errs[:0]
+		var mutations []mutation
+		for range repairs {
+			errs = append(errs, nil)
+		}
+		for i, fix := range repairs {
+			partition, statements := make(fix)
+			if len(statements) == 0 {
+				continue
+			}
+			mutations = append(mutations, mutation{partition: partition, statements: statements, bytes: rowCost,
+				item: item{t, &amorphous.Row{ID: fix.at.id}, &errs[i]}})
+		}
+		d.mutate(ctx, mutations)
+		for _, err := range errs {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := run(func(fix repair) (string, []Statement) {
+		return t.cells + fix.at.part, t.bury(fix.at, fix.bury, now)
+	})
+	if err != nil {
+		return err
+	}
+	return run(func(fix repair) (string, []Statement) {
+		if fix.unlist.Version == 0 {
+			return "", nil
+		}
+		return t.places + fix.at.id, []Statement{{t.unlist, []any{fix.unlist.Version, fix.at.id, fix.at.part, []byte(fix.at.ord)}}}
+	})
+}
+
+// listing reads what is known of the places of an ID.
+func (d *Driver) listing(ctx context.Context, t *table, id string) (listing, error) {
+	l := listing{places: map[place]amorphous.Stamp{}}
+	err := d.query(ctx, func(ctx context.Context, s Session) error {
+		clear(l.places)
+		return s.Each(ctx, d.opts.Read, Statement{t.listed, []any{id}}, 100, func(scan func(dest ...any) error) error {
+			var ord, tie []byte
+			at := place{id: id}
+			var stamp amorphous.Stamp
+			if err := scan(&at.part, &ord, &tie, &stamp.Version); err != nil {
+				return err
+			}
+			if len(tie) < cellHead {
+				return errShortCell()
+			}
+			at.ord, stamp.Tie = string(ord), binary.BigEndian.Uint64(tie)
+			if at.part == "" {
+				l.gone = stamp
+			} else {
+				l.places[at] = stamp
+			}
+			return nil
+		})
+	})
+	return l, t.explain(err)
+}
