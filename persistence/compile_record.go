@@ -158,7 +158,7 @@ func (c *compiler) chooseCustody() {
 	needs := slices.ContainsFunc(c.words, func(w *wording) bool { return w.purpose == Transactional })
 	if k.custody == AutoCustody {
 		k.custody = TransitoryCustody
-		if needs || c.site.layered() && !c.site.has(Transitory) {
+		if needs || c.site.layered() && (!c.site.has(Transitory) || c.allAtOnce() && c.site.has(Transactional)) {
 			k.custody = TransactionalCustody
 		}
 	}
@@ -171,6 +171,13 @@ func (c *compiler) chooseCustody() {
 			c.checkQueued(w)
 		}
 	}
+}
+
+// allAtOnce reports whether everything is written before Put returns. The
+// envelope is then finished by Put itself, which a row allows and a job, that
+// only its reserver may delete, does not.
+func (c *compiler) allAtOnce() bool {
+	return !slices.ContainsFunc(c.words, func(w *wording) bool { return w.priority > 0 })
 }
 
 // checkQueued refuses what a job in a queue cannot promise.

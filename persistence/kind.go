@@ -17,8 +17,9 @@ type Custody uint8
 
 // The custodies.
 const (
-	// AutoCustody is transactional when the plan has a transactional task or
-	// the layer has no transitory store, else transitory.
+	// AutoCustody is transactional when the plan has a transactional task, when
+	// everything is written before Put returns, or when the layer has no
+	// transitory store; else transitory.
 	AutoCustody Custody = iota
 	// TransactionalCustody is a row in the outbox table, committed together
 	// with what the kind writes transactionally.

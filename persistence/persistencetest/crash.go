@@ -1,0 +1,238 @@
+package persistencetest
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+)
+
+// A Scenario is a program that is killed. Its functions run in child
+// processes, Open once in each, so that they may share variables.
+type Scenario struct {
+	// Open opens the layer on dir and declares its kinds.
+	Open func(ctx context.Context, dir string) (*persistence.Layer, error)
+	// Load does what the program does, while the layer works, and tells the
+	// recorder of each Put. It is short: some tens of objects. An error other
+	// than the end of ctx fails the test. Load runs again after a restart, with
+	// another Recorder.Round.
+	Load func(ctx context.Context, layer *persistence.Layer, r *Recorder) error
+	// Check compares what is in the stores with the history, when everything is
+	// drained. Its error is the evidence: it names the first object that is
+	// wrong, and how.
+	Check func(ctx context.Context, layer *persistence.Layer, h *History) error
+	// Leaves allows tasks to be left when everything due is drained; otherwise
+	// they are evidence.
+	Leaves bool
+}
+
+var (
+	crashRuns = flag.Int("crash.runs", 0, "kills per crash test; 0: each point once, fewer with -short or -race")
+	crashSeed = flag.Uint64("crash.seed", 1, "seed of crash tests: the same seed, the same kills")
+	crashAt   = flag.String("crash.at", "", "one run only, with these kills in order, such as accept.after:2,settle.outbox.before:1")
+)
+
+// Crash proves a scenario by killing it. A run starts the program in a child
+// process, which is this test binary with only this test, and kills it with
+// SIGKILL: at the n-th time that it passes one of the points that this module
+// names, or at a random moment of its load. Then the program is started again
+// on the same directory, where it may be killed again in the middle of its
+// recovery. The last start of a run is not killed: it drains, and Check
+// compares. The points are found by running the scenario once without a kill
+// and once after one; each is the target of at least one run.
+//
+// A run in which nothing was killed, or nothing acknowledged, proves nothing.
+// It is reported as unknown and never as passed, and a test in which a point
+// has no other runs fails.
+//
+//	go test -run Crash -args -crash.runs=1000 -crash.seed=7
+//	go test -run Crash -args -crash.at=settle.outbox.before:3   // one run, as a failure names it
+//
+// At most one Crash per test; use t.Run for several.
+func Crash(t *testing.T, s Scenario) {
+	t.Helper()
+	if order := os.Getenv(childVariable); order != "" {
+		s.child(t.Name(), order) // does not return for the test that is meant
+		t.Skip("another test is being killed")
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("crash tests need a pipe that a child process inherits; nothing is proved here about kills")
+	}
+	once(t)
+	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir()}
+	if *crashAt != "" {
+		c.report(c.run(&plan{kills: parseKills(t, *crashAt)}))
+		return
+	}
+	c.census()
+	c.runAll(c.plans(numberOf(len(c.points))))
+	c.verdict()
+}
+
+var crashed sync.Map
+
+// once refuses a second Crash in one test: its children would be the first's.
+func once(t *testing.T) {
+	t.Helper()
+	if _, again := crashed.LoadOrStore(t.Name(), t); again && os.Getenv(childVariable) == "" {
+		if n := flag.Lookup("test.count"); n == nil || n.Value.String() == "1" {
+			t.Fatal("persistencetest.Crash was called twice in one test: use t.Run")
+		}
+	}
+}
+
+// numberOf is how many runs are worth while.
+func numberOf(points int) int {
+	switch {
+	case *crashRuns > 0:
+		return *crashRuns
+	case testing.Short() || raceEnabled:
+		return min(points, 6)
+	}
+	return points
+}
+
+// A campaign is all runs of one Crash.
+type campaign struct {
+	t    *testing.T
+	seed uint64
+	dir  string
+
+	points   []point // that the scenario passes
+	planned  int
+	mu       sync.Mutex
+	passed   int
+	unknown  []*result
+	failures []*result
+	decided  map[string]bool // points at which a kill was survived, or not
+	began    time.Time
+}
+
+// A point is a place that the scenario passes.
+type point struct {
+	name     string
+	times    int  // in one start
+	recovery bool // only after a kill
+}
+
+// census finds the points.
+func (c *campaign) census() {
+	c.t.Helper()
+	c.began, c.decided = time.Now(), map[string]bool{}
+	seen := map[string]point{}
+	for _, recovery := range []bool{false, true} {
+		p := &plan{count: true, seed: c.seed}
+		if recovery {
+			p.kills = []kill{{acks: 3}}
+		}
+		r := c.run(p)
+		if r.evidence != "" || len(r.history.Acked) == 0 {
+			c.t.Fatalf("persistencetest.Crash: the scenario does not pass as it is (%s): %s\n%s", &r.history, r.evidence, r.output)
+		}
+		for name, n := range r.counts {
+			if _, known := seen[name]; !known {
+				seen[name] = point{name: name, times: n, recovery: recovery}
+			}
+		}
+	}
+	for _, p := range seen {
+		c.points = append(c.points, p)
+	}
+	slices.SortFunc(c.points, func(a, b point) int { return strings.Compare(a.name, b.name) })
+}
+
+// workers is how many runs go side by side: children wait for the disk more
+// than they compute.
+func workers() int { return max(2, runtime.GOMAXPROCS(0)) }
+
+func (c *campaign) runAll(plans []*plan) {
+	work := make(chan *plan)
+	var wg sync.WaitGroup
+	for range workers() {
+		wg.Go(func() {
+			for p := range work {
+				c.report(c.run(p))
+			}
+		})
+	}
+	for _, p := range plans {
+		work <- p
+	}
+	close(work)
+	wg.Wait()
+	c.planned = len(plans)
+}
+
+// report counts a result.
+func (c *campaign) report(r *result) {
+	if r.evidence != "" && *crashAt == "" {
+		r = c.shrink(r)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case r.evidence != "":
+		c.failures = append(c.failures, r)
+	case len(r.history.Kills) == 0 || len(r.history.Acked) == 0:
+		c.unknown = append(c.unknown, r)
+		return
+	default:
+		c.passed++
+	}
+	if c.decided != nil {
+		for _, k := range r.plan.kills {
+			c.decided[k.point] = true
+		}
+	}
+	if *crashAt != "" {
+		c.t.Logf("persistencetest.Crash: %s", &r.history)
+		if r.evidence != "" {
+			c.t.Errorf("persistencetest.Crash: %s\n%s", r.evidence, r.output)
+		}
+	}
+}
+
+// verdict says what the campaign proved, with the smallest failure first.
+func (c *campaign) verdict() {
+	c.t.Helper()
+	slices.SortStableFunc(c.failures, func(a, b *result) int { return cmp.Compare(a.size(), b.size()) })
+	for i, r := range c.failures {
+		if i == 3 {
+			c.t.Errorf("… and %d more", len(c.failures)-i)
+			break
+		}
+		c.t.Errorf("seed %d: %s\n%s\nagain: go test -run '^%s$' -args -crash.seed=%d -crash.at=%s\n%s",
+			c.seed, &r.history, r.evidence, c.t.Name(), r.plan.seed, r.plan, r.output)
+	}
+	for i, r := range c.unknown {
+		if i < 3 {
+			c.t.Logf("unknown, not counted as passed: %s (%s)", r.plan, &r.history)
+		}
+	}
+	var undecided []string
+	for _, p := range c.points {
+		if !c.decided[p.name] && c.planned >= len(c.points) {
+			undecided = append(undecided, p.name)
+		}
+	}
+	if len(undecided) > 0 {
+		c.t.Errorf("no run decided anything about %s", strings.Join(undecided, ", "))
+	}
+	if c.passed == 0 && len(c.failures) == 0 {
+		c.t.Error("every run is unknown: nothing was proved")
+	}
+	c.t.Logf("seed %d, %d points: %d runs passed, %d failed, %d unknown, in %v", c.seed, len(c.points),
+		c.passed, len(c.failures), len(c.unknown), time.Since(c.began).Round(time.Millisecond))
+	if len(c.failures)+len(c.unknown)+c.passed != c.planned {
+		c.t.Error(fmt.Sprint("of ", c.planned, " runs only ", c.passed+len(c.failures)+len(c.unknown), " were counted"))
+	}
+}

@@ -1,0 +1,146 @@
+package persistencetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/crash"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// child is the program that is killed. It never returns when the order is for
+// this test.
+func (s *Scenario) child(test, text string) {
+	var o order
+	if err := json.Unmarshal([]byte(text), &o); err != nil || o.Test != test {
+		return
+	}
+	out := &line{to: os.NewFile(3, "parent")}
+	c := &child{order: o, scenario: s, out: out, passed: map[string]int{}}
+	crash.Arm(c.point)
+	if err := c.work(); err != nil {
+		out.say("bad", err.Error())
+		os.Exit(1)
+	}
+	c.mu.Lock()
+	for name, n := range c.passed {
+		out.say("count", name, strconv.Itoa(n))
+	}
+	out.say("phase", "done")
+	os.Exit(0)
+}
+
+// A child is one start of the program.
+type child struct {
+	order
+	scenario *Scenario
+	out      *line
+
+	mu     sync.Mutex
+	passed map[string]int
+}
+
+// point counts, and ends the process at the one that was ordered.
+func (c *child) point(name string) {
+	c.mu.Lock()
+	c.passed[name]++
+	hit := c.passed[name]
+	c.mu.Unlock()
+	if name != c.Point || hit != c.Hit {
+		return
+	}
+	c.out.say("kill", name+":"+strconv.Itoa(hit))
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Kill() // as kill -9: no deferred function runs, nothing is flushed
+	}
+	if err != nil {
+		panic(err)
+	}
+	select {} // until it arrives
+}
+
+// work is the life of the program: it goes on from what it finds, takes more
+// unless this is the last start, and finishes everything.
+func (c *child) work() error {
+	ctx := context.Background()
+	c.out.say("phase", "open")
+	layer, err := c.scenario.Open(ctx, c.Dir)
+	if err != nil {
+		return fmt.Errorf("the program does not open: %w", err)
+	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- layer.Work(working) }()
+	if c.Check == "" || c.Count {
+		c.out.say("phase", "load")
+		r := &Recorder{Round: c.Round, Rand: rand.New(rand.NewPCG(c.Seed, uint64(c.Round))), out: c.out}
+		if err := c.scenario.Load(ctx, layer, r); err != nil {
+			return fmt.Errorf("load: %w", err)
+		}
+	}
+	c.out.say("phase", "drain")
+	left, err := drained(ctx, layer)
+	if err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	if len(left) > 0 && !c.scenario.Leaves {
+		return fmt.Errorf("left in custody: %+v", left)
+	}
+	if c.Check != "" && !c.Count {
+		if err := c.check(ctx, layer); err != nil {
+			return err
+		}
+	}
+	c.out.say("phase", "close")
+	stop()
+	if err := <-done; err != nil && !errors.Is(err, fault.ErrClosed) {
+		return fmt.Errorf("work: %w", err)
+	}
+	return layer.Close()
+}
+
+// drained drains, and waits for what is due within seconds.
+func drained(ctx context.Context, layer *persistence.Layer) (left []persistence.Left, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		left, err = layer.Drain(ctx)
+		waits := false
+		for _, l := range left {
+			waits = waits || l.Why == "not due"
+		}
+		if err != nil || !waits {
+			return left, err
+		}
+		select {
+		case <-ctx.Done():
+			return left, nil
+		case <-again.C:
+		}
+	}
+}
+
+func (c *child) check(ctx context.Context, layer *persistence.Layer) error {
+	c.out.say("phase", "check")
+	var h History
+	text, err := os.ReadFile(c.Check)
+	if err == nil {
+		err = json.Unmarshal(text, &h)
+	}
+	if err != nil {
+		return err
+	}
+	return c.scenario.Check(ctx, layer, &h)
+}

@@ -1,0 +1,193 @@
+package persistencetest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// childVariable carries an order to a child process.
+const childVariable = "FOURFOLD_CRASH_CHILD"
+
+// An order is what a child process has to do.
+type order struct {
+	Test  string
+	Dir   string
+	Seed  uint64
+	Round int
+	Point string // kill yourself here
+	Hit   int
+	Count bool   // say which points were passed
+	Check string // the history's file; empty: do not check
+}
+
+// childPatience is how long one start may take. A start that hangs is evidence.
+const childPatience = 90 * time.Second
+
+// A result is what became of a run.
+type result struct {
+	plan     *plan
+	history  History
+	counts   map[string]int
+	evidence string // empty: passed
+	output   string // of the last child
+}
+
+// size orders failures: the one with the least to read first.
+func (r *result) size() int {
+	return 1000*len(r.history.Kills) + len(r.history.Acked) + len(r.history.Open)
+}
+
+var runs atomic.Int64
+
+// run carries out a plan.
+func (c *campaign) run(p *plan) *result {
+	r := &result{plan: p, counts: map[string]int{}}
+	dir := filepath.Join(c.dir, strconv.FormatInt(runs.Add(1), 10))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		r.evidence = err.Error()
+		return r
+	}
+	defer os.RemoveAll(dir) // the test's own directory goes in the end, whatever this says
+	o := order{Test: c.t.Name(), Dir: filepath.Join(dir, "data"), Seed: p.seed}
+	for i, k := range p.kills {
+		o.Round, o.Point, o.Hit = i, k.point, k.hit
+		if c.start(r, o, k); r.evidence != "" {
+			return r
+		}
+	}
+	o.Round, o.Point, o.Hit, o.Count = len(p.kills), "", 0, p.count
+	o.Check = filepath.Join(dir, "history.json")
+	text, err := json.Marshal(&r.history)
+	if err == nil {
+		err = os.WriteFile(o.Check, text, 0o600)
+	}
+	if err != nil {
+		r.evidence = err.Error()
+		return r
+	}
+	c.start(r, o, kill{})
+	return r
+}
+
+// start starts the program once and follows it to its end.
+func (c *campaign) start(r *result, o order, k kill) {
+	cmd, out, lines, err := command(&o)
+	if err != nil {
+		r.evidence = "the child cannot be started: " + err.Error()
+		return
+	}
+	hung := time.AfterFunc(childPatience, func() {
+		r.evidence = fmt.Sprintf("the program does not come to its end within %v, after a kill at %s", childPatience, r.plan)
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // its stacks tell where it hangs
+		time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+	})
+	t := &tail{result: r}
+	if k.acks > 0 {
+		t.acks, t.then = k.acks, func() {
+			time.AfterFunc(k.after, func() { _ = cmd.Process.Kill() })
+		}
+	}
+	t.read(lines)
+	err = cmd.Wait()
+	hungNow := !hung.Stop()
+	r.output = tailOf(out)
+	switch {
+	case hungNow || r.evidence != "":
+	case t.killed != "":
+		r.history.Kills = append(r.history.Kills, t.killed)
+	case t.done:
+	case k.acks > 0 && err != nil:
+		r.history.Kills = append(r.history.Kills, k.String())
+	default:
+		r.evidence = fmt.Sprintf("the program ended by itself in its phase %q: %v", t.phase, err)
+	}
+}
+
+// tailOf is the end of what a child printed.
+func tailOf(out *bytes.Buffer) string {
+	const most = 8 << 10
+	text := out.Bytes()
+	if len(text) > most {
+		text = text[len(text)-most:]
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// command starts a child. Lines come from a pipe of its own, so that what the
+// program prints does not disturb them.
+func command(o *order) (*exec.Cmd, *bytes.Buffer, io.ReadCloser, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lines, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer theirs.Close()
+	parts := strings.Split(o.Test, "/")
+	for i := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(parts[i]) + "$"
+	}
+	cmd := exec.Command(os.Args[0], "-test.run="+strings.Join(parts, "/"), "-test.v=false", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), childVariable+"="+string(text))
+	cmd.ExtraFiles = []*os.File{theirs}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		lines.Close()
+		return nil, nil, nil, err
+	}
+	return cmd, &out, lines, nil
+}
+
+// A tail reads what a child says.
+type tail struct {
+	result *result
+	acks   int    // after so many, then
+	then   func() // may be nil
+	killed string // the child's last word before it killed itself
+	done   bool
+	phase  string
+}
+
+func (t *tail) read(from io.ReadCloser) {
+	defer from.Close()
+	for scan := bufio.NewScanner(from); scan.Scan(); {
+		w := words(scan.Text())
+		if len(w) < 2 {
+			continue
+		}
+		switch w[0] {
+		case "kill":
+			t.killed = w[1]
+		case "phase":
+			t.phase = w[1]
+			t.done = w[1] == "done"
+		case "bad":
+			t.result.evidence = w[1]
+		case "count":
+			n, _ := strconv.Atoi(w[2])
+			t.result.counts[w[1]] += n
+		default:
+			t.result.history.note(w[0], w[2])
+			if w[0] == "acked" {
+				if t.acks--; t.acks == 0 && t.then != nil {
+					t.then()
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package persistencetest
+
+const raceEnabled = false
