@@ -1,0 +1,120 @@
+// Package persistence is the front door of Fourfold: declare once, per type of
+// object, why its data is kept; one Put then fans the object out into
+// prioritized tasks, each routed to the store made for its purpose.
+//
+// # Purposes
+//
+// Data is not just stored; it is stored for a purpose, and the purpose matters
+// within a slice of time.
+//
+//	transitory     until one unit of work is done, then gone   beanstalkd
+//	volatile       while useful; may be lost and is rebuilt    memcached
+//	transactional  the whole change or none of it              MySQL, MariaDB
+//	amorphous      for good, in any shape, at any volume       Cassandra
+//
+// Each purpose is a package of its own that is worth importing alone, and has
+// an in-process store beside its server: package embedded gives all four in one
+// directory. A layer mixes them freely: see [Stores].
+//
+// # Declaring
+//
+// [Declare] binds a Go type to a name and a [Plan]: the tasks that one Put
+// causes. The plan is data. It can be printed ([Plan.Outline]), validated
+// without a store ([Plan.Validate]), and asked what it would do
+// ([Handle.Explain]). A faulty declaration panics at start-up, with all of its
+// faults listed together.
+//
+// The type says what is kept where. A field is tagged with the purpose that
+// keeps it:
+//
+//	type Account struct {
+//		ID     string    `persistence:"key"`
+//		Email  string    `transactional:",unique"`
+//		Bio    string    `amorphous:""`
+//		Online time.Time `volatile:",ttl=15m"`
+//		Form   string    `transitory:""` // handlers see it, no store keeps it
+//		Secret string    `persistence:"-"`
+//	}
+//
+// A type whose tags alone say everything needs no plan. A type without purpose
+// tags is kept whole by each default write of its plan. A task with Do or Tx
+// runs a function; with neither it is the default write of its purpose.
+//
+// # Putting
+//
+// Priority 0 means before Put returns: transactional writes at 0 are part of
+// the acceptance itself, and their refusal refuses the Put; the other stores
+// are written right after it. Priorities above 0 order starts. Real-time tasks
+// have workers that no other class takes. [Layer.Work] runs tasks until its
+// context ends, [Layer.Drain] runs what is due and returns.
+//
+// [Handle.Put] returns a [Receipt]: what is done, what is pending, where
+// custody lies and how durable that is. An error for which fault.Accepted is
+// true comes with a receipt too: the object is accepted, and what is not done
+// yet will be.
+//
+// # Custody
+//
+// Custody is where an accepted object is recorded until its last task is done.
+// In transactional custody that is a row of an outbox table, committed together
+// with what the kind writes transactionally; in transitory custody it is one
+// job in the queue. See [Custody] for the default, [KindOptions] to choose.
+//
+// # Handlers
+//
+// A handler's answer decides: nil is done; an error is tried again with a
+// growing wait; [Permanent] makes a dead letter at once; [Snooze] waits without
+// spending an attempt. An error of a store that cannot be reached spends none
+// either: the task waits in custody until the store is back. [Current] tells a
+// handler its task id, attempt and version. A Put inside a handler takes its
+// token from the run, so a handler that runs twice puts once.
+//
+// # Reading
+//
+// [Handle.Get] reads the cache first if the kind has one, then the record, and
+// refills the cache under a lease. It returns what Put was given, never parts
+// of two versions and never a partial object: an unreachable durable part is an
+// error. [Handle.Find] reads a layout: a partition newest first, a range of
+// time, the record.
+//
+// # Promises
+//
+// Users may rely on these. The tests named hold them by killing, cutting and
+// delaying.
+//
+//   - P1 Accepted is durable. When Put returns nil, every task of the object is
+//     done or will be, whatever crashes next, to the durability that the receipt
+//     names. (TestCrash…)
+//   - P2 All or nothing. No crash can leave an object with some of its tasks
+//     accepted and others forgotten. (TestCrash…, TestARefusedRowRefusesThePut,
+//     TestTxIsAllOrNothing)
+//   - P3 Siblings are independent. A store that is down, slow or refusing holds
+//     up its own tasks only. (TestOutage…, TestAFailingTaskDoesNotHoldItsSiblings)
+//   - P4 Newest wins, everywhere. A late retry, a replay or a stale cache fill
+//     never overwrites a newer version in any store. (the suites of the four
+//     purposes; TestUpdatesAreNotLost)
+//   - P5 Effects. Tasks run at least once under a stable id; a transactional
+//     task has its effect exactly once. (TestCrash…, TestAHandlersPutsHappenOnce)
+//   - P6 Three outcomes. An unknown outcome is reported as itself. (TestOutage…)
+//   - P7 Nothing vanishes. A task that cannot succeed becomes a dead letter with
+//     its reason; no age and no count removes one. Times are kept in UTC and
+//     microseconds. (TestDeadLettersAreReplayedEditedAndDiscarded)
+//   - P8 An outage is free. An unreachable store spends no retry budget, and its
+//     backlog drains by itself when it returns. (TestAnOutageIsFree, TestOutage…)
+//   - P9 Real time stays real time. (TestRealTimeIsNotDelayedByBackground,
+//     TestUrgentTasksStartFirst)
+//   - P10 Bad input is refused early, with a clear error and nothing written.
+//     (TestFaultyObjectsAreRefusedBeforeAnyStore, the tests of Declare)
+//   - P11 Bounded. What this process holds, and how much it does at a time, has
+//     limits: see [Options].
+//
+// Not promised: order between different keys, atomicity across stores at one
+// instant, exactly-once calls of handlers that reach outside, what a server
+// acknowledged before its fsync when the power goes, any cache entry.
+//
+// # Closing
+//
+// Whoever opens closes. [Layer.Close] stops Work at two speeds, as the end of
+// Work's context does: nothing new is taken, handlers finish for Options.Grace,
+// then their contexts end, and what is left stays in custody.
+package persistence
