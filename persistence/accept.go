@@ -175,7 +175,7 @@ func (e *engine) acceptAfterAll(ctx context.Context, a *accepting, cause error) 
 	if err != nil && !fault.Accepted(err) {
 		return nil, errors.Join(cause, err)
 	}
-	return receipt, &fault.Error{Op: "put", Class: fault.ClassOf(cause), Err: cause, Accepted: true}
+	return receipt, acceptedError(cause)
 }
 
 // durability is what a direct write of the task survives.
@@ -252,7 +252,7 @@ func (e *engine) accepted(ctx context.Context, a *accepting, mine bool) (*Receip
 	e.moves.Add(1)
 	if !mine {
 		e.follow(a.held.id(), a.receipt)
-		e.wake()
+		e.offer()
 		return a.receipt, nil
 	}
 	e.keep(a.held)
@@ -263,9 +263,19 @@ func (e *engine) accepted(ctx context.Context, a *accepting, mine bool) (*Receip
 	err := e.first(ctx, a.held)
 	e.afterFirst(ctx, a.held)
 	if err != nil {
-		return a.receipt, &fault.Error{Op: "put", Class: fault.ClassOf(err), Err: err, Accepted: true}
+		return a.receipt, acceptedError(err)
 	}
 	return a.receipt, nil
+}
+
+// acceptedError is the error of a Put that custody has, and of which something
+// at priority 0 is not done.
+func acceptedError(err error) error {
+	class := fault.ClassOf(err)
+	if class == nil {
+		class = fault.ErrUnknown // the caller left in the middle of it
+	}
+	return &fault.Error{Op: "put", Class: class, Err: err, Accepted: true}
 }
 
 // first does what is due before Put returns, and says what is not done.

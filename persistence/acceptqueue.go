@@ -40,7 +40,7 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 		e.unfollow(h.id())
 	}
 	if err != nil {
-		return a.receipt, &fault.Error{Op: "put", Class: fault.ClassOf(err), Err: err, Accepted: true}
+		return a.receipt, acceptedError(err)
 	}
 	return a.receipt, nil
 }

@@ -30,7 +30,7 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-var errCursor = errors.New("After is not a cursor that FindPage returned")
+var errCursor = errors.New("the cursor in After is not one that FindPage returned")
 
 // parseCursor is the inverse of String.
 func parseCursor(s string) (cursor, error) {

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -60,22 +61,39 @@ func (c *outboxCustody) open(rec *transactional.Record) *held {
 	return h
 }
 
+// claimLanes is how many lanes one claim takes.
+const claimLanes = 64
+
+// claim takes at most most rows of every claimLanes lanes: each part must have
+// its turn, or a backlog in one would hold up what is urgent in another.
 func (c *outboxCustody) claim(ctx context.Context, lanes []string, most int) ([]*held, error) {
-	crash.Point("claim.outbox.before")
-	recs, err := c.store.Claim(ctx, transactional.ClaimRequest{
-		Lanes: lanes, Max: most, Owner: c.layer.owner, Lease: c.layer.lease(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	crash.Point("claim.outbox.after")
-	out := make([]*held, 0, len(recs))
-	for i := range recs {
-		if h := c.open(&recs[i]); h != nil {
-			out = append(out, h)
+	var out []*held
+	for part := range slices.Chunk(lanes, claimLanes) {
+		crash.Point("claim.outbox.before")
+		recs, err := c.store.Claim(ctx, transactional.ClaimRequest{
+			Lanes: part, Max: most, Owner: c.layer.owner, Lease: c.layer.opts.Lease,
+		})
+		if err != nil {
+			return out, err
+		}
+		crash.Point("claim.outbox.after")
+		for i := range recs {
+			if h := c.open(&recs[i]); h != nil {
+				out = append(out, h)
+			}
 		}
 	}
 	return out, nil
+}
+
+// due reports whether something waits in the lanes and is due.
+func (c *outboxCustody) due(ctx context.Context, lanes []string) (bool, error) {
+	for part := range slices.Chunk(lanes, claimLanes) {
+		if _, due, err := c.store.Urgent(ctx, part); due || err != nil {
+			return due, err
+		}
+	}
+	return false, nil
 }
 
 // settlement is the outbox's word for what flow decided.

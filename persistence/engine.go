@@ -28,6 +28,7 @@ type engine struct {
 	held    map[*held]struct{} // for the leases
 	working atomic.Int32       // 1 while Work or Drain serves the lanes
 	serving sync.Mutex         // held by who serves, until everything has stopped
+	nudging atomic.Bool  // a nudge to other processes is on its way
 	flight  atomic.Int64       // envelopes in workers' hands
 	moves   atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
 
@@ -66,14 +67,6 @@ func (l *Layer) lease() time.Duration {
 		return 10 * l.opts.Lease
 	}
 	return l.opts.Lease
-}
-
-// custodian returns where envelopes of the kind are recorded.
-func (e *engine) custodian(k *kind) custodian {
-	if k.custody == TransitoryCustody {
-		return e.queue
-	}
-	return e.outbox
 }
 
 // laneOf returns the lane that a settlement leads to.

@@ -229,7 +229,7 @@ func (t *Tx) committed(ctx context.Context) error {
 		woke = true
 	}
 	if woke {
-		e.wake()
+		e.offer()
 	}
 	return e.urgentAfter(ctx, urgent)
 }
@@ -259,7 +259,7 @@ func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
 		e.afterFirst(ctx, h)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return &fault.Error{Op: "put", Class: fault.ClassOf(err), Err: err, Accepted: true}
+		return acceptedError(err)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (l *Layer) working() bool { return l.engine.working.Load() > 0 }
 
 // Wake tells the layer that there may be work: after the commit of a
 // transaction that was joined. Without it the work is found within a second.
-func (l *Layer) Wake() { l.engine.wake() }
+func (l *Layer) Wake() { l.engine.offer() }
 
 // start opens the lanes and starts everything that serves them. The returned
 // function stops it all, at two speeds, and waits.
@@ -111,6 +111,15 @@ func (e *engine) wake() {
 	}
 }
 
+// offer tells whoever may work, here and elsewhere, that custody has something
+// new.
+func (e *engine) offer() {
+	e.wake()
+	if e.working.Load() == 0 {
+		e.nudge()
+	}
+}
+
 // serve starts what feeds the lanes and keeps the claims.
 func (e *engine) serve(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
@@ -122,6 +131,9 @@ func (e *engine) serve(ctx context.Context) *sync.WaitGroup {
 		if e.queue != nil {
 			wg.Go(func() { e.pullQueue(ctx, realTime) })
 		}
+	}
+	if e.nudges() {
+		wg.Go(func() { e.listen(ctx) })
 	}
 	wg.Go(func() { e.renew(ctx) })
 	if e.outbox != nil {
@@ -169,6 +181,7 @@ func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
 	e.flight.Add(1)
 	defer e.flight.Add(-1)
 	hs, err := e.outbox.claim(ctx, lanes, most)
+	e.took(ctx, hs)
 	if err != nil {
 		if fault.Outage(err) {
 			e.health.failed(Transactional, err)
@@ -178,8 +191,7 @@ func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
 		}
 		return false
 	}
-	e.took(ctx, hs)
-	return len(hs) == most
+	return len(hs) >= most
 }
 
 func (e *engine) took(ctx context.Context, hs []*held) {
@@ -356,7 +368,7 @@ func (e *engine) quiet(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	if e.outbox != nil && !e.health.isDown[Transactional].Load() {
-		if _, due, err := e.layer.rows.Urgent(ctx, lanes); due || err != nil {
+		if due, err := e.outbox.due(ctx, lanes); due || err != nil {
 			return false, err
 		}
 	}

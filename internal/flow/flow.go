@@ -100,7 +100,7 @@ type Run struct {
 
 // Begin starts or continues the envelope on a worker.
 func (r *Run) Begin(now int64, realTime bool) Action {
-	r.realTime = realTime
+	r.realTime, r.stopping = realTime, false
 	if r.Horizon > 0 && now-r.Accepted > r.Horizon {
 		r.bury("older than the horizon: replay it by hand if it still matters")
 		return Action{Kind: Settle}
