@@ -81,7 +81,8 @@ func (f flags) check() error {
 	return nil
 }
 
-// again is the command that continues this one.
+// again is the command that continues this one. A URL may hold a password, so
+// none is repeated.
 func (f flags) again() string {
 	parts := []string{"checkin"}
 	for _, p := range []struct{ flag, value string }{
@@ -89,6 +90,14 @@ func (f flags) again() string {
 	} {
 		if p.value != "" {
 			parts = append(parts, p.flag, p.value)
+		}
+	}
+	for _, p := range []struct{ flag, value string }{
+		{"-transitory", f.transitory}, {"-volatile", f.volatile},
+		{"-transactional", f.transactional}, {"-amorphous", f.amorphous},
+	} {
+		if p.value != "" {
+			parts = append(parts, p.flag, "URL")
 		}
 	}
 	return strings.Join(parts, " ")

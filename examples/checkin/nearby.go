@@ -14,6 +14,7 @@ import (
 
 const (
 	nearbyMetres = 1000             // how far away a friend is still nearby
+	rebuiltFor   = 10 * time.Second // how long a position that was rebuilt is believed
 	nearbyFor    = 15 * time.Minute // how long the list of friends nearby is kept for who reads it
 )
 
@@ -101,25 +102,32 @@ func (game *game) positions(ctx context.Context, users []string) ([]Position, er
 	return positions, nil
 }
 
-// rebuildPosition reads the newest check-in of a user's activity into the
-// cache. That somebody never checked in is remembered too, for a short while.
+// rebuildPosition brings a position that was lost back into the cache, or
+// remembers that there is none. Not for long: a check-in may be on its way to
+// the activity.
 func (game *game) rebuildPosition(ctx context.Context, key, user string) (volatile.Entry, error) {
-	return game.layer.Volatile().Fetch(ctx, key, staysFor, func(ctx context.Context) (volatile.Entry, error) {
-		var newest Position
-		// A few, since those of one second stand in no order.
-		query := persistence.Query{Task: "activity", Where: map[string]any{"User": user}, Limit: 4}
-		err := each(ctx, game.checkins, query, func(c Checkin) error {
-			if p := positionOf(c); newest.ID == "" || newest.stamp().Less(p.stamp()) {
-				newest = p
-			}
-			return nil
-		})
+	return game.layer.Volatile().Fetch(ctx, key, rebuiltFor, func(ctx context.Context) (volatile.Entry, error) {
+		newest, err := game.lastPosition(ctx, user)
 		if err != nil || newest.ID == "" {
 			return volatile.Entry{Absent: true}, err
 		}
 		value, err := json.Marshal(newest)
 		return volatile.Entry{Value: value, Stamp: newest.stamp()}, err
 	})
+}
+
+// lastPosition is the newest check-in of a user's activity; without one, the
+// zero Position.
+func (game *game) lastPosition(ctx context.Context, user string) (newest Position, err error) {
+	// A few, since those of one second stand in no order.
+	query := persistence.Query{Task: "activity", Where: map[string]any{"User": user}, Limit: 4}
+	err = each(ctx, game.checkins, query, func(c Checkin) error {
+		if p := positionOf(c); newest.ID == "" || newest.stamp().Less(p.stamp()) {
+			newest = p
+		}
+		return nil
+	})
+	return newest, err
 }
 
 func positionOf(c Checkin) Position {

@@ -9,7 +9,7 @@ import (
 )
 
 // readBack fills books from what the stores hold, row by row.
-func (game *game) readBack(ctx context.Context, t *town.Town, say func(string)) (*books, error) {
+func (game *game) readBack(ctx context.Context, t *town.Town, show *progress) (*books, error) {
 	b := &books{}
 	for _, part := range []struct {
 		name string
@@ -18,7 +18,7 @@ func (game *game) readBack(ctx context.Context, t *town.Town, say func(string)) 
 		{"check-ins", game.readCheckins}, {"activity", game.readActivity}, {"inboxes", game.readInboxes},
 		{"badges", game.readBadges},
 	} {
-		say("reading back: " + part.name)
+		show.say("reading back: %s", part.name)
 		if err := part.read(ctx, t, b); err != nil {
 			return nil, fmt.Errorf("reading back %s: %w", part.name, err)
 		}

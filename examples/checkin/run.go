@@ -13,11 +13,19 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
-	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // errWrong: the stores hold something else than the input implies.
 var errWrong = errors.New("the stores do not hold what the input implies")
+
+// A program is one run of it.
+type program struct {
+	flags
+	out  io.Writer
+	show *progress
+	// observe chooses who is told of what the layer does; nil: the watcher.
+	observe func(*watcher) any
+}
 
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -25,25 +33,36 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	if err == nil {
-		err = perform(ctx, f, stdout, newProgress(stderr))
+	if err != nil {
+		return status(stderr, err)
 	}
-	var stopped *errStopped
-	switch {
-	case err == nil:
+	p := &program{flags: f, out: stdout, show: newProgress(stderr)}
+	return status(stderr, p.run())
+}
+
+// status says what went wrong, and returns the exit status for it.
+func status(stderr io.Writer, err error) int {
+	if err == nil {
 		return 0
-	case errors.As(err, &stopped):
-		fmt.Fprintf(stderr, "checkin: %v\n", stopped)
-		return 130
 	}
 	fmt.Fprintf(stderr, "checkin: %v\n", err)
-	if errors.Is(err, errUsage) {
+	var stopped *errStopped
+	switch {
+	case errors.As(err, &stopped):
+		return 130
+	case errors.Is(err, errUsage):
 		return 2
 	}
 	return 1
+}
+
+// run plays until all is done, or until Ctrl-C.
+func (p *program) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	defer p.show.clear()
+	return p.perform(ctx)
 }
 
 // errStopped is what a run that was stopped ends with.
@@ -61,57 +80,54 @@ func (e *errStopped) Error() string {
 }
 
 // perform plays the game that the flags ask for and shows it.
-func perform(ctx context.Context, f flags, out io.Writer, show *progress) error {
+func (p *program) perform(ctx context.Context) error {
 	started := time.Now()
-	defer show.clear()
-	input, err := f.town(show)
+	input, err := p.town()
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	dir, remove, err := f.directory()
+	dir, remove, err := p.directory()
 	if err != nil {
 		return err
 	}
 	defer remove()
 	watch := newWatcher(input.Stretch)
-	game, err := open(ctx, f.stores(dir), input, f.options(watch, show.out))
+	// Opening is over in a moment, and is not left half done.
+	game, err := open(context.WithoutCancel(ctx), p.stores(dir), input, p.options(watch))
 	if err != nil {
-		return opening(err, dir)
+		return err
 	}
 	defer game.layer.Close()
 
-	feed := &feed{game: game, town: input, watch: watch, show: show}
-	if err := feed.play(ctx); err != nil {
-		if ctx.Err() != nil {
-			return f.stopped(feed)
-		}
-		return err
+	feed := &feed{game: game, town: input, watch: watch, show: p.show}
+	if err = feed.play(ctx); err == nil {
+		err = p.report(ctx, feed, started)
 	}
-	return f.report(ctx, feed, out, started)
+	if err != nil && ctx.Err() != nil {
+		return p.stopped(feed)
+	}
+	return err
 }
 
 // report shows what came of it, and holds the stores to the input.
-func (f flags) report(ctx context.Context, feed *feed, out io.Writer, started time.Time) error {
-	stored, err := feed.game.readBack(ctx, feed.town, func(text string) { feed.show.say("%s", text) })
+func (p *program) report(ctx context.Context, feed *feed, started time.Time) error {
+	stored, err := feed.game.readBack(ctx, feed.town, p.show)
 	if err != nil {
-		if ctx.Err() != nil {
-			return f.stopped(feed)
-		}
 		return err
 	}
-	feed.show.say("computing what the input implies")
+	p.show.say("computing what the input implies")
 	implied := impliedBooks(feed.town, feed.game.friends)
-	feed.show.clear()
-	scene := &scene{game: feed.game, town: feed.town, out: out}
+	p.show.clear()
+	scene := &scene{game: feed.game, town: feed.town, out: p.out}
 	if err := scene.show(ctx); err != nil {
 		return err
 	}
-	feed.watch.table(out)
-	right := showBooks(out, compare(stored, implied)) && scene.right
+	feed.watch.table(p.out)
+	right := showBooks(p.out, compare(stored, implied)) && scene.right
 	seconds := time.Since(started).Seconds()
-	feed.summary(out, seconds)
-	if f.json {
-		if err := printJSON(out, stored, feed.town, seconds); err != nil {
+	feed.summary(p.out, seconds)
+	if p.json {
+		if err := printJSON(p.out, stored, feed.town, seconds); err != nil {
 			return err
 		}
 	}
@@ -121,26 +137,26 @@ func (f flags) report(ctx context.Context, feed *feed, out io.Writer, started ti
 	return nil
 }
 
-func (f flags) stopped(feed *feed) error {
+func (p *program) stopped(feed *feed) error {
 	e := &errStopped{put: int(feed.before.Load() + feed.put.Load()), all: len(feed.town.Events)}
-	if f.dir != "" {
-		e.again = f.again()
+	if p.dir != "" {
+		e.again = p.again()
 	}
 	return e
 }
 
 // town reads or makes the input.
-func (f flags) town(show *progress) (*town.Town, error) {
-	if f.events == "" {
+func (p *program) town() (*town.Town, error) {
+	if p.events == "" {
 		return town.Generate(town.Default), nil
 	}
-	show.say("reading %s", f.events)
-	t, err := town.Load(town.Files{Events: f.events, Friends: f.friends, Venues: f.venues})
+	p.show.say("reading %s", p.events)
+	t, err := town.Load(town.Files{Events: p.events, Friends: p.friends, Venues: p.venues})
 	if err != nil {
 		return nil, err
 	}
-	show.clear()
-	showRejects(show.out, t.Rejects)
+	p.show.clear()
+	showRejects(p.show.out, t.Rejects)
 	return t, nil
 }
 
@@ -151,14 +167,6 @@ func (f flags) directory() (dir string, remove func(), err error) {
 	}
 	dir, err = os.MkdirTemp("", "checkin-")
 	return dir, func() { os.RemoveAll(dir) }, err
-}
-
-// opening explains why the stores cannot be opened.
-func opening(err error, dir string) error {
-	if errors.Is(err, fault.ErrConflict) || errors.Is(err, fault.ErrBusy) {
-		return fmt.Errorf("%s is in use: %w", dir, err)
-	}
-	return err
 }
 
 func printJSON(out io.Writer, b *books, t *town.Town, seconds float64) error {

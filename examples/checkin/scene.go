@@ -138,9 +138,9 @@ func (s *scene) showPlayer(ctx context.Context, user int64) error {
 	return nil
 }
 
-// showPresence prints who is where the most people are, and then asks again
-// under a name that the cache has nothing under: rebuilt from the check-ins, the
-// answer must be what the input implies.
+// showPresence prints who is where the most people are, and then asks as if
+// the cache had lost everything: rebuilt from the check-ins, the answer must be
+// what the input implies.
 func (s *scene) showPresence(ctx context.Context) error {
 	early := time.Now()
 	counts := map[int64]int{}
@@ -151,7 +151,7 @@ func (s *scene) showPresence(ctx context.Context) error {
 		return nil
 	}
 	venue := most(counts)
-	guests, err := s.game.guests(ctx, s.game.presence, idKey(venue))
+	guests, err := s.game.guests(ctx, idKey(venue))
 	if err != nil {
 		return err
 	}
@@ -161,11 +161,7 @@ func (s *scene) showPresence(ctx context.Context) error {
 }
 
 func (s *scene) checkRebuilt(ctx context.Context, venue int64, early time.Time) error {
-	lost, err := s.game.openPresence(fmt.Sprintf("lost-%d", early.UnixNano()))
-	if err != nil {
-		return err
-	}
-	rebuilt, err := s.game.guests(ctx, lost, idKey(venue))
+	rebuilt, err := s.game.rebuiltGuests(ctx, idKey(venue), fmt.Sprintf("lost-%d", early.UnixNano()))
 	if err != nil {
 		return err
 	}

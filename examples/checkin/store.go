@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -34,12 +33,15 @@ func (f flags) stores(dir string) persistence.Stores {
 // options are the defaults, with somebody who watches. A replay has more in
 // flight at a time: what is in flight together is written together, and nobody
 // waits for a check-in of years ago.
-func (f flags) options(watch any, log io.Writer) *persistence.Options {
+func (p *program) options(watch *watcher) *persistence.Options {
 	opts := &persistence.Options{
 		Observer: watch,
-		Logger:   slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger:   slog.New(slog.NewTextHandler(p.show.out, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	if f.events != "" {
+	if p.observe != nil {
+		opts.Observer = p.observe(watch)
+	}
+	if p.events != "" {
 		opts.Workers, opts.RealTimeWorkers = 256, 256
 	}
 	return opts

@@ -39,8 +39,8 @@ func (game *game) visitors(ctx context.Context, venue string) ([]volatile.Member
 
 // guests returns who is at a venue now, the one who came last first: who was
 // there, less those who have checked in elsewhere since.
-func (game *game) guests(ctx context.Context, presence *volatile.Presence, venue string) ([]string, error) {
-	members, err := presence.Members(ctx, venue)
+func (game *game) guests(ctx context.Context, venue string) ([]string, error) {
+	members, err := game.presence.Members(ctx, venue)
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +49,34 @@ func (game *game) guests(ctx context.Context, presence *volatile.Presence, venue
 		users[i] = m.ID
 	}
 	positions, err := game.positions(ctx, users)
-	var guests []string
-	for _, p := range positions {
-		if p.Venue == venue {
-			guests = append(guests, p.User)
+	return stillAt(venue, positions), err
+}
+
+// rebuiltGuests is guests as they come back when everything volatile is lost:
+// under a name that the cache has nothing under, and from the activities.
+func (game *game) rebuiltGuests(ctx context.Context, venue, name string) ([]string, error) {
+	lost, err := game.openPresence(name)
+	if err != nil {
+		return nil, err
+	}
+	members, err := lost.Members(ctx, venue)
+	if err != nil {
+		return nil, err
+	}
+	positions := make([]Position, len(members))
+	for i, m := range members {
+		if positions[i], err = game.lastPosition(ctx, m.ID); err != nil {
+			return nil, err
 		}
 	}
-	return guests, err
+	return stillAt(venue, positions), nil
+}
+
+func stillAt(venue string, positions []Position) (users []string) {
+	for _, p := range positions {
+		if p.Venue == venue {
+			users = append(users, p.User)
+		}
+	}
+	return users
 }
