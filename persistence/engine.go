@@ -28,7 +28,7 @@ type engine struct {
 	held    map[*held]struct{} // for the leases
 	working atomic.Int32       // 1 while Work or Drain serves the lanes
 	serving sync.Mutex         // held by who serves, until everything has stopped
-	nudging atomic.Bool  // a nudge to other processes is on its way
+	nudging atomic.Bool        // a nudge to other processes is on its way
 	flight  atomic.Int64       // envelopes in workers' hands
 	moves   atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
 

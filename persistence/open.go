@@ -95,18 +95,27 @@ func (l *Layer) openTables(ctx context.Context, s Stores) error {
 }
 
 // openTicks continues the clock above every version that was handed out
-// before, where a durable store of this process alone remembers it. Processes
-// that share a server trust their clocks within Options.MaxSkew.
+// before, where a durable store remembers it. A shared store that is not there
+// yet is not waited for.
 func (l *Layer) openTicks(ctx context.Context) error {
-	if l.rows == nil || l.rows.Features().SharedLog {
+	if l.rows == nil {
 		l.ticks = &ticks{clock: hlc.New(0, nil)}
 		return nil
 	}
+	shared := l.rows.Features().SharedLog
+	if shared {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, probeEvery)
+		defer cancel()
+	}
 	ceiling, err := l.rows.Raise(ctx, ceilingName, 0)
-	if err != nil {
+	if err != nil && !shared {
 		return err
 	}
 	l.ticks = newTicks(l, ceiling)
+	if shared {
+		l.spawn(l.watchSkew)
+	}
 	return nil
 }
 

@@ -17,10 +17,14 @@ type State struct {
 	Ceiling int64 // versions up to here may be handed out; what a restart continues above
 }
 
-// Ahead is how far a new ceiling lies above the version that asked for it: the
-// larger, the fewer writes of the ceiling, and the further a restarted clock
-// may run ahead of the wall clock at most.
-const Ahead = int64(3 * time.Second / time.Microsecond)
+// Ahead is how far a new ceiling lies ahead of the wall clock: the larger, the
+// fewer writes of the ceiling, and the further a restarted clock may run ahead
+// of the wall clock at most. While it does, ceilings rise by Step only, so that
+// many restarts in a row do not drive the clock ever further ahead.
+const (
+	Ahead = int64(3 * time.Second / time.Microsecond)
+	Step  = int64(10 * time.Millisecond / time.Microsecond)
+)
 
 // Next hands out the next version for a wall clock that reads now. want is the
 // ceiling that should be made durable soon, or zero; ok is false when the
@@ -28,7 +32,7 @@ const Ahead = int64(3 * time.Second / time.Microsecond)
 func (s State) Next(now int64) (next State, version, want int64, ok bool) {
 	version = max(now, s.Last+1)
 	if version > s.Ceiling-Ahead/2 {
-		want = version + Ahead
+		want = max(version+Step, now+Ahead)
 	}
 	if version > s.Ceiling {
 		return s, 0, want, false
