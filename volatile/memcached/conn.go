@@ -1,0 +1,62 @@
+package memcached
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// errStale says that a pooled connection was closed by its server while it
+// was idle: nothing was sent.
+var errStale = errors.New("the server has closed this connection")
+
+// A conn is a connection as the client sees it. It adds what the client does
+// not do: it notices a server that went away before a request is written, so
+// that the outcome is known; it bounds a whole operation, not each of its
+// reads; and it refuses impossible answers.
+type conn struct {
+	net.Conn
+	raw     net.Conn // below TLS
+	timeout time.Duration
+	framer  framer
+	reading bool      // the last call was a Read: the next Write begins an operation
+	end     time.Time // of the operation under way
+}
+
+func newConn(nc, raw net.Conn, timeout time.Duration, valueMost int) *conn {
+	return &conn{Conn: nc, raw: raw, timeout: timeout, framer: framer{valueMost: valueMost}, reading: true}
+}
+
+// Write begins an operation when it follows a Read.
+func (c *conn) Write(b []byte) (int, error) {
+	if c.reading {
+		c.reading = false
+		c.framer.done = false
+		c.end = time.Now().Add(c.timeout)
+		if !alive(c.raw) {
+			return 0, errStale
+		}
+	}
+	return c.Conn.Write(b)
+}
+
+// Read follows the answer.
+func (c *conn) Read(b []byte) (int, error) {
+	c.reading = true
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		if refused := c.framer.feed(b[:n]); refused != nil {
+			return 0, refused
+		}
+	}
+	return n, err
+}
+
+// SetDeadline is called by the client before an operation and for every value
+// that it reads; only the first may move the end.
+func (c *conn) SetDeadline(t time.Time) error {
+	if !c.end.IsZero() && !c.framer.done && t.After(c.end) {
+		t = c.end
+	}
+	return c.Conn.SetDeadline(t)
+}

@@ -1,0 +1,311 @@
+package memcached
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+const (
+	// getMost is how many keys one command asks for.
+	getMost = 128
+	// setsAtOnce is how many entries of one Set or Delete are under way.
+	setsAtOnce = 8
+)
+
+// A driver is the members and the ring that says which key lies where.
+type driver struct {
+	opts    Options
+	members []*member
+	ring    *ring
+	closed  atomic.Bool
+}
+
+func open(addresses []address, opts Options) *driver {
+	d := &driver{opts: opts}
+	names := make([]string, len(addresses))
+	for i, a := range addresses {
+		names[i] = a.name
+		d.members = append(d.members, newMember(a, opts))
+	}
+	d.ring = newRing(names)
+	return d
+}
+
+// Features are this driver's promises.
+func (d *driver) Features() volatile.Features {
+	return volatile.Features{Name: "memcached", MaxValue: d.opts.MaxValue, Resolution: time.Second, Shared: true}
+}
+
+// member returns the member that a key belongs to.
+func (d *driver) member(key string) *member { return d.members[d.ring.member(key)] }
+
+// ready returns why an operation cannot run now, or nil.
+func (d *driver) ready(ctx context.Context, op string) error {
+	if d.closed.Load() {
+		return fault.New(fault.ErrClosed, "volatile", op, "the driver is closed")
+	}
+	return ctx.Err()
+}
+
+// check returns why an item is not sent, or nil.
+func (d *driver) check(ctx context.Context, op string, item volatile.Item) error {
+	if err := d.ready(ctx, op); err != nil {
+		return err
+	}
+	if err := volatile.CheckItemKey(op, item.Key); err != nil {
+		return err
+	}
+	if item.TTL < 0 {
+		return fault.New(fault.ErrInvalid, "volatile", op, fmt.Sprintf("a TTL of %v", item.TTL))
+	}
+	if len(item.Value) > d.opts.MaxValue {
+		// The server would refuse it too, and delete the old value with that.
+		return fault.New(fault.ErrTooLarge, "volatile", op, fmt.Sprintf("a value of %d bytes; %d at most", len(item.Value), d.opts.MaxValue))
+	}
+	return nil
+}
+
+// GetOne returns the entry that is there.
+func (d *driver) GetOne(ctx context.Context, key string) (volatile.Item, bool, error) {
+	if err := d.check(ctx, "get", volatile.Item{Key: key}); err != nil {
+		return volatile.Item{}, false, err
+	}
+	item, err := do(ctx, d.member(key), operation{name: "get", again: true}, func(e *epoch) (volatile.Item, error) {
+		wire := wireKey(e.gen, key)
+		got, err := e.client.Get(wire)
+		if err != nil || e.held.Load() {
+			return volatile.Item{}, err
+		}
+		if got.Key != wire {
+			return volatile.Item{}, fmt.Errorf("asked for one key, the answer is for another")
+		}
+		return volatile.Item{Key: key, Value: value(got.Value, got.Flags), Token: e.token(got.CasID)}, nil
+	})
+	return item, item.Key != "", err
+}
+
+// Get returns the entries that are there, also when some members are down.
+func (d *driver) Get(ctx context.Context, keys []string) ([]volatile.Item, error) {
+	if err := d.ready(ctx, "get"); err != nil {
+		return nil, err
+	}
+	shares := make([][]string, len(d.members))
+	for _, key := range keys {
+		if err := volatile.CheckItemKey("get", key); err != nil {
+			return nil, err
+		}
+		i := d.ring.member(key)
+		shares[i] = append(shares[i], key)
+	}
+	results := make([][]volatile.Item, len(shares))
+	errs := make([]error, len(shares))
+	var wg sync.WaitGroup
+	for i, share := range shares {
+		if len(share) == 0 {
+			continue
+		}
+		if len(share) == len(keys) {
+			results[i], errs[i] = d.members[i].get(ctx, share)
+			break
+		}
+		wg.Go(func() { results[i], errs[i] = d.members[i].get(ctx, share) })
+	}
+	wg.Wait()
+	return slices.Concat(results...), errors.Join(errs...)
+}
+
+// get reads keys of one member.
+func (m *member) get(ctx context.Context, keys []string) ([]volatile.Item, error) {
+	var items []volatile.Item
+	for some := range slices.Chunk(keys, getMost) {
+		got, err := do(ctx, m, operation{name: "get", again: true}, func(e *epoch) ([]volatile.Item, error) {
+			return e.get(some)
+		})
+		items = append(items, got...)
+		if err != nil {
+			return items, err
+		}
+	}
+	return items, nil
+}
+
+// get reads keys by one command. What the server says of keys that it was not
+// asked for is ignored.
+func (e *epoch) get(keys []string) ([]volatile.Item, error) {
+	asked := make(map[string]string, len(keys))
+	wires := make([]string, 0, len(keys))
+	for _, key := range keys {
+		wire := wireKey(e.gen, key)
+		if _, twice := asked[wire]; !twice {
+			asked[wire] = key
+			wires = append(wires, wire)
+		}
+	}
+	found, err := e.client.GetMulti(wires)
+	if err != nil || e.held.Load() {
+		return nil, err
+	}
+	items := make([]volatile.Item, 0, len(found))
+	for wire, item := range found {
+		if key, ok := asked[wire]; ok {
+			items = append(items, volatile.Item{Key: key, Value: value(item.Value, item.Flags), Token: e.token(item.CasID)})
+		}
+	}
+	return items, nil
+}
+
+// Set writes entries whatever is there.
+func (d *driver) Set(ctx context.Context, items []volatile.Item) []error {
+	return each(len(items), func(i int) error {
+		if err := d.check(ctx, "set", items[i]); err != nil {
+			return err
+		}
+		return d.store(ctx, operation{name: "set", key: items[i].Key, write: true, again: true}, items[i],
+			func(e *epoch, item *memcache.Item) error { return e.client.Set(item) })
+	})
+}
+
+// Swap writes one entry if its token stands for what is there.
+func (d *driver) Swap(ctx context.Context, item volatile.Item) error {
+	if err := d.check(ctx, "swap", item); err != nil {
+		return err
+	}
+	return d.store(ctx, operation{name: "swap", key: item.Key, write: true}, item, func(e *epoch, wire *memcache.Item) error {
+		if item.Token == 0 {
+			return e.client.Add(wire)
+		}
+		var ok bool
+		if wire.CasID, ok = e.cas(item.Token); !ok {
+			return memcache.ErrCASConflict
+		}
+		err := e.client.CompareAndSwap(wire)
+		if errors.Is(err, memcache.ErrCacheMiss) {
+			return memcache.ErrCASConflict
+		}
+		return err
+	})
+}
+
+// store sends one entry by a command.
+func (d *driver) store(ctx context.Context, o operation, item volatile.Item, send func(*epoch, *memcache.Item) error) error {
+	body, flags := wireValue(item.Value)
+	if ctx.Done() != nil {
+		// The operation may outlast this call, and the value is the caller's.
+		body = slices.Clone(body)
+	}
+	_, err := do(ctx, d.member(item.Key), o, func(e *epoch) (struct{}, error) {
+		wire := &memcache.Item{Key: wireKey(e.gen, item.Key), Value: body, Flags: flags, Expiration: expiry(item.TTL, time.Now())}
+		if e.held.Load() {
+			return struct{}{}, e.settle(wire.Key)
+		}
+		return struct{}{}, send(e, wire)
+	})
+	return err
+}
+
+// settle stands for a write while the generation is young: nothing old stays.
+func (e *epoch) settle(wire string) error {
+	if err := e.client.Delete(wire); err != nil && !errors.Is(err, memcache.ErrCacheMiss) {
+		return err
+	}
+	return errSettling
+}
+
+// Delete removes entries.
+func (d *driver) Delete(ctx context.Context, keys []string) []error {
+	return each(len(keys), func(i int) error {
+		if err := d.check(ctx, "delete", volatile.Item{Key: keys[i]}); err != nil {
+			return err
+		}
+		_, err := do(ctx, d.member(keys[i]), operation{name: "delete", key: keys[i], write: true, again: true},
+			func(e *epoch) (struct{}, error) { return struct{}{}, e.client.Delete(wireKey(e.gen, keys[i])) })
+		return err
+	})
+}
+
+// Add adds to a counter. An Add whose outcome is unknown is not repeated.
+func (d *driver) Add(ctx context.Context, key string, delta int64, ttl time.Duration) (uint64, error) {
+	if err := d.check(ctx, "add", volatile.Item{Key: key, TTL: ttl}); err != nil {
+		return 0, err
+	}
+	return do(ctx, d.member(key), operation{name: "add", write: true}, func(e *epoch) (uint64, error) {
+		if e.held.Load() {
+			return 0, errSettling
+		}
+		return e.add(wireKey(e.gen, key), delta, ttl)
+	})
+}
+
+// add increments, or begins a counter that is not there.
+func (e *epoch) add(wire string, delta int64, ttl time.Duration) (uint64, error) {
+	for {
+		sum, err := e.increment(wire, delta)
+		if !errors.Is(err, memcache.ErrCacheMiss) {
+			return sum, err
+		}
+		first := uint64(max(delta, 0))
+		err = e.client.Add(&memcache.Item{Key: wire, Value: strconv.AppendUint(nil, first, 10), Flags: flagNumber, Expiration: expiry(ttl, time.Now())})
+		if !errors.Is(err, memcache.ErrNotStored) {
+			return first, err
+		}
+	}
+}
+
+// increment adds to a counter that is there.
+func (e *epoch) increment(wire string, delta int64) (uint64, error) {
+	if delta < 0 {
+		return e.client.Decrement(wire, uint64(-(delta+1))+1)
+	}
+	sum, err := e.client.Increment(wire, uint64(delta))
+	if err == nil && sum < uint64(delta) {
+		// It went round. Nobody can tell what it was: it begins again.
+		if err := e.client.Delete(wire); err != nil {
+			return 0, err
+		}
+		return 0, memcache.ErrCASConflict
+	}
+	return sum, err
+}
+
+// each calls one for every index, some at once, and returns the errors in
+// order.
+func each(n int, one func(i int) error) []error {
+	errs := make([]error, n)
+	if n == 1 {
+		errs[0] = one(0)
+		return errs
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, setsAtOnce) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = one(i)
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+// Close closes every connection and waits for the goroutines of its own.
+func (d *driver) Close() error {
+	if d.closed.Swap(true) {
+		return nil
+	}
+	for _, m := range d.members {
+		m.close()
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package memcached
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+)
+
+// lineMost bounds a line of an answer: VALUE, a key of 250 bytes, three
+// numbers; or an error's text.
+const lineMost = 2048
+
+// A framer follows the answers of a server without keeping them, and refuses
+// what no memcached says: the client would take any length it is told and
+// allocate as much. It also knows when an answer is complete.
+type framer struct {
+	valueMost int // bytes of the largest value
+	line      []byte
+	skip      int  // bytes of a value that are still to come, with its line end
+	done      bool // the last byte fed was the last of an answer
+}
+
+var crlf = []byte("\r\n")
+
+// feed follows the next bytes of the stream.
+func (f *framer) feed(b []byte) error {
+	for len(b) > 0 {
+		f.done = false
+		if f.skip > 0 {
+			n := min(f.skip, len(b))
+			f.skip -= n
+			b = b[n:]
+			continue
+		}
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			f.line = append(f.line, b...)
+			b = nil
+		} else {
+			f.line = append(f.line, b[:end+1]...)
+			b = b[end+1:]
+		}
+		if len(f.line) > lineMost {
+			return fmt.Errorf("a line of more than %d bytes in an answer", lineMost)
+		}
+		if end < 0 {
+			break
+		}
+		if err := f.finish(); err != nil {
+			return err
+		}
+		f.line = f.line[:0]
+	}
+	return nil
+}
+
+// finish understands one whole line.
+func (f *framer) finish() error {
+	value, found := bytes.CutPrefix(f.line, []byte("VALUE "))
+	if !found {
+		f.done = true
+		return nil
+	}
+	fields := bytes.Fields(value)
+	if len(fields) < 3 || !bytes.HasSuffix(f.line, crlf) {
+		return fmt.Errorf("an answer begins %q", f.line)
+	}
+	size, err := strconv.ParseUint(string(fields[2]), 10, 31)
+	if err != nil || int(size) > f.valueMost {
+		return fmt.Errorf("an answer announces a value of %s bytes; %d at most", fields[2], f.valueMost)
+	}
+	f.skip = int(size) + len(crlf)
+	return nil
+}

@@ -1,0 +1,123 @@
+package memcached
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+)
+
+// # Generations
+//
+// A member that was away and comes back must serve nothing that is older than
+// what was written meanwhile, in no process. So every member holds a random
+// generation, which stands before every key that lies on it: with another
+// generation, everything that it remembers can no longer be asked for.
+//
+//   - A process reads the generation when it dials, on every connection, and
+//     again whenever it has not done so for a second. So all processes agree
+//     on it, but for one second.
+//   - A member without a generation is new, was restarted, or was flushed. The
+//     first process that sees it adds one.
+//   - A process that could not reach a member for outageMost, or that lost
+//     more writes to it than it can remember by key, gives it a new generation
+//     before it uses it again. Fewer lost writes are mended one by one: their
+//     keys are deleted.
+//   - For the one second in which processes may disagree, those that know the
+//     new generation hold: a reader gets a miss, nothing is filled in, a write
+//     becomes a delete. The hold is a key on the member with an expiry of its
+//     own, written before the generation, so that the member's clock is the
+//     only one that counts. A member that was just started needs none, because
+//     no connection of another process has survived its start.
+//
+// Compare-and-swap numbers begin again at one when a server starts. A token is
+// one of them together with the epoch in which it was read; an epoch is one
+// generation on one run of connections, has a client of its own, and each of
+// its connections has seen its generation. A token of another epoch is a
+// conflict, and is never sent.
+const (
+	// verifyAfter is when a generation is read again, beside the operations;
+	// verifyMost is when operations wait for that.
+	verifyAfter = 400
+	verifyMost  = 1000 // both in milliseconds
+
+	// holdTicks is how long a hold lasts, in the server's ticks of a second:
+	// at least three seconds, verifyMost and time to spare.
+	holdTicks = 4
+	// holdLeast is how long it lasts at least, in milliseconds.
+	holdLeast = 3000
+)
+
+// newGeneration returns a random generation of genSize characters.
+func newGeneration() string {
+	var b [genSize * 6 / 8]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// validGeneration reports whether a value could be one of ours.
+func validGeneration(gen string) bool {
+	if len(gen) != genSize {
+		return false
+	}
+	for _, c := range []byte(gen) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// generation reads the member's generation, and gives it one when it has none.
+// held tells that some process may not know it yet.
+func (p *plain) generation() (gen string, held bool, err error) {
+	for range 3 {
+		values, err := p.get(genKey, holdKey)
+		if err != nil {
+			return "", false, err
+		}
+		_, held = values[holdKey]
+		if gen := values[genKey].value; validGeneration(gen) {
+			return gen, held, nil
+		}
+		if err := p.begin(values); err != nil {
+			return "", false, err
+		}
+	}
+	return "", false, errNoGeneration
+}
+
+// begin gives a generation to a member that has none, or none of ours.
+func (p *plain) begin(values map[string]found) error {
+	stats, err := p.stats("")
+	if err != nil {
+		return err
+	}
+	if _, foreign := values[genKey]; foreign || stats["cmd_flush"] != "0" || stats["evictions"] != "0" {
+		// It had one, and processes may be connected that know it.
+		if _, err := p.store("set", holdKey, "1", holdTicks, 0); err != nil {
+			return err
+		}
+	}
+	if old, foreign := values[genKey]; foreign {
+		_, err = p.store("cas", genKey, newGeneration(), 0, old.cas)
+		return err
+	}
+	_, err = p.store("add", genKey, newGeneration(), 0, 0)
+	return err
+}
+
+// renew gives the member a new generation in place of old. When it has
+// another one already, or none, it does nothing.
+func (p *plain) renew(old string) (renewed bool, err error) {
+	values, err := p.get(genKey)
+	if err != nil {
+		return false, err
+	}
+	present, there := values[genKey]
+	if !there || old != "" && present.value != old {
+		return false, nil
+	}
+	if _, err := p.store("set", holdKey, "1", holdTicks, 0); err != nil {
+		return false, err
+	}
+	return p.store("cas", genKey, newGeneration(), 0, present.cas)
+}

@@ -1,0 +1,244 @@
+package memcached
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+const (
+	// outageMost is the outage after which a member gets a new generation.
+	outageMost = 5 * time.Second
+	// lostMost is how many lost writes are remembered by key.
+	lostMost = 1024
+)
+
+// A member is one server: its epoch, its breaker, and what it must be told
+// when it comes back.
+type member struct {
+	addr     address
+	opts     Options
+	inflight chan struct{} // one place per operation under way
+
+	// outage is outageMost, shorter in tests.
+	outage time.Duration
+
+	mu      sync.Mutex
+	closed  bool
+	epoch   *epoch // nil: none is open
+	opening *opening
+	number  uint64 // of the last epoch
+	gen     string // of the last epoch
+	broken  error  // why the member is down; nil: it is up
+	since   time.Time
+	lost    map[string]bool // keys of writes that it may have missed
+	lostAll bool            // more than can be remembered
+	mending bool
+	stop    chan struct{} // closed by close
+	running sync.WaitGroup
+}
+
+func newMember(addr address, opts Options) *member {
+	return &member{addr: addr, opts: opts, inflight: make(chan struct{}, opts.Conns), outage: outageMost,
+		lost: map[string]bool{}, stop: make(chan struct{})}
+}
+
+// An opening is an epoch about to be opened or verified, for all who wait.
+type opening struct {
+	done  chan struct{}
+	epoch *epoch
+	err   error
+}
+
+// current returns an epoch whose generation was read less than a second ago.
+// While the member is down it fails at once.
+func (m *member) current(ctx context.Context) (*epoch, error) {
+	m.mu.Lock()
+	switch {
+	case m.closed:
+		m.mu.Unlock()
+		return nil, errClosed
+	case m.broken != nil:
+		err := fmt.Errorf("down for %v: %w", time.Since(m.since).Round(time.Millisecond), m.broken)
+		m.mu.Unlock()
+		return nil, &dialError{err}
+	}
+	e := m.epoch
+	if e != nil && e.age() < verifyAfter*time.Millisecond {
+		m.mu.Unlock()
+		return e, nil
+	}
+	o := m.open(e)
+	m.mu.Unlock()
+	if e != nil && e.age() < verifyMost*time.Millisecond {
+		return e, nil
+	}
+	select {
+	case <-o.done:
+		return o.epoch, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// open opens an epoch, or verifies the present one, in the background; m.mu is
+// held.
+func (m *member) open(present *epoch) *opening {
+	if m.opening != nil {
+		return m.opening
+	}
+	o := &opening{done: make(chan struct{})}
+	m.opening = o
+	m.running.Go(func() {
+		defer close(o.done)
+		o.epoch, o.err = m.reach(present)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.opening = nil
+		if o.err != nil && !errors.Is(o.err, errClosed) {
+			m.trip(o.err)
+		}
+	})
+	return o
+}
+
+// reach verifies an epoch, or opens a new one when it is nil or over.
+func (m *member) reach(present *epoch) (*epoch, error) {
+	if present == nil {
+		return m.establish()
+	}
+	err := present.verify()
+	if err == nil {
+		return present, nil
+	}
+	m.drop(present)
+	if v := classify(err, false); !v.closed {
+		return nil, err
+	}
+	return m.establish()
+}
+
+// establish dials and opens a new epoch.
+func (m *member) establish() (*epoch, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), m.opts.Timeout)
+	defer cancel()
+	asked := sinceStart()
+	nc, _, err := m.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	gen, held, err := newPlain(nc, time.Now().Add(m.opts.Timeout)).generation()
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, errClosed
+	}
+	// Numbers go round after 65,535 epochs, and are never zero: a token is
+	// never zero.
+	m.number = m.number%(1<<16-1) + 1
+	m.gen = gen
+	m.epoch = m.newEpoch(m.number, gen, held, asked)
+	return m.epoch, nil
+}
+
+// dial connects, below the client.
+func (m *member) dial(ctx context.Context) (nc, raw net.Conn, err error) {
+	dialer := net.Dialer{Timeout: m.opts.Timeout}
+	raw, err = dialer.DialContext(ctx, m.addr.network, m.addr.name)
+	if err != nil {
+		return nil, nil, &dialError{err}
+	}
+	if m.opts.TLS == nil || m.addr.network == "unix" {
+		return raw, raw, nil
+	}
+	config := m.opts.TLS
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName, _, _ = net.SplitHostPort(m.addr.name)
+	}
+	secure := tls.Client(raw, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, nil, &dialError{err}
+	}
+	return secure, raw, nil
+}
+
+// drop ends an epoch: its idle connections are closed, its tokens are void.
+func (m *member) drop(e *epoch) {
+	m.mu.Lock()
+	if m.epoch == e {
+		m.epoch = nil
+	}
+	m.mu.Unlock()
+	e.end()
+}
+
+// trip opens the breaker; m.mu is held. From now on every operation fails at
+// once, until the member has been reached and mended.
+func (m *member) trip(err error) {
+	if m.broken != nil || m.closed {
+		return
+	}
+	m.broken, m.since = err, time.Now()
+	if e := m.epoch; e != nil {
+		m.epoch = nil
+		e.end()
+	}
+	m.mend()
+}
+
+// down opens the breaker for an error of an operation in an epoch. An error
+// of an epoch that is over says nothing about the present.
+func (m *member) down(e *epoch, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch == e {
+		m.trip(err)
+	}
+}
+
+// lose remembers that the member may have missed a write.
+func (m *member) lose(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	if len(m.lost) < lostMost {
+		m.lost[key] = true
+	} else {
+		m.lostAll = true
+	}
+	m.mend()
+}
+
+// close ends the member. Operations under way may go on until their timeout.
+func (m *member) close() {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return
+	}
+	m.closed = true
+	close(m.stop)
+	e := m.epoch
+	m.epoch = nil
+	m.mu.Unlock()
+	if e != nil {
+		e.end()
+	}
+	m.running.Wait()
+}
+
+var errClosed = fault.New(fault.ErrClosed, "volatile", "memcached", "the driver is closed")

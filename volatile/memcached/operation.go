@@ -1,0 +1,175 @@
+package memcached
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// errSettling says that some process may not know the member's generation
+// yet, so that nothing is kept for these seconds.
+var errSettling = errors.New("the member settles into a new generation")
+
+// An operation is what do needs to know of one.
+type operation struct {
+	name  string
+	key   string // whose outcome matters; empty for reads and counters
+	write bool   // its outcome is unknown when no answer was read
+	again bool   // it may be repeated although it may have been done
+}
+
+// attemptsMost: one that finds its connection closed, one that finds another
+// generation when it dials, one in the new epoch.
+const attemptsMost = 3
+
+// do runs an operation on a member: within an epoch that is known to be
+// present, repeated where that is harmless, and not for longer than its
+// context. A write that the member may have missed is remembered.
+func do[T any](ctx context.Context, m *member, o operation, send func(e *epoch) (T, error)) (result T, err error) {
+	for attempt := 1; ; attempt++ {
+		e, err := m.enter(ctx)
+		if err != nil {
+			return result, m.refused(ctx, o, err)
+		}
+		result, err = run(ctx, m, e, o, send)
+		if errors.Is(err, errLeft) {
+			return result, o.left(ctx)
+		}
+		v := m.judge(e, o, err)
+		switch {
+		case v.class == nil:
+			return result, nil
+		case attempt < attemptsMost && v.closed && (v.unsent || o.again) && ctx.Err() == nil:
+			continue
+		case o.key != "" && !v.told && lossy(v.class):
+			m.lose(o.key)
+		}
+		return result, &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: v.class, Err: fmt.Errorf("%s: %w", m.addr.name, err)}
+	}
+}
+
+// lossy reports whether an old value may have stayed for a write that ended
+// this way.
+func lossy(class error) bool {
+	return class != fault.ErrConflict && class != fault.ErrInvalid
+}
+
+// enter waits for an epoch and a place among the operations under way.
+func (m *member) enter(ctx context.Context) (*epoch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case m.inflight <- struct{}{}:
+	default:
+		select {
+		case m.inflight <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	e, err := m.current(ctx)
+	if err != nil {
+		<-m.inflight
+	}
+	return e, err
+}
+
+// refused is the error of an operation that was never sent.
+func (m *member) refused(ctx context.Context, o operation, err error) error {
+	if err == ctx.Err() || errors.Is(err, errClosed) {
+		return err
+	}
+	if o.key != "" {
+		m.lose(o.key)
+	}
+	return &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: fault.ErrUnavailable, Err: fmt.Errorf("%s: %w", m.addr.name, err)}
+}
+
+// left is the error of an operation whose context ended while it was under
+// way.
+func (o operation) left(ctx context.Context) error {
+	if !o.write {
+		return ctx.Err()
+	}
+	return &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: fault.ErrUnknown, Err: ctx.Err()}
+}
+
+// judge says what an error means, and draws the consequences for the member.
+func (m *member) judge(e *epoch, o operation, err error) verdict {
+	v := classify(err, o.write)
+	switch {
+	case v.down:
+		m.down(e, err)
+	case errors.Is(err, errEpochOver):
+		m.drop(e)
+	case v.closed:
+		// What closed one connection has most likely closed the idle ones too.
+		e.client.Close()
+	}
+	if v.class == nil && o.key != "" && e.age() > holdLeast*time.Millisecond {
+		// This process slept between reading the generation and writing: the
+		// member may have another one by now, which does not know the write.
+		m.lose(o.key)
+	}
+	return v
+}
+
+// done gives the place of an operation back.
+func (e *epoch) done(m *member) {
+	if e.over.Load() {
+		e.client.Close() // the pool has taken the connection in after the epoch's end
+	}
+	<-m.inflight
+}
+
+// The states of an operation that its caller may abandon.
+const (
+	running int32 = iota
+	finished
+	left
+)
+
+// errLeft says that the context ended while an operation was under way.
+var errLeft = errors.New("the caller has left")
+
+// run sends one operation and waits for its answer or the end of its context.
+// The client knows no contexts: an abandoned operation goes on until its
+// timeout, in its own place among those under way.
+func run[T any](ctx context.Context, m *member, e *epoch, o operation, send func(e *epoch) (T, error)) (result T, err error) {
+	if ctx.Done() == nil {
+		defer e.done(m)
+		return send(e)
+	}
+	type answer struct {
+		result T
+		err    error
+	}
+	answers := make(chan answer, 1)
+	var state atomic.Int32
+	go func() {
+		result, err := send(e)
+		e.done(m)
+		if state.CompareAndSwap(running, finished) {
+			answers <- answer{result, err}
+			return
+		}
+		if v := m.judge(e, o, err); o.key != "" && v.class != nil && !v.told && lossy(v.class) {
+			m.lose(o.key)
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.result, a.err
+	case <-ctx.Done():
+	}
+	if !state.CompareAndSwap(running, left) {
+		a := <-answers
+		return a.result, a.err
+	}
+	return result, errLeft
+}
