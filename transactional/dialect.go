@@ -62,7 +62,7 @@ type Type string
 const (
 	Int   Type = "int"   // int64
 	Uint  Type = "uint"  // uint64, all 64 bits
-	Float Type = "float" // float64, no NaN and no infinity
+	Float Type = "float" // float64, no NaN and no infinity; a negative zero comes back as zero
 	Bool  Type = "bool"
 	Text  Type = "text"  // valid UTF-8, compared bytewise
 	Bytes Type = "bytes" // []byte

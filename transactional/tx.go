@@ -149,14 +149,24 @@ func (t *Tx) do(ctx context.Context, op string, statement func() error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
+	prover, shared := t.conn.(Prover)
+	if shared {
+		if t.err = t.store.locate(prover.Prove(ctx), op, nil, ""); t.err != nil {
+			return t.err
+		}
+	}
 	err := statement()
 	var own rowError
 	switch {
 	case err == nil:
+		return nil
 	case errors.As(err, &own):
 		return own.err
-	default:
-		t.err = err
+	}
+	t.err = err
+	if shared {
+		// When it fails the server has rolled back all of it, or will.
+		_ = prover.Undo(context.WithoutCancel(ctx))
 	}
 	return err
 }

@@ -50,7 +50,7 @@ func encode(d *Dialect, t Type, v any) (any, error) {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, fmt.Errorf("a float column holds no %v", v)
 			}
-			return v, nil
+			return v + 0, nil // a negative zero becomes zero, which some servers make of it anyway
 		}
 	case bool:
 		if t == Bool {

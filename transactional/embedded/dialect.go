@@ -11,15 +11,15 @@ import (
 // dialect is SQLite's.
 //
 // Names and texts are TEXT with its default collation, which compares bytes
-// and pads nothing. A column of unsigned numbers, and one of floats, has the
-// affinity of BLOB, which stores what it is given: another affinity would make
-// a REAL of a large number in digits, and lose the sign of a negative zero.
+// and pads nothing. A column of unsigned numbers has the affinity of BLOB, which
+// stores what it is given: another affinity would make a REAL of a large number
+// in digits.
 var dialect = transactional.Dialect{
 	Name: "sqlite",
 	Types: map[transactional.Type]string{
 		transactional.Int:   "INTEGER",
 		transactional.Uint:  "BLOB",
-		transactional.Float: "BLOB",
+		transactional.Float: "REAL",
 		transactional.Bool:  "INTEGER",
 		transactional.Text:  "TEXT",
 		transactional.Bytes: "BLOB",

@@ -96,8 +96,8 @@ func equalValues(got, want []any) bool {
 			}
 			continue
 		}
-		if f, ok := want[i].(float64); ok && math.Float64bits(f) != math.Float64bits(got[i].(float64)) {
-			return false
+		if f, ok := want[i].(float64); ok && math.Float64bits(f+0) != math.Float64bits(got[i].(float64)) {
+			return false // a negative zero comes back as zero
 		}
 		if !reflect.DeepEqual(got[i], want[i]) {
 			return false

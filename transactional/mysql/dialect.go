@@ -1,0 +1,73 @@
+package mysql
+
+import (
+	"strings"
+
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// The collation of texts: bytewise, and without ignoring trailing spaces, which
+// utf8mb4_bin does. The two families of servers name it differently, and each
+// ignores the comment that is meant for the other.
+const collate = " CHARACTER SET utf8mb4 COLLATE /*M!100202 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
+
+// dialect is what MySQL and MariaDB both take: VALUES(c) and no row alias, no
+// RETURNING, no JSON type, which one of them normalises and the other lacks.
+var dialect = transactional.Dialect{
+	Name: "mysql",
+	Types: map[transactional.Type]string{
+		transactional.Int:   "BIGINT",
+		transactional.Uint:  "BIGINT UNSIGNED",
+		transactional.Float: "DOUBLE",
+		transactional.Bool:  "TINYINT",
+		transactional.Text:  "LONGTEXT" + collate,
+		transactional.Bytes: "LONGBLOB",
+		transactional.Time:  "BIGINT",
+		transactional.JSON:  "LONGTEXT" + collate,
+	},
+	IndexedTypes: map[transactional.Type]string{
+		transactional.Text:  "VARCHAR(255)" + collate,
+		transactional.Bytes: "VARBINARY(255)",
+		transactional.JSON:  "VARCHAR(255)" + collate,
+	},
+	Key:    "VARBINARY(255)",
+	ID:     "BINARY(16)",
+	Quote:  quote,
+	Uint:   func(n uint64) any { return n },
+	Upsert: upsert,
+	Replace: func(_, set []string) string {
+		return duplicate(set, func(c string) string { return "VALUES(" + c + ")" })
+	},
+	IgnoreDuplicate: func(key []string) string { return duplicate(key[:1], func(c string) string { return c }) },
+	Lock:            " FOR UPDATE",
+	LockSkip:        " FOR UPDATE SKIP LOCKED",
+	TableSuffix:     " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4",
+	InlineIndex:     true,
+	Columns: "SELECT column_name FROM information_schema.columns" +
+		" WHERE table_schema = DATABASE() AND table_name = ?",
+	Indexes: "SELECT DISTINCT index_name FROM information_schema.statistics" +
+		" WHERE table_schema = DATABASE() AND table_name = ?",
+	Now: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
+
+func quote(name string) string { return "`" + name + "`" }
+
+func duplicate(set []string, value func(quoted string) string) string {
+	assign := make([]string, len(set))
+	for i, name := range set {
+		assign[i] = quote(name) + " = " + value(quote(name))
+	}
+	return "ON DUPLICATE KEY UPDATE " + strings.Join(assign, ", ")
+}
+
+// upsert guards every assignment by the stamp, and by the key: the clause also
+// meets a row that has another key and the same value in a unique index, which
+// must be left alone. The server assigns from left to right and reads what it
+// has assigned, so tie comes before version, and both after all else.
+func upsert(key, set []string) string {
+	guard := "VALUES(version) > version OR VALUES(version) = version AND VALUES(tie) > tie"
+	for _, name := range key {
+		guard = quote(name) + " = VALUES(" + quote(name) + ") AND (" + guard + ")"
+	}
+	return duplicate(set, func(c string) string { return "IF(" + guard + ", VALUES(" + c + "), " + c + ")" })
+}

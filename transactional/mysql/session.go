@@ -1,0 +1,231 @@
+package mysql
+
+import (
+	"container/list"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// cachedStmts is how many prepared statements a connection keeps.
+const cachedStmts = 256
+
+// strict is the sql_mode of our sessions: data that does not fit is an error,
+// never a shorter value.
+const strict = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+
+// A connector opens sessions.
+type connector struct {
+	inner driver.Connector
+	opts  Options
+}
+
+// Driver implements driver.Connector.
+func (c *connector) Driver() driver.Driver { return c.inner.Driver() }
+
+// Connect implements driver.Connector: it opens a connection, sets it up and
+// refuses a server that cannot keep our promises.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := c.inner.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	raw, ok := inner.(rawConn)
+	if !ok {
+		inner.Close()
+		return nil, fault.New(fault.ErrUnsupported, purpose, "connect", "the client library lacks a method that we need")
+	}
+	s := &session{rawConn: raw, byText: map[string]*list.Element{}, recent: list.New()}
+	if err := s.setUp(ctx, &c.opts); err != nil {
+		inner.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// rawConn is what a connection of the client library can do.
+type rawConn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+	driver.ConnBeginTx
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+	driver.NamedValueChecker
+}
+
+// A session is a connection that keeps its prepared statements. database/sql
+// would prepare on one connection while another's transaction waits for it.
+type session struct {
+	rawConn
+	byText map[string]*list.Element
+	recent *list.List // of *prepared, the latest in front
+}
+
+type prepared struct {
+	text string
+	stmt driver.Stmt
+}
+
+func (s *session) setUp(ctx context.Context, opts *Options) error {
+	for _, text := range []string{
+		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+		fmt.Sprintf("SET SESSION sql_mode = '%s', innodb_lock_wait_timeout = %d", strict, int(opts.LockWait.Seconds())),
+	} {
+		if _, err := s.rawConn.ExecContext(ctx, text, nil); err != nil {
+			return err
+		}
+	}
+	row, err := s.one(ctx, "SELECT VERSION(), @@innodb_flush_log_at_trx_commit")
+	var server *mysql.MySQLError
+	if errors.As(err, &server) && server.Number == 1193 {
+		return nil // a server without InnoDB's variable has durability of its own
+	}
+	if err != nil {
+		return err
+	}
+	if problem := versionProblem(row[0]); problem != "" {
+		return fault.New(fault.ErrMisconfigured, purpose, "connect", problem)
+	}
+	if problem := flushProblem(row[1], opts.Durability); problem != "" {
+		return fault.New(fault.ErrMisconfigured, purpose, "connect", problem)
+	}
+	return nil
+}
+
+// one reads the one row of a query, as text.
+func (s *session) one(ctx context.Context, query string) ([]string, error) {
+	rows, err := s.rawConn.QueryContext(ctx, query, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	values := make([]driver.Value, len(rows.Columns()))
+	if err := rows.Next(values); err != nil {
+		return nil, err
+	}
+	out := make([]string, len(values))
+	for i, v := range values {
+		if b, ok := v.([]byte); ok {
+			v = string(b)
+		}
+		out[i] = fmt.Sprint(v)
+	}
+	return out, nil
+}
+
+// versionProblem says what a server lacks: SKIP LOCKED, and a collation of
+// texts that compares bytes.
+func versionProblem(version string) string {
+	v := strings.TrimPrefix(version, "5.5.5-") // a prefix by which old MariaDBs greet
+	maria := strings.Contains(v, "MariaDB")
+	want := [3]int{8, 0, 17}
+	if maria {
+		want = [3]int{10, 6, 0}
+	}
+	var got [3]int
+	for i, part := range strings.SplitN(v, ".", 3) {
+		digits := strings.IndexFunc(part, func(r rune) bool { return r < '0' || r > '9' })
+		if digits >= 0 {
+			part = part[:digits]
+		}
+		got[i], _ = strconv.Atoi(part)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			if got[i] > want[i] {
+				return ""
+			}
+			return "the server is " + version + "; MySQL 8.0.17 or MariaDB 10.6 is needed"
+		}
+	}
+	return ""
+}
+
+// flushProblem says what a COMMIT of the server does not survive.
+func flushProblem(flush string, want fault.Durability) string {
+	const set = "; set it to 1, or accept less by the option durability"
+	switch {
+	case flush == "1" || want == fault.Memory:
+		return ""
+	case flush == "2" && want == fault.Written:
+		return ""
+	case flush == "2":
+		return "innodb_flush_log_at_trx_commit is 2: a power cut loses what was committed" + set + "=written"
+	}
+	return "innodb_flush_log_at_trx_commit is " + flush + ": a crash of the server loses what was committed" + set + "=memory"
+}
+
+// ExecContext implements driver.ExecerContext by a prepared statement.
+func (s *session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if len(args) == 0 {
+		return s.rawConn.ExecContext(ctx, query, nil)
+	}
+	var res driver.Result
+	err := s.withStmt(ctx, query, func(stmt driver.Stmt) (err error) {
+		res, err = stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+		return err
+	})
+	return res, err
+}
+
+// QueryContext implements driver.QueryerContext by a prepared statement.
+func (s *session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if len(args) == 0 {
+		return s.rawConn.QueryContext(ctx, query, nil)
+	}
+	var rows driver.Rows
+	err := s.withStmt(ctx, query, func(stmt driver.Stmt) (err error) {
+		rows, err = stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+		return err
+	})
+	return rows, err
+}
+
+// withStmt uses a statement, and once more a new one when the server has
+// forgotten the old, which then did nothing.
+func (s *session) withStmt(ctx context.Context, query string, use func(driver.Stmt) error) error {
+	for again := false; ; again = true {
+		stmt, err := s.prepare(ctx, query)
+		if err != nil {
+			return err
+		}
+		err = use(stmt)
+		var server *mysql.MySQLError
+		if again || !errors.As(err, &server) || server.Number != 1243 && server.Number != 1615 {
+			return err
+		}
+		s.forget(s.byText[query])
+	}
+}
+
+func (s *session) prepare(ctx context.Context, query string) (driver.Stmt, error) {
+	if e := s.byText[query]; e != nil {
+		s.recent.MoveToFront(e)
+		return e.Value.(*prepared).stmt, nil
+	}
+	stmt, err := s.rawConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s.byText[query] = s.recent.PushFront(&prepared{query, stmt})
+	if s.recent.Len() > cachedStmts {
+		s.forget(s.recent.Back())
+	}
+	return stmt, nil
+}
+
+func (s *session) forget(e *list.Element) {
+	p := s.recent.Remove(e).(*prepared)
+	delete(s.byText, p.text)
+	_ = p.stmt.Close() // nothing comes of it but a broken connection, which the next statement reports
+}
