@@ -299,7 +299,7 @@ func (e *engine) first(ctx context.Context, h *held) error {
 		}
 	}
 	for i, t := range h.tasks {
-		if t.priority == 0 && h.run.Tasks[i].State == flow.Waiting && h.run.Tasks[i].Parked != 0 && h.reason[i] == nil {
+		if t.priority == 0 && h.run.Tasks[i].State == flow.Waiting && h.reason[i] == nil {
 			errs = append(errs, fault.New(fault.ErrUnavailable, t.purpose.String(), "write", "the store is down; task "+t.name+" waits in custody"))
 		}
 	}

@@ -49,7 +49,7 @@ func newEngine(l *Layer) *engine {
 		track:      map[transactional.RecordID]*Receipt{},
 	}
 	e.realTime.stopped, e.background.stopped = true, true
-	e.health = newHealth(l)
+	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {
 		e.outbox = &outboxCustody{layer: l, store: l.rows}
 	}

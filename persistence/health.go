@@ -17,10 +17,8 @@ const probeEvery = time.Second
 type health struct {
 	layer  *Layer
 	isDown [Amorphous + 1]atomic.Bool
-	back   func(Purpose) // called when a store came back
+	back   func() // called when a store came back
 }
-
-func newHealth(l *Layer) *health { return &health{layer: l, back: func(Purpose) {}} }
 
 // down returns the stores that are down, by purpose.
 func (h *health) down() (out [8]bool) {
@@ -55,9 +53,15 @@ func (h *health) probe(ctx context.Context, p Purpose) {
 		h.isDown[p].Store(false)
 		h.layer.log.Info("store is back", "purpose", p.String())
 		h.tell(p, true, nil)
-		h.back(p)
+		h.back()
 		return
 	}
+}
+
+// answers reports whether a store that an attempt could not reach can be reached
+// all the same. One that is known to be down is not asked again.
+func (h *health) answers(ctx context.Context, p Purpose) bool {
+	return !h.isDown[p].Load() && h.reachable(ctx, p)
 }
 
 // reachable asks the store itself, apart from the work that failed.

@@ -39,6 +39,7 @@ type Layer struct {
 	life    context.Context    // of what the layer does by itself
 	end     context.CancelFunc // ends life
 	tasks   sync.WaitGroup     // what the layer does by itself
+	taskMu  sync.Mutex         // between starting one of tasks and ending life
 
 	engine *engine
 }

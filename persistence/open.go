@@ -233,9 +233,14 @@ func holdsReferences(t reflect.Type) bool {
 	return false
 }
 
-// spawn runs fn until it returns or the layer closes, which waits for it.
+// spawn runs fn until it returns or the layer closes, which waits for it. A
+// layer that is closed already does not start it.
 func (l *Layer) spawn(fn func(ctx context.Context)) {
-	l.tasks.Go(func() { fn(l.life) })
+	l.taskMu.Lock()
+	defer l.taskMu.Unlock()
+	if l.life.Err() == nil {
+		l.tasks.Go(func() { fn(l.life) })
+	}
 }
 
 // Close stops Work, waits for what is under way, and closes the stores that
@@ -249,7 +254,9 @@ func (l *Layer) Close() error {
 	if l.engine != nil {
 		l.engine.stopped()
 	}
+	l.taskMu.Lock()
 	l.end()
+	l.taskMu.Unlock()
 	l.tasks.Wait()
 	var errs []error
 	if l.queue != nil {

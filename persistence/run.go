@@ -296,7 +296,7 @@ func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
 func (w *worker) judgeStore(ctx context.Context, h *held, t *task, e *end) {
 	store := w.engine.storeOf(t, e.err)
 	looksLike := fault.Outage(e.err) || store != 0 && (fault.Unknown(e.err) || fault.Cancelled(e.err))
-	if looksLike && store != 0 && w.engine.layer.has(store) && !w.engine.health.reachable(ctx, store) {
+	if looksLike && store != 0 && w.engine.layer.has(store) && !w.engine.health.answers(ctx, store) {
 		e.Outcome, e.Store = flow.Outage, byte(store)
 		return
 	}

@@ -19,6 +19,9 @@ func (t *task) specOf(k *kind) flow.Spec {
 		Within: t.within.Microseconds(), Expire: t.late == Expire, External: t.external,
 		MaxBackoff: maxBackoff.Microseconds(),
 	}
+	if t.tx != nil || t.write == writeRow || t.write == writeCell || t.write == writeJob {
+		s.Store = byte(t.purpose)
+	}
 	if s.MaxAttempts == 0 {
 		s.MaxAttempts = DefaultMaxAttempts
 	}

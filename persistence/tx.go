@@ -16,11 +16,12 @@ import (
 // and put. What is put in it is accepted when it commits. It must not be used
 // by two goroutines at a time, nor after the function that got it returned.
 type Tx struct {
-	layer *Layer
-	tx    *transactional.Tx
-	read  int64 // the highest version that was read
-	puts  []*accepting
-	dirty []transactional.Write // written in memory, flushed before a scan and at the end
+	layer  *Layer
+	tx     *transactional.Tx
+	joined bool  // the caller commits
+	read   int64 // the highest version that was read
+	puts   []*accepting
+	dirty  []transactional.Write // written in memory, flushed before a scan and at the end
 }
 
 // Tx runs fn in a transaction, which commits when fn returns nil. The database
@@ -60,7 +61,7 @@ func (l *Layer) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tx{layer: l, tx: raw}, nil
+	return &Tx{layer: l, tx: raw, joined: true}, nil
 }
 
 // update reads, changes and writes one object in a transaction.
@@ -150,7 +151,22 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 	if len(a.env.Tasks) > 0 {
 		t.layer.engine.open(a, t.layer.engine.outbox)
 	}
+	if t.joined {
+		return a.receipt, t.putJoined(ctx, a)
+	}
 	return a.receipt, nil
+}
+
+// putJoined writes at once what is put in a transaction that the caller
+// commits: there is no later moment that we are told of.
+func (t *Tx) putJoined(ctx context.Context, a *accepting) error {
+	err := t.flush(ctx, nil)
+	t.puts = nil
+	if err != nil {
+		t.layer.engine.refuse(a)
+		return putError(a.kind, a.version.key, err)
+	}
+	return nil
 }
 
 // pending returns the write of this transaction that a read of the row must
@@ -181,7 +197,11 @@ func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error
 	unit := &transactional.Unit{Writes: t.dirty, Settle: settle}
 	for _, a := range t.puts {
 		if a.held != nil {
-			unit.Add = append(unit.Add, t.layer.engine.outbox.record(a.held, a.settlement()))
+			rec := t.layer.engine.outbox.record(a.held, a.settlement())
+			if a.urgent() && !t.joined {
+				rec.Owner, rec.Lease = t.layer.owner, t.layer.lease()
+			}
+			unit.Add = append(unit.Add, rec)
 		}
 	}
 	t.dirty = nil
@@ -209,8 +229,8 @@ func (t *Tx) refused() {
 }
 
 // committed goes on with what the transaction accepted: the rows are written,
-// the envelopes wait in the outbox. Those with writes at priority 0 are
-// claimed and done here.
+// the envelopes are in the outbox. Those with writes at priority 0 are done
+// here.
 func (t *Tx) committed(ctx context.Context) error {
 	e := t.layer.engine
 	var urgent []*accepting
@@ -234,29 +254,14 @@ func (t *Tx) committed(ctx context.Context) error {
 	return e.urgentAfter(ctx, urgent)
 }
 
-// urgentAfter does the writes at priority 0 of committed envelopes.
+// urgentAfter does the writes at priority 0 of committed envelopes, which this
+// process holds from the start.
 func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
-	if len(urgent) == 0 {
-		return nil
-	}
-	ids := make([]transactional.RecordID, len(urgent))
-	for i, a := range urgent {
-		ids[i] = a.held.id()
-	}
-	crash.Point("tx.urgent")
-	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.lease(), ids...)
-	if err != nil {
-		return &fault.Error{Op: "put", Class: fault.ErrUnavailable, Err: err, Accepted: true}
-	}
 	var errs []error
-	for i := range recs {
-		h := e.outbox.open(&recs[i])
-		if h == nil {
-			continue
-		}
-		e.keep(h)
-		errs = append(errs, e.first(ctx, h))
-		e.afterFirst(ctx, h)
+	for _, a := range urgent {
+		e.keep(a.held)
+		errs = append(errs, e.first(ctx, a.held))
+		e.afterFirst(ctx, a.held)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return acceptedError(err)

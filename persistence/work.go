@@ -123,7 +123,6 @@ func (e *engine) offer() {
 // serve starts what feeds the lanes and keeps the claims.
 func (e *engine) serve(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
-	e.health.back = func(Purpose) { e.wake() }
 	for _, realTime := range []bool{true, false} {
 		if e.outbox != nil {
 			wg.Go(func() { e.pullOutbox(ctx, realTime) })

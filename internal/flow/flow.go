@@ -19,6 +19,7 @@ type Spec struct {
 	Within      int64 // µs after acceptance; zero: for ever
 	Expire      bool  // past Within: a dead letter, else it runs late
 	External    bool  // another program serves it
+	Store       byte  // the purpose whose store every run needs; zero: none in particular
 	MaxBackoff  int64 // µs; the longest wait between attempts
 }
 
@@ -134,7 +135,19 @@ func (r *Run) bury(reason string) {
 // ready reports whether a task can run now.
 func (r *Run) ready(t *Task, now int64) bool {
 	return t.State == Waiting && !t.blocked && t.Spec != nil && !t.Spec.External && t.NotBefore <= now &&
-		!(t.Parked != NoStore && r.Down[t.Parked])
+		r.waitsFor(t) == NoStore
+}
+
+// waitsFor returns the purpose whose store the task waits for: the one that it
+// was parked on, or the one that it cannot do without, while that is down.
+func (r *Run) waitsFor(t *Task) byte {
+	switch {
+	case t.Parked != NoStore && r.Down[t.Parked]:
+		return t.Parked
+	case t.Spec != nil && t.Spec.Store != NoStore && r.Down[t.Spec.Store]:
+		return t.Spec.Store
+	}
+	return NoStore
 }
 
 // rank orders classes: real time before background, then by priority; late

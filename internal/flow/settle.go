@@ -36,7 +36,7 @@ func (r *Run) Settlement(now int64) Settlement {
 			continue
 		case t.Spec == nil || t.Spec.External:
 			foreign = pick(foreign, i)
-		case t.Parked != NoStore && r.Down[t.Parked]:
+		case r.waitsFor(t) != NoStore:
 			parked = pick(parked, i)
 		case waiting < 0 || before(t, &r.Tasks[waiting], now):
 			waiting = i
@@ -52,7 +52,7 @@ func (r *Run) Settlement(now int64) Settlement {
 		}
 	case parked >= 0:
 		t := &r.Tasks[parked]
-		s.Lane, s.Store, s.Priority = Parked, t.Parked, priority(t)
+		s.Lane, s.Store, s.Priority = Parked, r.waitsFor(t), priority(t)
 	default:
 		s.Lane, s.Task = Foreign, foreign
 	}
