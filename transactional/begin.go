@@ -23,8 +23,15 @@ const (
 // next statement fails and it is rolled back, which begin waits for, so that
 // the outcome is known; only the end of ctx during COMMIT leaves it unknown.
 func (s *Store) begin(ctx context.Context, unit func(context.Context, Conn) error) error {
+	return s.beginWith(ctx, s.driver.Run, unit)
+}
+
+// A runner is Driver.Run, or what stands in for it.
+type runner func(ctx context.Context, unit func(Conn) error) error
+
+func (s *Store) beginWith(ctx context.Context, run runner, unit func(context.Context, Conn) error) error {
 	if ctx.Done() == nil {
-		return s.driver.Run(ctx, func(c Conn) error { return unit(ctx, c) })
+		return run(ctx, func(c Conn) error { return unit(ctx, c) })
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -38,7 +45,7 @@ func (s *Store) begin(ctx context.Context, unit func(context.Context, Conn) erro
 		}
 	})
 	defer stop()
-	err := s.driver.Run(outer, func(c Conn) error {
+	err := run(outer, func(c Conn) error {
 		if !phase.CompareAndSwap(phaseWaits, phaseRuns) {
 			return ctx.Err()
 		}

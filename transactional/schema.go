@@ -3,6 +3,7 @@ package transactional
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,9 +17,17 @@ type SchemaError struct {
 	Err        error    // the driver's; may be nil
 }
 
-// Error names the statements.
+// Error names the first statements, and what the driver said.
 func (e *SchemaError) Error() string {
-	return "tables or columns are missing; create them with CreateSchema or by: " + strings.Join(e.Statements, "; ")
+	const most = 2
+	s := "tables or columns are missing; create them with CreateSchema, or by: " + strings.Join(e.Statements[:min(most, len(e.Statements))], "; ")
+	if more := len(e.Statements) - most; more > 0 {
+		s += fmt.Sprintf("; and %d more, which Schema returns", more)
+	}
+	if e.Err != nil {
+		s = e.Err.Error() + ": " + s
+	}
+	return s
 }
 
 // Unwrap shows the class and the driver's error.

@@ -52,18 +52,25 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, insideTx{s}, true), s.opts.TxTimeout)
 	defer cancel()
 	var over atomic.Pointer[txRun] // set when fn has returned in time
-	err = s.begin(bounded, func(ctx context.Context, c Conn) error {
+	err = s.beginWith(bounded, s.cutting(bounded), func(ctx context.Context, c Conn) error {
 		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{})}
-		go run.call(bounded, fn)
-		select {
-		case <-run.done:
-		case <-bounded.Done():
+		// Also when fn ends its goroutine, which is then the driver's.
+		defer func() {
+			if run.over {
+				over.Store(run)
+			}
+		}()
+		if _, cuts := s.driver.(Cutter); cuts {
+			defer run.end(ctx)
+			run.call(bounded, fn)
+		} else {
+			go run.call(bounded, fn)
+			select {
+			case <-run.done:
+			case <-bounded.Done():
+			}
 		}
-		err := run.end(ctx)
-		if run.over {
-			over.Store(run)
-		}
-		return err
+		return run.end(ctx)
 	})
 	run := over.Load()
 	switch {
@@ -84,9 +91,22 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 	return again, err
 }
 
-// A txRun is one call of a transaction's function. It runs in a goroutine of
-// its own so that a function which never returns cannot keep the database's
-// locks.
+// cutting is how a transaction is run that must not outlast ctx: by the driver,
+// where it can cut one off, else like any other.
+func (s *Store) cutting(ctx context.Context) runner {
+	cutter, ok := s.driver.(Cutter)
+	if !ok {
+		return s.driver.Run
+	}
+	deadline, _ := ctx.Deadline()
+	return func(ctx context.Context, unit func(Conn) error) error {
+		return cutter.RunUntil(ctx, deadline, unit)
+	}
+}
+
+// A txRun is one call of a transaction's function. Where the driver cannot take
+// the database's locks from a function that never returns, it runs in a
+// goroutine of its own.
 type txRun struct {
 	tx   *Tx
 	done chan struct{}

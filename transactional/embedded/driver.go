@@ -33,7 +33,12 @@ func open(ctx context.Context, dir string, opts Options) (transactional.Driver, 
 
 // Run implements transactional.Driver: one savepoint of a group commit.
 func (d *driver) Run(ctx context.Context, unit func(transactional.Conn) error) error {
-	return d.file.Write(ctx, func(c sqlitefile.Conn) error {
+	return d.RunUntil(ctx, time.Time{}, unit)
+}
+
+// RunUntil implements transactional.Cutter.
+func (d *driver) RunUntil(ctx context.Context, deadline time.Time, unit func(transactional.Conn) error) error {
+	return d.file.WriteUntil(ctx, deadline, func(c sqlitefile.Conn) error {
 		poisoned := &conn{Conn: c}
 		if err := unit(poisoned); err != nil {
 			return err

@@ -36,7 +36,7 @@ var numbers = map[error][]uint16{
 	fault.ErrUnavailable: {1053, 1077, 1079, 1021, 1030, 1114, 1028, 1129, 1130, 1158, 1159, 1160, 1161, 2006, 2013},
 	// Access, database, table, column, read-only.
 	fault.ErrMisconfigured: {1044, 1045, 1046, 1049, 1054, 1142, 1143, 1146, 1227, 1290, 1364, 1370, 1461, 1698, 1792, 1836, 3159, 4151},
-	fault.ErrTooLarge:      {1105, 1118, 1153, 1301, 1390},
+	fault.ErrTooLarge:      {1118, 1153, 1301, 1390},
 	// Values that the columns do not take.
 	fault.ErrRefused: {1048, 1216, 1217, 1264, 1265, 1292, 1300, 1365, 1366, 1406, 1411, 1451, 1452, 1525, 1690, 3140, 3156, 3819, 4025, 4038},
 	fault.ErrInvalid: {1064, 1065, 1136, 1149, 1210, 1243, 1305},
@@ -115,6 +115,9 @@ func classOfServer(e *mysql.MySQLError, at phase) error {
 	}
 	if class := classes[e.Number]; class != nil {
 		return class
+	}
+	if e.Number == 1105 && strings.Contains(e.Message, "max_") {
+		return fault.ErrTooLarge // a parameter over max_long_data_size; the number alone says nothing
 	}
 	if class := states[string(e.SQLState[:2])]; class != nil {
 		return class

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -191,6 +192,10 @@ func (s *session) QueryContext(ctx context.Context, query string, args []driver.
 	return rows, err
 }
 
+// stale are the answers after which a statement is of no use: it is unknown,
+// it has to be prepared again, or a parameter that was too large sticks to it.
+var stale = []uint16{1243, 1615, 1105}
+
 // withStmt uses a statement, and once more a new one when the server has
 // forgotten the old, which then did nothing.
 func (s *session) withStmt(ctx context.Context, query string, use func(driver.Stmt) error) error {
@@ -201,10 +206,13 @@ func (s *session) withStmt(ctx context.Context, query string, use func(driver.St
 		}
 		err = use(stmt)
 		var server *mysql.MySQLError
-		if again || !errors.As(err, &server) || server.Number != 1243 && server.Number != 1615 {
+		if !errors.As(err, &server) || !slices.Contains(stale, server.Number) {
 			return err
 		}
 		s.forget(s.byText[query])
+		if again || server.Number == 1105 {
+			return err
+		}
 	}
 }
 

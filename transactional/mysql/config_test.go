@@ -1,0 +1,144 @@
+package mysql
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+const canary = "canary-secret"
+
+func TestURLs(t *testing.T) {
+	for _, bad := range []string{
+		"mysql://app:" + canary + "@host", "mysql://app:" + canary + "@host/", "mysql://app:" + canary + "@host/a/b",
+		"mysql://app:" + canary + "@host:port/db", "mysql://app:" + canary + "%zz@host/db", "mysql:" + canary,
+		"mysql://app:" + canary + "@host/db?" + "conns=many", "mysql://app:" + canary + "@host/db?conns=1", "mysql://app:" + canary + "@host/db?nosuch=1",
+		"mysql://app:" + canary + "@host/db?tls=perhaps", "mysql://app:" + canary + "@host/db?durability=replicated",
+		"mysql://app:" + canary + "@host/db?tls=true&plaintext=true", "mysql://app:" + canary + "@host/db?ca=/nonexistent",
+	} {
+		_, err := Open(bad, nil).OpenDriver(t.Context())
+		if !errors.Is(err, fault.ErrInvalid) {
+			t.Errorf("%q: a faulty URL is ErrInvalid: %v", bad, err)
+		}
+		if err != nil && strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), canary) {
+			t.Errorf("a password is in %v", err)
+		}
+	}
+}
+
+// TestPlaintextOnlyByName: a server on another machine is reached by TLS.
+func TestPlaintextOnlyByName(t *testing.T) {
+	for url, want := range map[string]bool{
+		"mysql://a@127.0.0.1/db": false, "mysql://a@localhost/db": false, "mysql://a@[::1]:3306/db": false, "mysql:///db": false,
+		"mysql://a@db.example.org/db": true, "mysql://a@10.0.0.1/db": true, "mysql://a@db.example.org/db?plaintext=true": false,
+		"mysql://a@localhost/db?tls=true": true, "mysql://a@db/db?socket=/run/sock": false, "mysql://a@localhost.example.org/db": true,
+	} {
+		var opts Options
+		cfg, err := parseURL(url, &opts)
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		if (cfg.TLS != nil) != want {
+			t.Errorf("%s: TLS %v, want %v", url, cfg.TLS != nil, want)
+		}
+		if cfg.TLS != nil && (cfg.TLS.InsecureSkipVerify || cfg.TLS.ServerName == "" || cfg.TLS.MinVersion < tls.VersionTLS12) {
+			t.Errorf("%s: the server's certificate is not verified", url)
+		}
+		if cfg.AllowFallbackToPlaintext || cfg.MultiStatements || cfg.AllowAllFiles || cfg.InterpolateParams || cfg.AllowCleartextPasswords {
+			t.Errorf("%s: an unsafe option is on", url)
+		}
+	}
+}
+
+func TestPasswords(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(canary+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FOURFOLD_TEST_PASSWORD", canary)
+	for _, url := range []string{
+		"mysql://a:" + canary + "@h/db", "mysql://a@h/db?password-env=FOURFOLD_TEST_PASSWORD", "mysql://a@h/db?password-file=" + file,
+	} {
+		var opts Options
+		cfg, err := parseURL(url, &opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := opts.Password(t.Context())
+		if err != nil || got != canary {
+			t.Errorf("%s: %q, %v", url, got, err)
+		}
+		if text := fmt.Sprintf("%+v %#v %s", opts, opts, cfg.FormatDSN()); strings.Contains(text, canary) {
+			t.Errorf("a password is in %s", text)
+		}
+	}
+	for _, query := range []string{"password-env=FOURFOLD_TEST_NO_SUCH", "password-file=/nonexistent"} {
+		d, err := Open("mysql://a@127.0.0.1:1/db?"+query, nil).OpenDriver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.View(t.Context(), func(transactional.Conn) error { return nil }); !errors.Is(err, fault.ErrMisconfigured) {
+			t.Errorf("%s: a password that is not there is ErrMisconfigured: %v", query, err)
+		}
+		d.Close()
+	}
+}
+
+// TestUnreachable: a server that is not there is ErrUnavailable, and nobody's
+// password is in what is said about it.
+func TestUnreachable(t *testing.T) {
+	var log strings.Builder
+	d, err := Open("mysql://app:"+canary+"@127.0.0.1:1/db", &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}).OpenDriver(t.Context())
+	if err != nil {
+		t.Fatalf("opening does not need the server: %v", err)
+	}
+	defer d.Close()
+	err = d.Run(t.Context(), func(transactional.Conn) error { t.Error("the unit runs"); return nil })
+	if !errors.Is(err, fault.ErrUnavailable) || fault.Unknown(err) {
+		t.Errorf("got %v", err)
+	}
+	r := d.Check(t.Context())
+	if r.Reachable || r.OK() {
+		t.Errorf("Check says %v", r)
+	}
+	if text := fmt.Sprintf("%v %+v %v %+v %s", err, err, r, d, log.String()); strings.Contains(text, canary) {
+		t.Errorf("a password is in %s", text)
+	}
+}
+
+// TestIdentifiers: what is valid as a name needs no escape between backticks.
+func TestIdentifiers(t *testing.T) {
+	for _, name := range []string{"a`b", "a b", "a;b", ""} {
+		if transactional.ValidName(name) {
+			t.Errorf("%q is valid", name)
+		}
+	}
+	want := "ON DUPLICATE KEY UPDATE `n` = IF(`id` = VALUES(`id`) AND (VALUES(version) > version OR VALUES(version) = version AND VALUES(tie) > tie), VALUES(`n`), `n`)"
+	if got := dialect.Upsert([]string{"id"}, []string{"n"}); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// FuzzURL: no URL makes it panic, and no error repeats a password.
+func FuzzURL(f *testing.F) {
+	f.Add("mysql://a@h:3306/db?conns=3")
+	f.Add("mysql://a@[::1]/db?tls=true&ca=")
+	f.Fuzz(func(t *testing.T, rest string) {
+		var opts Options
+		cfg, err := parseURL("mysql://u:"+canary+"@"+rest, &opts)
+		if err != nil && strings.Contains(err.Error(), canary) {
+			t.Fatalf("a password is in %v", err)
+		}
+		if err == nil && cfg.Passwd != "" {
+			t.Fatal("the password is kept where a dump shows it")
+		}
+	})
+}
