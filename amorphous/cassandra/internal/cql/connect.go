@@ -125,6 +125,9 @@ func (c *Connector) finish(a *attempt, session Session, err error) {
 // connectError: nothing was sent, whatever happened. What an operator must
 // mend is told apart from what heals by itself.
 func connectError(err error) error {
+	if fault.ClassOf(err) != nil {
+		return err
+	}
 	class := fault.ErrUnavailable
 	var answer serverError
 	if errors.As(err, &answer) {

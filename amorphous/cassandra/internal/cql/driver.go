@@ -195,10 +195,16 @@ func (d *Driver) Check(ctx context.Context) fault.Report {
 		})
 	})
 	if err == nil && !found {
-		report.Problems = append(report.Problems, "the keyspace "+d.opts.Keyspace+" does not exist: CREATE KEYSPACE \""+d.opts.Keyspace+
-			"\" WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 3}")
+		report.Problems = append(report.Problems, MissingKeyspace(d.opts.Keyspace).Error())
 	}
 	return report
+}
+
+// MissingKeyspace reports a keyspace that is not there, with a statement that
+// mends it; how it is replicated is for an operator to say.
+func MissingKeyspace(name string) error {
+	return fault.New(fault.ErrMisconfigured, "", "", "the keyspace "+name+" does not exist; such as: CREATE KEYSPACE \""+name+
+		"\" WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 3}")
 }
 
 // Close implements amorphous.Driver: writes that were accepted finish first.

@@ -1,0 +1,43 @@
+// Package cassandra is the amorphous store on Cassandra 4 and later, through
+// the client github.com/apache/cassandra-gocql-driver/v2.
+//
+//	store, err := amorphous.Open(ctx, amorphous.URL("cassandra://h1,h2/keyspace?consistency=local_quorum"), nil)
+//
+// Importing the package registers the scheme. A program that already has a
+// session hands it over with [FromSession]; one whose session is of the older
+// client github.com/gocql/gocql, of which v1.7.0 is the last release, does so
+// with package gocqlv1 below this one, and then links that client only.
+//
+// # Tables
+//
+// The store creates no tables by itself. Store.CreateSchema does, and
+// Store.Schema returns the statements for whoever reviews them. They only ever
+// add. Until then a call is fault.ErrMisconfigured with the statement that
+// mends it. The keyspace must exist: how it is replicated is not ours to say.
+//
+// # Promises
+//
+// Acknowledged means that as many replicas as the consistency asks have the
+// write in memory and in a commit log that each of them syncs in its own time
+// (by default every ten seconds): durability is replication. A write is blind,
+// so the store does not tell which one was superseded. An answer that does not
+// come leaves the outcome unknown, and nothing beneath the store repeats a
+// statement; every one of ours may be repeated with the same stamp.
+//
+// Versions are write timestamps. All programs that write must take theirs from
+// clocks that agree, or from numbers of their own.
+//
+// Rows of a Placed table have one place each as long as reads and writes
+// overlap: quorum for both. A process that dies between two steps of a move
+// leaves both places until the write is repeated.
+//
+// Two writes of the same version and other content which also expire are told
+// apart by when they expire, to the second, before their Tie: that is
+// Cassandra's rule.
+//
+// # Limits
+//
+// A body has at most 1 MiB. Tombstones and markers outlive gc_grace_seconds
+// (ten days by default) only as far as repairs run; a write that is older than
+// that must not be made.
+package cassandra

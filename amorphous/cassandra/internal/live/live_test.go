@@ -1,0 +1,161 @@
+package live
+
+import (
+	"crypto/rand"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	gocql2 "github.com/apache/cassandra-gocql-driver/v2"
+	"github.com/gocql/gocql"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/amorphous/amorphoustest"
+	"github.com/fourfold-dev/fourfold/amorphous/cassandra"
+	"github.com/fourfold-dev/fourfold/amorphous/cassandra/gocqlv1"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// TestMain takes fewer random histories than the suite does in memory: each
+// step is a round trip here, and three clients make them.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("25"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// TestReal runs everything that needs a real server on one node.
+func TestReal(t *testing.T) {
+	node := Start(t)
+	keyspace := "k" + strings.ToLower(rand.Text()[:10])
+	session := dial(t, node.Addr)
+	err := session.Query(`CREATE KEYSPACE "` + keyspace + `" WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`).Exec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := session.Query(`DROP KEYSPACE "` + keyspace + `"`).Exec(); err != nil {
+			t.Log(err)
+		}
+		session.Close()
+	})
+	url := "cassandra://" + node.Addr + "/" + keyspace
+	t.Run("URL", func(t *testing.T) {
+		amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(url), Rows: 400})
+	})
+	t.Run("Session", func(t *testing.T) {
+		amorphoustest.Run(t, amorphoustest.Harness{Source: cassandra.FromSession(session, keyspace, nil), Rows: 200})
+	})
+	t.Run("SessionV1", func(t *testing.T) {
+		old := dialOld(t, node.Addr)
+		defer old.Close()
+		amorphoustest.Run(t, amorphoustest.Harness{Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 200})
+	})
+	t.Run("MissingTable", func(t *testing.T) { testMissingTable(t, url) })
+	t.Run("MissingKeyspace", func(t *testing.T) { testMissingKeyspace(t, node.Addr) })
+	t.Run("Restart", func(t *testing.T) { testRestart(t, node, url) })
+}
+
+func dial(t *testing.T, addr string) *gocql2.Session {
+	t.Helper()
+	cluster := gocql2.NewCluster(addr)
+	cluster.Timeout, cluster.ReconnectInterval = 20*time.Second, time.Second
+	session, err := cluster.CreateSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func dialOld(t *testing.T, addr string) *gocql.Session {
+	t.Helper()
+	cluster := gocql.NewCluster(addr)
+	cluster.Timeout = 20 * time.Second
+	session, err := cluster.CreateSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func open(t *testing.T, url string) *amorphous.Store {
+	t.Helper()
+	store, err := amorphous.Open(t.Context(), amorphous.URL(url), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// testMissingTable: a missing table is reported with the statement that mends
+// it, and works once it is there.
+func testMissingTable(t *testing.T, url string) {
+	store := open(t, url)
+	for _, placed := range []bool{false, true} {
+		table := amorphous.Table{Name: "missing" + map[bool]string{true: "_placed", false: ""}[placed], Placed: placed}
+		row := amorphous.Row{Partition: "p", ID: "i", Shape: 1, Stamp: amorphous.Stamp{Version: 1}, Body: []byte("{}")}
+		err := store.Write(t.Context(), table, row)[0]
+		if fault.ClassOf(err) != fault.ErrMisconfigured || !strings.Contains(err.Error(), "CREATE TABLE") {
+			t.Errorf("write to a missing table: %v", err)
+		}
+		_, err = store.Read(t.Context(), table, amorphous.Address{Partition: "p", ID: "i"})
+		if fault.ClassOf(err) != fault.ErrMisconfigured {
+			t.Errorf("read of a missing table: %v", err)
+		}
+		if err := store.CreateSchema(t.Context(), table); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Write(t.Context(), table, row)[0]; err != nil {
+			t.Errorf("write once the table is there: %v", err)
+		}
+	}
+}
+
+func testMissingKeyspace(t *testing.T, addr string) {
+	store := open(t, "cassandra://"+addr+"/nobody_made_this")
+	_, err := store.Read(t.Context(), amorphous.Table{Name: "t"}, amorphous.Address{Partition: "p", ID: "i"})
+	if fault.ClassOf(err) != fault.ErrMisconfigured {
+		t.Errorf("a missing keyspace: %v", err)
+	}
+}
+
+// testRestart: while the server is away, nothing is sent, and when it returns
+// the store works by itself.
+func testRestart(t *testing.T, node *Node, url string) {
+	store := open(t, url)
+	table := amorphous.Table{Name: "restarted"}
+	if err := store.CreateSchema(t.Context(), table); err != nil {
+		t.Fatal(err)
+	}
+	row := func(id string) amorphous.Row {
+		return amorphous.Row{Partition: "p", ID: id, Shape: 1, Stamp: amorphous.Stamp{Version: 1}, Body: []byte("{}")}
+	}
+	if err := store.Write(t.Context(), table, row("before"))[0]; err != nil {
+		t.Fatal(err)
+	}
+	node.Restart(t)
+	deadline := time.Now().Add(15 * time.Second)
+	for n := 0; ; n++ {
+		err := store.Write(t.Context(), table, row("after"))[0]
+		if err == nil {
+			break
+		}
+		if c := fault.ClassOf(err); c != fault.ErrUnavailable && c != fault.ErrUnknown {
+			t.Errorf("a write during a restart: %v", err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the store does not come back by itself: %v", err)
+		}
+	}
+	page, err := store.Scan(t.Context(), table, amorphous.Range{Partition: "p"})
+	if err != nil || len(page.Rows) != 2 {
+		t.Errorf("what was acknowledged survives a kill of the server: %d rows, %v", len(page.Rows), err)
+	}
+}

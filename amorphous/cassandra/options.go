@@ -1,0 +1,215 @@
+package cassandra
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/amorphous/cassandra/internal/cql"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// Options of a session that Open opens; zero values are the defaults.
+type Options struct {
+	// Hosts are contact points, "host" or "host:port". Required.
+	Hosts []string
+	// Keyspace is where the tables are. Required; it must exist, because how
+	// it is replicated is not ours to say.
+	Keyspace string
+	// Username and Password; empty: none.
+	Username, Password string
+	// Authenticators are the server's authenticators that get the password.
+	// Default: Cassandra's own PasswordAuthenticator.
+	Authenticators []string
+	// TLS is used when it is not nil, and verifies the server as it says.
+	TLS *tls.Config
+	// LocalDC prefers the hosts of a data centre; empty: all alike.
+	LocalDC string
+	// Consistency of writes and reads: "one", "local_one", "quorum",
+	// "local_quorum", "each_quorum", "all", "two" or "three". Default
+	// "local_quorum" for both. Placed tables need a quorum for both, and one
+	// across data centres when more than one of them writes.
+	WriteConsistency, ReadConsistency string
+	// Timeout bounds one statement. Default 10 s.
+	Timeout time.Duration
+	// ConnectTimeout bounds one attempt to connect. Default 10 s.
+	ConnectTimeout time.Duration
+	// Conns are connections per host. Default 2.
+	Conns int
+	// Coalesce is how long a request waits for others to share its packet.
+	// Default zero: it pays only with many hundred callers, and our groups
+	// have joined what came together.
+	Coalesce time.Duration
+	// InFlight bounds the statements under way at once. Default 256.
+	InFlight int
+	// Logger gets what the client says. Nil: nobody.
+	Logger *slog.Logger
+}
+
+// Open is the Source of a store on servers. Nothing connects before the store
+// is used, and a program starts without them: until they answer, every call is
+// fault.ErrUnavailable.
+func Open(opts Options) amorphous.Source {
+	return amorphous.SourceFunc(func(context.Context) (amorphous.Driver, error) {
+		if len(opts.Hosts) == 0 {
+			return nil, fault.New(fault.ErrInvalid, "", "", "no host is named")
+		}
+		inner, err := driverOptions(opts.Keyspace, opts.WriteConsistency, opts.ReadConsistency)
+		if err != nil {
+			return nil, err
+		}
+		inner.Address = strings.Join(opts.Hosts, ",") + "/" + opts.Keyspace
+		inner.Timeout, inner.InFlight = opts.Timeout, opts.InFlight
+		if _, err := opts.cluster(); err != nil {
+			return nil, err
+		}
+		return cql.New(&cql.Connector{Connect: opts.connect, Deadline: opts.ConnectTimeout}, inner)
+	})
+}
+
+// SessionOptions of a session that is handed over; zero values are the
+// defaults.
+type SessionOptions struct {
+	// Consistency as in Options.
+	WriteConsistency, ReadConsistency string
+	// Timeout bounds one statement. Default 10 s.
+	Timeout time.Duration
+	// InFlight bounds the statements under way at once. Default 256.
+	InFlight int
+}
+
+// FromSession is the Source of a store on a session that a program already
+// has. The program closes it. The session's retry and speculation policies do
+// not apply to the store's statements, and its keyspace does not matter.
+func FromSession(s *gocql.Session, keyspace string, opts *SessionOptions) amorphous.Source {
+	return amorphous.SourceFunc(func(context.Context) (amorphous.Driver, error) {
+		if s == nil {
+			return nil, fault.New(fault.ErrInvalid, "", "", "there is no session")
+		}
+		var o SessionOptions
+		if opts != nil {
+			o = *opts
+		}
+		inner, err := driverOptions(keyspace, o.WriteConsistency, o.ReadConsistency)
+		if err != nil {
+			return nil, err
+		}
+		inner.Address, inner.Timeout, inner.InFlight = keyspace, o.Timeout, o.InFlight
+		return cql.New(cql.Handed(session{s}), inner)
+	})
+}
+
+func driverOptions(keyspace, write, read string) (cql.Options, error) {
+	opts := cql.Options{Keyspace: keyspace}
+	for _, c := range []struct {
+		name string
+		to   *cql.Consistency
+	}{{write, &opts.Write}, {read, &opts.Read}} {
+		if c.name == "" {
+			continue
+		}
+		var ok bool
+		if *c.to, ok = cql.ParseConsistency(strings.ToLower(c.name)); !ok {
+			return opts, fault.New(fault.ErrInvalid, "", "", "the consistency is one, local_one, two, three, quorum, local_quorum, each_quorum or all")
+		}
+	}
+	return opts, nil
+}
+
+// cluster is the client's configuration.
+func (o *Options) cluster() (*gocql.ClusterConfig, error) {
+	c := gocql.NewCluster()
+	for _, host := range o.Hosts {
+		name, port, err := net.SplitHostPort(host)
+		if err != nil {
+			name, port = host, "9042"
+		}
+		number, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || name == "" {
+			return nil, fault.New(fault.ErrInvalid, "", "", "a host has the form host or host:port")
+		}
+		c.Hosts = append(c.Hosts, net.JoinHostPort(name, port))
+		c.Port = int(number) // of the peers that the first host names
+	}
+	c.Keyspace = o.Keyspace
+	c.Timeout, c.WriteTimeout, c.ConnectTimeout = o.Timeout, o.Timeout, o.ConnectTimeout
+	if c.Timeout == 0 {
+		c.Timeout, c.WriteTimeout = 10*time.Second, 10*time.Second
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 10 * time.Second
+	}
+	if o.Conns > 0 {
+		c.NumConns = o.Conns
+	}
+	c.WriteCoalesceWaitTime = o.Coalesce
+	c.ReconnectInterval = time.Second // a server that returns is used again at once
+	c.RetryPolicy = nil
+	c.Logger = logger{o.Logger}
+	// A policy object serves one session only.
+	fallback := gocql.RoundRobinHostPolicy()
+	if o.LocalDC != "" {
+		fallback = gocql.DCAwareRoundRobinPolicy(o.LocalDC)
+	}
+	c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(fallback, gocql.ShuffleReplicas())
+	if o.Username != "" || o.Password != "" {
+		allowed := o.Authenticators
+		if len(allowed) == 0 {
+			allowed = []string{"org.apache.cassandra.auth.PasswordAuthenticator"}
+		}
+		c.Authenticator = gocql.PasswordAuthenticator{Username: o.Username, Password: o.Password, AllowedAuthenticators: allowed}
+	}
+	if o.TLS != nil {
+		c.SslOpts = &gocql.SslOptions{Config: o.TLS.Clone(), EnableHostVerification: !o.TLS.InsecureSkipVerify}
+	}
+	return c, nil
+}
+
+// connect opens a session, with a configuration of its own: the client's
+// policies keep what they learned of one session, and panic with two.
+func (o *Options) connect(context.Context) (cql.Session, error) {
+	cluster, err := o.cluster()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cluster.CreateSession()
+	switch {
+	case err == nil:
+		return session{s}, nil
+	case errors.Is(err, gocql.ErrNoConnectionsStarted):
+		return nil, o.diagnose(err)
+	case strings.Contains(strings.ToLower(err.Error()), "credentials") || strings.Contains(err.Error(), "authenticat"):
+		return nil, &fault.Error{Class: fault.ErrMisconfigured, Err: err}
+	}
+	return nil, err
+}
+
+// diagnose finds out whether a session failed for want of its keyspace, of
+// which the client says no more than that no connection was made.
+func (o *Options) diagnose(cause error) error {
+	without := *o
+	without.Keyspace = ""
+	cluster, err := without.cluster()
+	if err != nil {
+		return cause
+	}
+	s, err := cluster.CreateSession()
+	if err != nil {
+		return cause
+	}
+	defer s.Close()
+	var name string
+	err = s.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", o.Keyspace).Scan(&name)
+	if errors.Is(err, gocql.ErrNotFound) {
+		return cql.MissingKeyspace(o.Keyspace)
+	}
+	return cause
+}
