@@ -24,31 +24,47 @@ type scene struct {
 	right bool // what was rebuilt is what it should be
 }
 
-// show prints the scene: the user with the most check-ins among those with
-// friends, and the venue with the most.
+// show prints the scene of the venue where the most people are, and of the one
+// among them who checks in most.
 func (s *scene) show(ctx context.Context) error {
 	s.right = true
-	user, venue := s.busiest()
+	now := time.Now()
+	crowd := map[int64]int{}
+	for _, p := range s.latest(now) {
+		crowd[keyID(p.Venue)]++
+	}
+	venue := s.town.Events[len(s.town.Events)-1].Venue
+	if len(crowd) > 0 {
+		venue = most(crowd)
+	}
+	user := s.star(s.at(venue, now))
 	for _, part := range []func(context.Context, int64) error{s.showInbox, s.showActivity, s.showNearby, s.showPlayer} {
 		if err := part(ctx, user); err != nil {
 			return err
 		}
 	}
-	if err := s.showPresence(ctx); err != nil {
+	if err := s.showPresence(ctx, venue, now); err != nil {
 		return err
 	}
 	return s.showMayor(ctx, venue)
 }
 
-func (s *scene) busiest() (user, venue int64) {
-	users, venues := map[int64]int{}, map[int64]int{}
+// star returns who checks in most: among the guests with friends if there are
+// any, else among all.
+func (s *scene) star(guests []string) int64 {
+	all, some := map[int64]int{}, map[int64]int{}
 	for _, e := range s.town.Events {
-		venues[e.Venue]++
-		if len(s.town.Friends[e.User]) > 0 || len(s.town.Friends) == 0 {
-			users[e.User]++
+		all[e.User]++
+	}
+	for _, guest := range guests {
+		if id := keyID(guest); len(s.town.Friends[id]) > 0 {
+			some[id] = all[id]
 		}
 	}
-	return most(users), most(venues)
+	if len(some) > 0 {
+		return most(some)
+	}
+	return most(all)
 }
 
 // most returns the key with the largest count, the smallest of several.
@@ -138,24 +154,15 @@ func (s *scene) showPlayer(ctx context.Context, user int64) error {
 	return nil
 }
 
-// showPresence prints who is where the most people are, and then asks as if
-// the cache had lost everything: rebuilt from the check-ins, the answer must be
-// what the input implies.
-func (s *scene) showPresence(ctx context.Context) error {
-	early := time.Now()
-	counts := map[int64]int{}
-	for _, p := range s.latest(early) {
-		counts[keyID(p.Venue)]++
-	}
-	if len(counts) == 0 {
-		return nil
-	}
-	venue := most(counts)
+// showPresence prints who is at a venue, and then asks as if the cache had lost
+// everything: rebuilt from the check-ins, the answer must be what the input
+// implies.
+func (s *scene) showPresence(ctx context.Context, venue int64, early time.Time) error {
 	guests, err := s.game.guests(ctx, idKey(venue))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "Who is at %s (volatile, decays after %v)\n", s.town.VenueName(venue), staysFor)
+	fmt.Fprintf(s.out, "Who is at %s (volatile, decays after %.0f hours)\n", s.town.VenueName(venue), staysFor.Hours())
 	fmt.Fprintf(s.out, "  %s\n", s.names(guests))
 	return s.checkRebuilt(ctx, venue, early)
 }

@@ -18,8 +18,8 @@ type Shape struct {
 
 // Default is the town of a run without files.
 var Default = Shape{
-	Seed: 20100311, People: 3000, Venues: 900, Friendships: 9600,
-	History: 4000, Before: 150, Spike: 900, Between: 150,
+	Seed: 20100311, People: 2500, Venues: 600, Friendships: 6000,
+	History: 3000, Before: 100, Spike: 800, Between: 100,
 }
 
 // generator makes a town. It computes in whole numbers only: the same seed
@@ -44,7 +44,7 @@ func Generate(shape Shape) *Town {
 	g := &generator{
 		Shape:   shape,
 		rng:     rand.New(rand.NewPCG(shape.Seed, 4)),
-		active:  newRanking(shape.People, 600),
+		active:  newRanking(shape.People, 120),
 		liked:   newRanking(shape.People, 20),
 		popular: newRanking(shape.Venues, 15),
 	}
@@ -163,12 +163,12 @@ func (g *generator) stretch(t *Town) Stretch {
 	return s
 }
 
-// event is somebody's check-in: at the venue, or, when it is negative, half of
-// the time at a favourite and half of the time where everybody goes.
+// event is somebody's check-in: at the venue, or, when it is negative, two times
+// in three at a favourite, else where everybody goes.
 func (g *generator) event(at time.Time, venue int) Event {
 	user := g.user(g.active)
 	if venue < 0 {
-		if g.rng.IntN(2) == 0 {
+		if g.rng.IntN(3) > 0 {
 			habit := g.favourite[user]
 			venue = habit[min(g.rng.IntN(len(habit)), g.rng.IntN(len(habit)))]
 		} else {
