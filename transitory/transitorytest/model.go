@@ -49,6 +49,7 @@ type modelJob struct {
 	priority uint32
 	delayed  bool
 	id       transitory.ID // of its reservation; empty: none
+	had      []uint32      // the priorities of before
 }
 
 var modelTubes = []string{"a", "b", "c"}
@@ -187,6 +188,7 @@ func (m *model) release(t *rapid.T) {
 		t.Fatalf("release of %q: %v", j.body, err)
 	}
 	m.end(j)
+	j.had = append(j.had, j.priority)
 	j.priority, j.delayed = r.Priority, r.Delay > 0
 }
 
@@ -226,6 +228,33 @@ func (m *model) restart(t *rapid.T) {
 	}
 	m.env.restart()
 	m.forgetReservations()
+	m.learn()
+}
+
+// learn looks at the priorities that a kill has left: beanstalkd writes a
+// release to its log only where it has a delay, so a job may be as urgent again
+// as it was before its release. It may be nothing else.
+func (m *model) learn() {
+	for _, tube := range modelTubes {
+		var jobs []transitory.Job
+		if ready := m.stats(tube).Ready; ready > 0 {
+			jobs = m.env.reserve(ready, tube)
+		}
+		for _, job := range jobs {
+			j := m.find(job)
+			if j == nil || j.delayed {
+				m.Fatalf("after a restart job %q is ready", job.Body)
+			}
+			if job.Priority != j.priority && !slices.Contains(j.had, job.Priority) {
+				m.Fatalf("after a restart job %q has priority %d, which it never had", job.Body, job.Priority)
+			}
+			j.priority = job.Priority
+			if err := m.q.Release(m.ctx, transitory.Release{ID: job.ID, Priority: job.Priority})[0]; err != nil {
+				m.Fatalf("release of %q: %v", job.Body, err)
+			}
+			m.stale = append(m.stale, job.ID)
+		}
+	}
 }
 
 func (m *model) forgetReservations() {

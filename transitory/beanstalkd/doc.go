@@ -1,0 +1,58 @@
+// Package beanstalkd is the queue on servers of that name, by the client
+// github.com/beanstalkd/go-beanstalk.
+//
+//	queue, err := transitory.Open(ctx, "beanstalkd://10.0.0.7,10.0.0.8?plaintext=allow")
+//	queue, err := transitory.Open(ctx, "beanstalkd:///run/beanstalkd.sock")
+//
+// or, with [Options] of a program, [Servers]. In a URL they are called
+// plaintext=allow, tls=true, durability, timeout, dial_timeout, producers and
+// consumers.
+//
+// # What a server promises
+//
+// A server that runs with -b DIRECTORY writes every job to a log before it
+// answers: a kill loses nothing (fault.Written). It fsyncs at most every 50 ms,
+// and only when a later write comes; with -f0 always, which lets it take six
+// thousand jobs a second at most. Without -b everything is memory. [Servers]
+// asks, and Features say what holds for all servers; a server that turns out
+// to keep less is given no jobs (fault.ErrMisconfigured). That covers a log
+// that broke: after one failed write beanstalkd goes on without it and says
+// nothing, but its counters tell, and are looked at every second while jobs are
+// being put.
+//
+// A release is written to the log only when it has a delay: after a kill, a job
+// that was released with another priority may have its first one again.
+//
+// Delays and TTRs have a resolution of a second, and are rounded up.
+//
+// # What this package does about the server
+//
+// beanstalkd 1.12 may forget to end a reservation whose connection is silent.
+// This package releases what is over itself, so a job of a worker that hangs
+// comes back at its TTR. A process that is stopped (not killed) can hold on to
+// its jobs for as long as its connections live.
+//
+// It kicks a job that the server buried because it had no memory, and logs an
+// alarm.
+//
+// # What this package does about the client
+//
+// The client has no deadlines, no contexts and no way back after an error, and
+// some input makes it answer wrongly for ever. So names and sizes are checked
+// before it sees them; every operation has a deadline of its own; a context's
+// end cuts the connection of a put, whose outcome is then fault.ErrUnknown
+// joined with the context's error; answers are handed to it in whole lines of
+// bounded sizes; and a connection that saw anything odd is closed. Connections
+// that put never reserve. Those that reserve watch one set of tubes for life,
+// and a job is settled by the connection that holds it: nobody else may.
+//
+// # Several servers
+//
+// A put goes to one server after the other until one takes it; a job whose
+// answer was lost goes to no second one. Reserve asks all servers in turn, and
+// waits on all of them. Each server orders its own jobs, so Features.FIFO is
+// false, and a more urgent job may wait on another server while one is handed
+// out. A server that cannot be reached is tried again at least every two
+// seconds; what it holds waits for it. Stats fails while a server cannot be
+// asked, rather than to tell less than there is.
+package beanstalkd
