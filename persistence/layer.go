@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -27,7 +28,8 @@ type Layer struct {
 	cells *amorphous.Store
 
 	ticks *ticks
-	owner uint64 // of this layer's claims; random, not zero
+	owner uint64    // of this layer's claims; random, not zero
+	began time.Time // when it was opened
 
 	mu     sync.RWMutex
 	kinds  map[string]*kind // by name and by former name

@@ -27,7 +27,7 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 		return nil, err
 	}
 	l := &Layer{opts: o, log: o.Logger, kinds: map[string]*kind{}, closing: make(chan struct{})}
-	l.owner = rand.Uint64() | 1
+	l.owner, l.began = rand.Uint64()|1, time.Now()
 	l.life, l.end = context.WithCancel(context.Background())
 	if err := l.openStores(ctx, stores); err != nil {
 		return nil, errors.Join(err, l.Close())

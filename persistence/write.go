@@ -29,6 +29,7 @@ func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err e
 	return e.writeObject(ctx, h.kind, t, &version{
 		obj: obj, body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
 		shape: h.env.Shape,
+		late:  e.late(h),
 	})
 }
 
@@ -52,6 +53,17 @@ func (k *kind) lacks(body []byte) bool {
 	return lacks && err == nil && k.typ.Rest == nil
 }
 
+// lateAfter is how old an envelope may be for its cache write to be the first
+// of its version: a cache keeps what was written a moment ago.
+const lateAfter = time.Second
+
+// late reports whether the cache may have forgotten, since the envelope was
+// accepted, that a newer version was there: it may have been restarted, as this
+// process may have been, or have evicted the entry.
+func (e *engine) late(h *held) bool {
+	return h.lost > 0 || h.env.Accepted.Before(e.layer.began) || time.Since(h.env.Accepted) > lateAfter
+}
+
 // A version is one version of an object, to be written.
 type version struct {
 	obj      any // nil for a delete
@@ -61,6 +73,7 @@ type version struct {
 	deleted  bool
 	accepted time.Time
 	shape    uint64 // of body: which properties its program knew
+	late     bool   // the cache may have forgotten a newer version meanwhile
 }
 
 func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) (stale bool, err error) {
@@ -70,7 +83,7 @@ func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) 
 	case writeCell:
 		stale, err = e.writeCell(ctx, k, t, v)
 	case writeCache:
-		return e.writeCache(ctx, k, t, v)
+		return e.writeCache(ctx, k, t, v, v.late && t == k.cache && len(k.record) > 0)
 	case writeJob:
 		return false, e.writeJob(ctx, k, t, v)
 	}
@@ -144,8 +157,9 @@ func (e *engine) writeCell(ctx context.Context, k *kind, t *task, v *version) (b
 
 // writeCache writes the entry of a cached kind, or of the volatile fields of
 // one. An entry that is too large for the cache is left out: the reader gets
-// it from the record.
-func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version) (bool, error) {
+// it from the record. With replace it only goes over an older one: a cache that
+// does not remember a newer version would take this one for the newest.
+func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version, replace bool) (bool, error) {
 	key := k.cacheKey(v.key)
 	if t != k.cache {
 		key = t.partKey(k, v.key)
@@ -163,14 +177,18 @@ func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version) (
 		entry.Value = body
 	}
 	crash.Point("write.cache.before")
+	if replace {
+		return e.layer.cache.Replace(ctx, key, entry, t.ttl)
+	}
 	return e.layer.cache.Raise(ctx, key, entry, t.ttl)
 }
 
-// refresh raises the cache entry after a write of the record, so that a slow
-// reader cannot put the version before it back.
+// refresh replaces the cache entry after a write of the record, so that a slow
+// reader cannot put the version before it back. Where nothing is, it leaves
+// nothing: the write may have lost to a version that the cache has forgotten.
 func (e *engine) refresh(ctx context.Context, k *kind, v *version) {
 	crash.Point("refresh.before")
-	if _, err := e.writeCache(ctx, k, k.cache, v); err == nil {
+	if _, err := e.writeCache(ctx, k, k.cache, v, true); err == nil {
 		return
 	}
 	if err := e.layer.cache.Invalidate(ctx, k.cacheKey(v.key), volatile.Stamp(v.stamp)); err != nil {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,11 +79,9 @@ func (c *child) work() error {
 	if err != nil {
 		return fmt.Errorf("the program does not open: %w", err)
 	}
-	working, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- layer.Work(working) }()
+	stop := func() error { return nil }
 	if c.Check == "" || c.Count {
+		stop = serving(ctx, layer)
 		c.out.say("phase", "load")
 		r := &Recorder{Round: c.Round, Rand: rand.New(rand.NewPCG(c.Seed, uint64(c.Round))), out: c.out}
 		if err := c.scenario.Load(ctx, layer, r); err != nil {
@@ -102,14 +102,29 @@ func (c *child) work() error {
 		}
 	}
 	c.out.say("phase", "close")
-	stop()
-	if err := <-done; err != nil && !errors.Is(err, fault.ErrClosed) {
+	if err := stop(); err != nil {
 		return fmt.Errorf("work: %w", err)
 	}
 	return layer.Close()
 }
 
-// drained drains, and waits for what is due within seconds.
+// serving lets the layer work until stop is called, which waits for it.
+func serving(ctx context.Context, layer *persistence.Layer) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- layer.Work(ctx) }()
+	return func() error {
+		cancel()
+		err := <-done
+		if errors.Is(err, fault.ErrClosed) || errors.Is(err, fault.ErrConflict) {
+			return nil // the scenario has closed the layer, or serves it itself
+		}
+		return err
+	}
+}
+
+// drained drains until nothing is left, or nothing but what waits for more than
+// time: a store that is down, another program.
 func drained(ctx context.Context, layer *persistence.Layer) (left []persistence.Left, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -117,10 +132,9 @@ func drained(ctx context.Context, layer *persistence.Layer) (left []persistence.
 	defer again.Stop()
 	for {
 		left, err = layer.Drain(ctx)
-		waits := false
-		for _, l := range left {
-			waits = waits || l.Why == "not due"
-		}
+		waits := slices.ContainsFunc(left, func(l persistence.Left) bool {
+			return l.Why == "not due" || strings.HasPrefix(l.Why, "waits behind")
+		})
 		if err != nil || !waits {
 			return left, err
 		}

@@ -27,9 +27,10 @@ func (k kill) String() string {
 
 // A plan is one run: a start for each kill, and one that is not killed.
 type plan struct {
-	seed  uint64
-	kills []kill
-	count bool // the points that the last start passes
+	seed   uint64
+	kills  []kill
+	target string // the point that this run is about; empty: a moment
+	count  bool   // the points that the last start passes
 }
 
 // String is the form that -crash.at reads.
@@ -79,9 +80,9 @@ func (c *campaign) plans(n int) []*plan {
 		case i >= len(order) && rng.IntN(6) == 0:
 			p.kills = []kill{randomKill(rng)}
 		case target.recovery:
-			p.kills = []kill{randomKill(rng), pick(rng, target)}
+			p.target, p.kills = target.name, []kill{randomKill(rng), pick(rng, target)}
 		default:
-			p.kills = []kill{pick(rng, target)}
+			p.target, p.kills = target.name, []kill{pick(rng, target)}
 		}
 		if rng.IntN(3) == 0 && len(p.kills) == 1 {
 			p.kills = append(p.kills, pick(rng, c.points[rng.IntN(len(c.points))]))

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -47,6 +48,17 @@ type result struct {
 // size orders failures: the one with the least to read first.
 func (r *result) size() int {
 	return 1000*len(r.history.Kills) + len(r.history.Acked) + len(r.history.Open)
+}
+
+// proves reports whether the run says anything: the process was killed, and
+// there was something to be lost.
+func (r *result) proves() bool {
+	return r.evidence != "" || len(r.history.Kills) > 0 && len(r.history.Acked) > 0
+}
+
+// killedAt reports whether one of the kills was at the point.
+func (r *result) killedAt(point string) bool {
+	return slices.ContainsFunc(r.history.Kills, func(k string) bool { return strings.HasPrefix(k, point+":") })
 }
 
 var runs atomic.Int64
