@@ -3,7 +3,6 @@ package memcached
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -37,8 +36,9 @@ type member struct {
 	gen     string // of the last epoch
 	broken  error  // why the member is down; nil: it is up
 	since   time.Time
-	lost    map[string]bool // keys of writes that it may have missed
-	lostAll bool            // more than can be remembered
+	lost    map[string]uint64 // keys of writes that it may have missed, and which loss it was
+	losses  uint64
+	lostAll bool // more than can be remembered
 	mending bool
 	stop    chan struct{} // closed by close
 	running sync.WaitGroup
@@ -46,7 +46,7 @@ type member struct {
 
 func newMember(addr address, opts Options) *member {
 	return &member{addr: addr, opts: opts, inflight: make(chan struct{}, opts.Conns), outage: outageMost,
-		lost: map[string]bool{}, stop: make(chan struct{})}
+		lost: map[string]uint64{}, stop: make(chan struct{})}
 }
 
 // An opening is an epoch about to be opened or verified, for all who wait.
@@ -96,16 +96,36 @@ func (m *member) open(present *epoch) *opening {
 	o := &opening{done: make(chan struct{})}
 	m.opening = o
 	m.running.Go(func() {
-		defer close(o.done)
-		o.epoch, o.err = m.reach(present)
+		e, err := m.reach(present)
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.opening = nil
-		if o.err != nil && !errors.Is(o.err, errClosed) {
-			m.trip(o.err)
+		m.settle(o, e, err)
+		if err != nil {
+			m.trip(err)
 		}
 	})
 	return o
+}
+
+// settle gives an opening its result, and the member its epoch; m.mu is held.
+// A member that was closed, or found down meanwhile, takes none.
+func (m *member) settle(o *opening, e *epoch, err error) {
+	switch {
+	case err == nil && m.closed:
+		err = errClosed
+	case err == nil && m.broken != nil:
+		err = m.broken
+	}
+	switch {
+	case err == nil:
+		m.epoch, m.gen = e, e.gen
+	case e != nil:
+		e.end()
+		e = nil
+	}
+	o.epoch, o.err = e, err
+	m.opening = nil
+	close(o.done)
 }
 
 // reach verifies an epoch, or opens a new one when it is nil or over.
@@ -124,7 +144,7 @@ func (m *member) reach(present *epoch) (*epoch, error) {
 	return m.establish()
 }
 
-// establish dials and opens a new epoch.
+// establish dials and returns a new epoch, which is not yet the member's.
 func (m *member) establish() (*epoch, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), m.opts.Timeout)
 	defer cancel()
@@ -140,15 +160,10 @@ func (m *member) establish() (*epoch, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return nil, errClosed
-	}
 	// Numbers go round after 65,535 epochs, and are never zero: a token is
 	// never zero.
 	m.number = m.number%(1<<16-1) + 1
-	m.gen = gen
-	m.epoch = m.newEpoch(m.number, gen, held, asked)
-	return m.epoch, nil
+	return m.newEpoch(m.number, gen, held, asked), nil
 }
 
 // dial connects, below the client.
@@ -215,8 +230,9 @@ func (m *member) lose(key string) {
 	if m.closed {
 		return
 	}
-	if len(m.lost) < lostMost {
-		m.lost[key] = true
+	m.losses++
+	if _, again := m.lost[key]; again || len(m.lost) < lostMost {
+		m.lost[key] = m.losses
 	} else {
 		m.lostAll = true
 	}

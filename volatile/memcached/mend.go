@@ -53,35 +53,75 @@ func (m *member) sleep(d time.Duration) bool {
 	}
 }
 
-// mended makes one attempt to reach the member and to tell it what it missed.
-// Only then the breaker closes.
+// mended makes one attempt to tell the member what it missed; when it is down,
+// to reach it first. true ends the goroutine.
 func (m *member) mended() bool {
 	m.mu.Lock()
-	long := m.broken != nil && time.Since(m.since) > m.outage && m.gen != ""
-	lostAll, old := m.lostAll, m.gen
+	down, closed, lostAll := m.broken != nil, m.closed, m.lostAll
+	long := down && time.Since(m.since) > m.outage && m.gen != ""
+	old := m.gen
 	m.mu.Unlock()
+	if closed {
+		return true
+	}
 	if lostAll {
 		old = ""
 	}
 	if (long || lostAll) && !m.renew(old) {
 		return false
 	}
-	e, err := m.reach(m.present())
-	if err != nil {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.broken == nil {
-			m.trip(err)
-		}
-		return m.closed
+	if down {
+		return m.comeBack()
 	}
-	return m.deleteLost(e)
+	ctx, cancel := context.WithTimeout(context.Background(), m.opts.Timeout)
+	defer cancel()
+	e, err := m.current(ctx)
+	return err == nil && m.deleteLost(e) && m.rest()
 }
 
-func (m *member) present() *epoch {
+// comeBack opens an epoch, deletes what was lost, and only then closes the
+// breaker. Operations that come meanwhile wait: were they refused, they would
+// be lost too, and a busy member would never be done.
+func (m *member) comeBack() bool {
+	e, err := m.establish()
+	if err != nil {
+		return false
+	}
+	m.mu.Lock()
+	if m.opening != nil || m.closed {
+		m.mu.Unlock()
+		e.end()
+		return false
+	}
+	o := &opening{done: make(chan struct{})}
+	cause := m.broken
+	m.opening, m.broken = o, nil
+	m.mu.Unlock()
+
+	mended := m.deleteLost(e)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.epoch
+	if !mended || m.lostAll {
+		m.broken = cause
+		err = cause
+	}
+	m.settle(o, e, err)
+	return err == nil && m.restLocked()
+}
+
+// rest ends the goroutine when there is nothing left to tell.
+func (m *member) rest() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.restLocked()
+}
+
+func (m *member) restLocked() bool {
+	if len(m.lost) > 0 || m.lostAll || m.broken != nil {
+		return false
+	}
+	m.mending = false
+	return true
 }
 
 // renew gives the member a new generation in place of old, or of any when old
@@ -106,9 +146,7 @@ func (m *member) renew(old string) bool {
 	defer m.mu.Unlock()
 	if renewed {
 		m.lostAll = false
-		for key := range lost {
-			delete(m.lost, key)
-		}
+		m.found(lost)
 	}
 	if m.epoch != nil {
 		m.epoch.end()
@@ -117,13 +155,18 @@ func (m *member) renew(old string) bool {
 	return true
 }
 
-// deleteLost deletes what the member may have missed, then closes the breaker;
-// false when there is something left to do.
+func (m *member) present() *epoch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.epoch
+}
+
+// deleteLost deletes what the member may have missed; false when it failed.
 func (m *member) deleteLost(e *epoch) bool {
 	m.mu.Lock()
-	keys := slices.Collect(maps.Keys(m.lost))
+	lost := maps.Clone(m.lost)
 	m.mu.Unlock()
-	for _, key := range keys {
+	for key := range lost {
 		if !deleted(e, key) {
 			m.drop(e)
 			return false
@@ -131,18 +174,21 @@ func (m *member) deleteLost(e *epoch) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, key := range keys {
-		delete(m.lost, key)
-	}
-	m.broken = nil
-	if len(m.lost) > 0 || m.lostAll {
-		return false
-	}
-	m.mending = false
-	if len(keys) > 0 && !m.closed {
-		m.again(keys)
+	m.found(lost)
+	if len(lost) > 0 && !m.closed {
+		m.again(slices.Collect(maps.Keys(lost)))
 	}
 	return true
+}
+
+// found forgets what was lost, but for keys that were lost again since; m.mu
+// is held.
+func (m *member) found(lost map[string]uint64) {
+	for key, loss := range lost {
+		if m.lost[key] == loss {
+			delete(m.lost, key)
+		}
+	}
 }
 
 // deleted deletes one key, without the ado of an operation.

@@ -1,6 +1,7 @@
 package memcached
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -93,8 +94,30 @@ func (s *server) restart() {
 }
 
 // pause makes the process silent: the kernel goes on accepting.
-func (s *server) pause()  { s.signal(syscall.SIGSTOP) }
+func (s *server) pause() {
+	s.signal(syscall.SIGSTOP)
+	for !s.stopped() {
+		<-time.After(time.Millisecond)
+	}
+}
+
 func (s *server) resume() { s.signal(syscall.SIGCONT) }
+
+// stopped reports whether every thread of the process has stopped: a signal
+// takes its time.
+func (s *server) stopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		return true // no such file system: hope
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err == nil && !bytes.Contains(stat, []byte(") T ")) {
+			return false
+		}
+	}
+	return true
+}
 
 func (s *server) signal(sig syscall.Signal) {
 	if s.cmd != nil {

@@ -1,0 +1,442 @@
+package memcached
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+func openAt(t testing.TB, opts Options, addresses ...string) *driver {
+	t.Helper()
+	d, err := New(addresses, &opts).OpenDriver(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d.(*driver)
+}
+
+// set, get and held are terse forms for these tests. ctx is the background: a
+// call without an end of its own shows what the driver bounds.
+func (d *driver) set(key, value string) error {
+	return d.Set(context.Background(), []volatile.Item{{Key: key, Value: []byte(value)}})[0]
+}
+
+func (d *driver) get(key string) (string, error) {
+	item, found, err := d.GetOne(context.Background(), key)
+	if err == nil && !found {
+		return "(miss)", nil
+	}
+	return string(item.Value), err
+}
+
+func (d *driver) want(t testing.TB, key, value string) {
+	t.Helper()
+	if got, err := d.get(key); got != value || err != nil {
+		t.Errorf("%q holds %q, %v; want %q", key, got, err, value)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !holds(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+	}
+}
+
+// C14: a restart leaves stale connections in the pool. The caller sees no
+// error: each is noticed before anything is sent.
+func TestStaleConnectionsCostNothing(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: patient}, s.addr)
+	for round := range 3 {
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() { must(t, d.set(fmt.Sprintf("k%d", i), "v")) })
+		}
+		wg.Wait()
+		s.restart()
+		for i := range 30 {
+			key := fmt.Sprintf("k%d", i)
+			switch i % 3 {
+			case 0:
+				must(t, d.set(key, "v"))
+			case 1:
+				if _, err := d.get(key); err != nil {
+					t.Errorf("round %d: get: %v", round, err)
+				}
+			case 2:
+				if err := d.Swap(context.Background(), volatile.Item{Key: key}); err != nil && !errors.Is(err, fault.ErrConflict) {
+					t.Errorf("round %d: swap: %v", round, err)
+				}
+			}
+		}
+	}
+}
+
+// C1: a member that is dead costs its timeout once; then every call fails at
+// once, until it is back, which is noticed within a second.
+func TestDeadMemberCostsItsTimeoutOnce(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: 300 * time.Millisecond}, s.addr)
+	must(t, d.set("k", "v"))
+	s.pause()
+	start := time.Now()
+	err := d.set("k", "w")
+	if !fault.Unknown(err) {
+		t.Errorf("a set without an answer: %v", err)
+	}
+	if took := time.Since(start); took < 250*time.Millisecond || took > 2*time.Second {
+		t.Errorf("the first call took %v; the timeout is 300ms", took)
+	}
+	start = time.Now()
+	for range 1000 {
+		if _, err := d.get("k"); !errors.Is(err, fault.ErrUnavailable) {
+			t.Fatalf("get: %v", err)
+		}
+		if err := d.set("k", "x"); !errors.Is(err, fault.ErrUnavailable) || fault.Unknown(err) {
+			t.Fatalf("set: %v", err)
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("2,000 calls to a dead member took %v", took)
+	}
+	s.resume()
+	eventually(t, 5*time.Second, "the member is back", func() bool { _, err := d.get("k"); return err == nil })
+}
+
+// A member that nobody listens for fails at once, and works when it comes.
+func TestMemberComesUpLate(t *testing.T) {
+	s := startServer(t)
+	s.kill()
+	d := openAt(t, Options{Timeout: patient}, s.addr)
+	if err := d.set("k", "v"); !errors.Is(err, fault.ErrUnavailable) || fault.Unknown(err) {
+		t.Errorf("set: %v", err)
+	}
+	s.start()
+	eventually(t, 5*time.Second, "the member is up", func() bool { return d.set("k", "v") == nil })
+	d.want(t, "k", "v")
+}
+
+// C5: what a silent member missed, or did late, is not served when it returns:
+// neither by the process that wrote, nor by another.
+func TestSilentMemberReturnsWithNothingStale(t *testing.T) {
+	s := startServer(t)
+	writer := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
+	reader := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
+	keys := []string{"set", "swap", "late", "skipped", "deleted"}
+	tokens := map[string]volatile.Token{}
+	for _, key := range keys {
+		must(t, writer.set(key, "old"))
+		item, _, err := writer.GetOne(context.Background(), key)
+		must(t, err)
+		tokens[key] = item.Token
+		reader.want(t, key, "old")
+	}
+	must(t, writer.set("untouched", "old"))
+	s.pause()
+	ctx := context.Background()
+	lost := []error{
+		writer.set("set", "new"),
+		writer.Swap(ctx, volatile.Item{Key: "swap", Value: []byte("new"), Token: tokens["swap"]}),
+		writer.Swap(ctx, volatile.Item{Key: "late", Value: []byte("new")}),
+		writer.set("skipped", "new"),
+		writer.Delete(ctx, []string{"deleted"})[0],
+	}
+	for i, err := range lost {
+		if err == nil {
+			t.Errorf("write %d to a silent member succeeded", i)
+		}
+	}
+	s.resume()
+	eventually(t, time.Second, "nothing old is served", func() bool {
+		for _, key := range keys {
+			for _, d := range []*driver{writer, reader} {
+				if got, err := d.get(key); err == nil && got == "old" {
+					return false
+				}
+			}
+		}
+		_, err := writer.get("untouched")
+		return err == nil
+	})
+	// Few lost writes do not cost the member its other entries.
+	eventually(t, 5*time.Second, "the reader is back", func() bool { _, err := reader.get("untouched"); return err == nil })
+	reader.want(t, "untouched", "old")
+	if _, err := writer.get("set"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A member that was away for long gets a new generation: nothing that it
+// remembers is served, by another process after one second at most.
+func TestLongOutageBeginsAGeneration(t *testing.T) {
+	s := startServer(t)
+	writer := openAt(t, Options{Timeout: 100 * time.Millisecond}, s.addr)
+	writer.members[0].outage = 200 * time.Millisecond
+	reader := openAt(t, Options{Timeout: patient}, s.addr)
+	must(t, writer.set("k", "old"))
+	reader.want(t, "k", "old")
+	gen := writer.members[0].gen
+	s.pause()
+	if _, err := writer.get("k"); err == nil {
+		t.Fatal("a silent member answered")
+	}
+	<-time.After(400 * time.Millisecond)
+	s.resume()
+	eventually(t, 2*time.Second, "the writer is back", func() bool { _, err := writer.get("k"); return err == nil })
+	writer.want(t, "k", "(miss)")
+	eventually(t, 1500*time.Millisecond, "the reader knows the new generation", func() bool { got, err := reader.get("k"); return err == nil && got == "(miss)" })
+	settled := func(d *driver) func() bool { return func() bool { return d.set("after", "new") == nil } }
+	eventually(t, 8*time.Second, "the writer has settled", settled(writer))
+	eventually(t, 8*time.Second, "the reader has settled", settled(reader))
+	if writer.members[0].gen == gen || writer.members[0].gen != reader.members[0].gen {
+		t.Errorf("generations %q, then %q and %q", gen, writer.members[0].gen, reader.members[0].gen)
+	}
+	writer.want(t, "after", "new")
+	reader.want(t, "after", "new")
+}
+
+// More lost writes than can be remembered cost a member all that it has.
+func TestManyLostWritesBeginAGeneration(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
+	for _, key := range []string{"k0", fmt.Sprint("k", 2*lostMost-1), "other"} {
+		must(t, d.set(key, "old"))
+	}
+	s.pause()
+	for i := range 2 * lostMost {
+		d.set(fmt.Sprint("k", i), "new")
+	}
+	s.resume()
+	eventually(t, 8*time.Second, "the member has settled", func() bool { return d.set("after", "new") == nil })
+	d.want(t, "k0", "(miss)")
+	d.want(t, fmt.Sprint("k", 2*lostMost-1), "(miss)")
+	d.want(t, "other", "(miss)")
+}
+
+// C17: after a flush by somebody else all processes agree within a second, and
+// until then nobody fills in what another one's invalidation would miss.
+func TestFlush(t *testing.T) {
+	s := startServer(t)
+	one, two := openAt(t, Options{Timeout: patient}, s.addr), openAt(t, Options{Timeout: patient}, s.addr)
+	must(t, one.set("k", "old"))
+	two.want(t, "k", "old")
+	if line, err := s.plain().ask("flush_all\r\n"); line != "OK" || err != nil {
+		t.Fatal(line, err)
+	}
+	for _, d := range []*driver{one, two} {
+		d.want(t, "k", "(miss)")
+	}
+	eventually(t, 3*time.Second, "both have a new generation", func() bool {
+		one.get("k")
+		two.get("k")
+		a, b := one.members[0].present(), two.members[0].present()
+		return a != nil && b != nil && a.gen == b.gen && a.number > 1 && b.number > 1
+	})
+	eventually(t, 8*time.Second, "it has settled", func() bool { return one.set("k", "new") == nil })
+	eventually(t, 3*time.Second, "the other sees it", func() bool { got, _ := two.get("k"); return got == "new" })
+}
+
+// While a generation is young a write becomes a delete, so that no process
+// can keep what another's write should have replaced.
+func TestWritesWhileSettling(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: patient}, s.addr)
+	must(t, d.set("k", "old"))
+	e := d.members[0].present()
+	e.held.Store(true)
+	d.want(t, "k", "(miss)")
+	if err := d.set("k", "new"); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("set: %v", err)
+	}
+	if _, err := d.Add(context.Background(), "n", 1, 0); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("add: %v", err)
+	}
+	e.held.Store(false)
+	d.want(t, "k", "(miss)")
+}
+
+// A dead member's share is a miss, not a remap: its keys are not moved to the
+// others, and come back with it.
+func TestDeadShareIsAMiss(t *testing.T) {
+	a, b := startServer(t), startServer(t)
+	d := openAt(t, Options{Timeout: patient}, a.addr, b.addr)
+	var lost, kept []string
+	for i := range 200 {
+		key := fmt.Sprint("k", i)
+		must(t, d.set(key, key))
+		if d.member(key).addr.name == a.addr {
+			lost = append(lost, key)
+		} else {
+			kept = append(kept, key)
+		}
+	}
+	a.kill()
+	items, err := d.Get(context.Background(), append(lost, kept...))
+	if !errors.Is(err, fault.ErrUnavailable) || len(items) != len(kept) {
+		t.Errorf("%d of %d entries, %v; want what the other member has, and the error", len(items), len(kept), err)
+	}
+	for _, key := range kept {
+		d.want(t, key, key)
+	}
+	for _, key := range lost {
+		if err := d.set(key, "new"); !errors.Is(err, fault.ErrUnavailable) {
+			t.Fatalf("a write to the dead share: %v", err)
+		}
+	}
+	report := d.Check(context.Background())
+	if report.Reachable || len(report.Problems) != 1 || !strings.Contains(report.Problems[0], a.addr) {
+		t.Errorf("check: %v", report)
+	}
+	a.start()
+	eventually(t, 5*time.Second, "the member is back", func() bool { return d.set(lost[0], "new") == nil })
+	d.want(t, lost[0], "new")
+	d.want(t, lost[1], "(miss)")
+}
+
+// C15: connections are as many as operations under way, and are kept.
+func TestConnectionsAreBounded(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: patient, Conns: 4}, s.addr)
+	before := s.stat("total_connections")
+	var wg sync.WaitGroup
+	for worker := range 32 {
+		wg.Go(func() {
+			for range 50 {
+				must(t, d.set(fmt.Sprint("k", worker), "v"))
+			}
+		})
+	}
+	wg.Wait()
+	// One more opened the epoch, and one asks now.
+	if n := s.stat("total_connections") - before; n > 4+2 {
+		t.Errorf("1,600 sets opened %d connections; 4 may be under way", n)
+	}
+}
+
+// A wait for a place among the operations under way ends with its context, and
+// changes nothing.
+func TestWaitForAPlace(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: patient, Conns: 1}, s.addr)
+	must(t, d.set("k", "v"))
+	d.members[0].inflight <- struct{}{}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	err := d.Set(ctx, []volatile.Item{{Key: "k", Value: []byte("w")}})[0]
+	if !errors.Is(err, context.DeadlineExceeded) || fault.Unknown(err) {
+		t.Errorf("%v", err)
+	}
+	<-d.members[0].inflight
+	d.want(t, "k", "v")
+}
+
+// A context that ends while a write is under way makes its outcome unknown,
+// and the error is still the context's.
+func TestContextEndsDuringAWrite(t *testing.T) {
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: patient}, s.addr)
+	must(t, d.set("k", "old"))
+	s.pause()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	err := d.Set(ctx, []volatile.Item{{Key: "k", Value: []byte("new")}})[0]
+	if !errors.Is(err, context.DeadlineExceeded) || !fault.Unknown(err) {
+		t.Errorf("set: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := d.Get(ctx, []string{"k"}); !errors.Is(err, context.DeadlineExceeded) || fault.ClassOf(err) != nil {
+		t.Errorf("get: %v", err)
+	}
+	s.resume()
+	eventually(t, 3*time.Second, "the set has landed, as an unknown one may", func() bool { got, err := d.get("k"); return err == nil && got == "new" })
+}
+
+// C9: a server without memory refuses, which is busy and no outage; what it
+// evicts is a miss.
+func TestServerWithoutMemory(t *testing.T) {
+	s := startServer(t, "-m", "2", "-M")
+	d := openAt(t, Options{Timeout: patient}, s.addr)
+	value := strings.Repeat("x", 100_000)
+	var busy error
+	for i := 0; i < 200 && busy == nil; i++ {
+		busy = d.set(fmt.Sprint("k", i), value)
+	}
+	if !errors.Is(busy, fault.ErrBusy) {
+		t.Errorf("a full server: %v", busy)
+	}
+	evicting := startServer(t, "-m", "2")
+	d = openAt(t, Options{Timeout: patient}, evicting.addr)
+	missed := 0
+	for i := range 400 {
+		must(t, d.set(fmt.Sprint("k", i), value[:10_000]))
+	}
+	for i := range 400 {
+		if got, err := d.get(fmt.Sprint("k", i)); err != nil {
+			t.Fatal(err)
+		} else if got == "(miss)" {
+			missed++
+		}
+	}
+	if missed == 0 {
+		t.Error("400 values of 10 kB in 2 MB, and none was evicted")
+	}
+}
+
+// A server whose items are smaller than we think refuses, and Check says so.
+func TestServerWithSmallItems(t *testing.T) {
+	s := startServer(t, "-I", "512k")
+	d := openAt(t, Options{Timeout: patient}, s.addr)
+	if err := d.set("k", strings.Repeat("x", 600_000)); !errors.Is(err, fault.ErrTooLarge) {
+		t.Errorf("set: %v", err)
+	}
+	report := d.Check(context.Background())
+	if report.OK() || !strings.Contains(strings.Join(report.Problems, ""), "-I") {
+		t.Errorf("check: %v", report)
+	}
+	s = startServer(t, "-C")
+	d = openAt(t, Options{Timeout: patient}, s.addr)
+	if report := d.Check(context.Background()); report.OK() {
+		t.Errorf("check of a server without compare-and-swap: %v", report)
+	}
+}
+
+// C16: a server at its limit of connections is as good as down.
+func TestServerAtItsConnectionLimit(t *testing.T) {
+	for _, args := range [][]string{{"-c", "20", "-o", "maxconns_fast"}, {"-c", "20", "-o", "no_maxconns_fast"}} {
+		s := startServer(t, args...)
+		var hogs []net.Conn
+		for range 40 {
+			if hog, err := net.DialTimeout("tcp", s.addr, 100*time.Millisecond); err == nil {
+				hogs = append(hogs, hog)
+			}
+		}
+		d := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
+		if err := d.set("k", "v"); !errors.Is(err, fault.ErrUnavailable) {
+			t.Errorf("%v: %v", args, err)
+		}
+		for _, hog := range hogs {
+			hog.Close()
+		}
+		eventually(t, 5*time.Second, "it serves when others leave", func() bool { return d.set("k", "v") == nil })
+	}
+}
