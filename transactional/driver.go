@@ -3,7 +3,6 @@ package transactional
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -64,11 +63,10 @@ type Driver interface {
 // A Cutter is a Driver that can take a transaction away from a function which
 // does not return, so that the function needs no goroutine of its own.
 type Cutter interface {
-	// RunUntil is Run, but at the deadline the unit's transaction is rolled
-	// back, its Conn answers fault.ErrClosed from then on, and RunUntil returns
-	// an error without a class that wraps context.DeadlineExceeded, although the
-	// unit may still run.
-	RunUntil(ctx context.Context, deadline time.Time, unit func(Conn) error) error
+	// RunUntil is Run, but when end ends while the unit runs, the transaction is
+	// rolled back, the unit's Conn answers fault.ErrClosed from then on, and
+	// RunUntil returns end's error, although the unit may still run.
+	RunUntil(ctx, end context.Context, unit func(Conn) error) error
 }
 
 // Joiner is implemented by drivers whose database a caller may share: Join

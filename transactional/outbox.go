@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -17,8 +16,9 @@ func compareIDs(a, b RecordID) int { return bytes.Compare(a[:], b[:]) }
 // moment is the time of a wave: the server's where other processes share the
 // database, and zero when nothing in the units depends on it.
 func (s *Store) moment(ctx context.Context, c Conn, jobs []*job) (int64, error) {
+	needed := func(a *add) bool { return a.Token != "" || a.Owner != 0 || !a.Due.IsZero() }
 	for _, j := range jobs {
-		if len(j.adds) > 0 || len(j.unit.Settle) > 0 {
+		if len(j.unit.Settle) > 0 || slices.ContainsFunc(j.adds, needed) {
 			return s.clock.now(ctx, s, c)
 		}
 	}
@@ -349,18 +349,4 @@ func (s *Store) walkPage(ctx context.Context, c Conn, after []byte) ([]Record, e
 		return nil, err
 	}
 	return page, s.fillOrders(ctx, c, page, ordered)
-}
-
-// clock tells the time that leases and due times are measured by.
-type clock struct{}
-
-// now is the process clock where nobody else uses the database, else the
-// server's.
-func (clock) now(ctx context.Context, s *Store, c Conn) (int64, error) {
-	if !s.features.SharedLog {
-		return time.Now().UnixMicro(), nil
-	}
-	var us int64
-	err := c.Query(ctx, s.ours.clock, nil, func(scan func(...any) error) error { return scan(&us) })
-	return us, err
 }

@@ -52,23 +52,17 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 	bounded, cancel := context.WithTimeout(context.WithValue(ctx, insideTx{s}, true), s.opts.TxTimeout)
 	defer cancel()
 	var over atomic.Pointer[txRun] // set when fn has returned in time
-	err = s.beginWith(bounded, s.cutting(bounded), func(ctx context.Context, c Conn) error {
-		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{})}
-		// Also when fn ends its goroutine, which is then the driver's.
-		defer func() {
-			if run.over {
-				over.Store(run)
-			}
-		}()
+	err = s.beginWith(bounded, s.until(bounded), func(ctx context.Context, c Conn) error {
+		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{}), over: &over}
 		if _, cuts := s.driver.(Cutter); cuts {
-			defer run.end(ctx)
+			defer run.end(ctx) // fn may end its goroutine, which is the driver's
 			run.call(bounded, fn)
-		} else {
-			go run.call(bounded, fn)
-			select {
-			case <-run.done:
-			case <-bounded.Done():
-			}
+			return run.end(ctx)
+		}
+		go run.call(bounded, fn)
+		select {
+		case <-run.done:
+		case <-bounded.Done():
 		}
 		return run.end(ctx)
 	})
@@ -91,16 +85,15 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 	return again, err
 }
 
-// cutting is how a transaction is run that must not outlast ctx: by the driver,
+// until runs a transaction that must not outlast a context: in the driver,
 // where it can cut one off, else like any other.
-func (s *Store) cutting(ctx context.Context) runner {
+func (s *Store) until(end context.Context) runner {
 	cutter, ok := s.driver.(Cutter)
 	if !ok {
 		return s.driver.Run
 	}
-	deadline, _ := ctx.Deadline()
 	return func(ctx context.Context, unit func(Conn) error) error {
-		return cutter.RunUntil(ctx, deadline, unit)
+		return cutter.RunUntil(ctx, end, unit)
 	}
 }
 
@@ -114,7 +107,8 @@ type txRun struct {
 	err      error
 	panicked any
 	exited   bool // runtime.Goexit, such as by testing.T.FailNow
-	over     bool // set by end: fn returned in time
+
+	over *atomic.Pointer[txRun] // end puts the run there if fn returned in time
 }
 
 // errUnwound rolls back the transaction of a function that did not return.
@@ -140,7 +134,7 @@ func (r *txRun) end(ctx context.Context) error {
 	r.tx.closed = true
 	select {
 	case <-r.done:
-		r.over = true
+		r.over.Store(r)
 	default:
 		return ctx.Err()
 	}

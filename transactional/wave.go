@@ -207,7 +207,7 @@ func (s *Store) eachChunk(ctx context.Context, c Conn, z *sized, ws []*write, do
 // were superseded.
 func (s *Store) upsertRows(ctx context.Context, c Conn, p *plan, ws []*write) error {
 	return s.eachChunk(ctx, c, &p.upsert, ws, func(chunk []*write, affected int64) error {
-		if s.dialect.Counts && affected == int64(len(chunk)) {
+		if s.dialect.AllWon(affected, len(chunk)) {
 			return nil
 		}
 		at, err := s.stampsOf(ctx, c, &p.stamps, chunk)

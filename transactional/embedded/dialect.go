@@ -31,7 +31,7 @@ var dialect = transactional.Dialect{
 	Quote:           quote,
 	Uint:            unsigned,
 	Upsert:          upsert,
-	Counts:          true,
+	AllWon:          func(affected int64, rows int) bool { return affected == int64(rows) },
 	Replace:         replace,
 	IgnoreDuplicate: func(key []string) string { return "ON CONFLICT (" + list(key) + ") DO NOTHING" },
 	TableSuffix:     " WITHOUT ROWID",

@@ -33,12 +33,12 @@ func open(ctx context.Context, dir string, opts Options) (transactional.Driver, 
 
 // Run implements transactional.Driver: one savepoint of a group commit.
 func (d *driver) Run(ctx context.Context, unit func(transactional.Conn) error) error {
-	return d.RunUntil(ctx, time.Time{}, unit)
+	return d.RunUntil(ctx, nil, unit)
 }
 
 // RunUntil implements transactional.Cutter.
-func (d *driver) RunUntil(ctx context.Context, deadline time.Time, unit func(transactional.Conn) error) error {
-	return d.file.WriteUntil(ctx, deadline, func(c sqlitefile.Conn) error {
+func (d *driver) RunUntil(ctx, end context.Context, unit func(transactional.Conn) error) error {
+	return d.file.WriteUntil(ctx, end, func(c sqlitefile.Conn) error {
 		poisoned := &conn{Conn: c}
 		if err := unit(poisoned); err != nil {
 			return err

@@ -89,6 +89,10 @@ const maxTrusted = 256
 
 // Features implements transactional.Driver.
 func (d *database) Features() transactional.Features {
+	dialect := dialect
+	if d.ours {
+		dialect.AllWon = allWon
+	}
 	return transactional.Features{
 		Name: "mysql", Durability: d.opts.Durability, MaxRow: d.opts.MaxRow, MaxArgs: 65535,
 		Parallel: max(1, d.opts.MaxConns/2), SharedLog: true, Dialect: dialect,

@@ -50,6 +50,18 @@ var dialect = transactional.Dialect{
 	Now: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 }
 
+// allUpdated: a row that was replaced counts for two. One that was inserted
+// counts for one, and so may one that was left alone, if the caller's pool sets
+// clientFoundRows.
+func allUpdated(affected int64, rows int) bool { return affected == 2*int64(rows) }
+
+// allWon is allUpdated for our own connections, where a row that was left alone
+// counts for nothing. Of several rows a sum of ones, twos and noughts says
+// little.
+func allWon(affected int64, rows int) bool {
+	return rows == 1 && affected > 0 || allUpdated(affected, rows)
+}
+
 func quote(name string) string { return "`" + name + "`" }
 
 func duplicate(set []string, value func(quoted string) string) string {

@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 }
 
 // theServer starts the server that most tests share.
-func theServer(t *testing.T) *server {
+func theServer(t testing.TB) *server {
 	t.Helper()
 	if _, err := exec.LookPath("mariadbd"); err != nil {
 		t.Skip("SKIPPED, NOT PROVED: mariadbd is not on PATH, so nothing of this package runs against a server")
@@ -190,7 +190,7 @@ func (s *server) certify() error {
 }
 
 // database makes an empty database and returns its name.
-func (s *server) database(t *testing.T) string {
+func (s *server) database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("t%d", count.Add(1))
 	s.exec(t, "CREATE DATABASE "+name)
@@ -198,7 +198,7 @@ func (s *server) database(t *testing.T) string {
 	return name
 }
 
-func (s *server) exec(t *testing.T, query string, args ...any) {
+func (s *server) exec(t testing.TB, query string, args ...any) {
 	t.Helper()
 	if _, err := s.root.Exec(query, args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
