@@ -9,6 +9,7 @@ import (
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -168,6 +169,9 @@ func (d *DeadLetters) replay(ctx context.Context, id string, edit func(obj any) 
 			return err
 		}
 	}
+	if k.task(letter.Task).blocks {
+		return l.engine.unblock(ctx, k, env, id, edit != nil)
+	}
 	tick, err := l.ticks.now(ctx, false)
 	if err != nil {
 		return err
@@ -224,6 +228,58 @@ func (e *engine) revive(ctx context.Context, k *kind, env *envelope.Envelope, le
 	return e.layer.unburyCell(ctx, letter)
 }
 
+// unblock replays a dead letter that keeps its ordering key: its envelope is
+// still there, in its place among those with the same key.
+func (e *engine) unblock(ctx context.Context, k *kind, env *envelope.Envelope, letter string, edited bool) error {
+	if edited {
+		return fault.New(fault.ErrUnsupported, "", "edit dead letter",
+			"its envelope waits with its ordering key and cannot be changed: put the object again, then discard the letter")
+	}
+	h, i, err := e.claimBlocked(ctx, env)
+	if err != nil {
+		return err
+	}
+	h.run.Tasks[i] = flow.Task{Spec: h.run.Tasks[i].Spec}
+	h.env.Tasks[i] = envelope.Task{Name: h.env.Tasks[i].Name}
+	settle := e.outbox.settlement(h, h.run.Settlement(nowMicro()))
+	_, err = e.layer.rows.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{settle}, Unbury: []string{letter}})
+	e.wake()
+	return err
+}
+
+// claimBlocked claims the envelope of a dead letter that keeps its ordering
+// key, and says which of its tasks that is.
+func (e *engine) claimBlocked(ctx context.Context, env *envelope.Envelope) (*held, int, error) {
+	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.opts.Lease, transactional.RecordID(env.ID))
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(recs) == 0 {
+		return nil, 0, fault.New(fault.ErrBusy, "transactional", "dead letter", "a worker has its envelope: try again")
+	}
+	if h := e.outbox.open(&recs[0]); h != nil {
+		for i := range h.env.Tasks {
+			if h.env.Tasks[i].Name == env.Tasks[0].Name && h.run.Tasks[i].State == flow.Dead {
+				return h, i, nil
+			}
+		}
+	}
+	return nil, 0, fault.New(fault.ErrCorrupt, "transactional", "dead letter", "its envelope does not wait for it")
+}
+
+// discardBlocked lets go of the ordering key of a dead letter that is discarded.
+func (e *engine) discardBlocked(ctx context.Context, env *envelope.Envelope, letter string) error {
+	h, i, err := e.claimBlocked(ctx, env)
+	if err != nil {
+		return err
+	}
+	h.run.Tasks[i].Spec = nil // dead for good: nothing blocks any more
+	settle := e.outbox.settlement(h, h.run.Settlement(nowMicro()))
+	_, err = e.layer.rows.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{settle}, Unbury: []string{letter}})
+	e.wake()
+	return err
+}
+
 // Discard removes dead letters for good; why goes to the log with each. It
 // stops at the first error and returns how many were discarded.
 func (d *DeadLetters) Discard(ctx context.Context, why string, ids ...string) (int, error) {
@@ -235,10 +291,12 @@ func (d *DeadLetters) Discard(ctx context.Context, why string, ids ...string) (i
 		if err != nil {
 			return n, err
 		}
-		if d.layer.rows != nil {
-			unit := &transactional.Unit{Unbury: []string{id}}
-			_, err = d.layer.rows.Apply(ctx, unit)
-		} else {
+		switch k := d.layer.kindOf(letter.Kind); {
+		case k != nil && k.task(letter.Task) != nil && k.task(letter.Task).blocks:
+			err = d.layer.engine.discardBlocked(ctx, env, id)
+		case d.layer.rows != nil:
+			_, err = d.layer.rows.Apply(ctx, &transactional.Unit{Unbury: []string{id}})
+		default:
 			err = d.layer.unburyCell(ctx, id)
 		}
 		if err != nil {

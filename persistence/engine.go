@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -107,7 +108,7 @@ func (e *engine) holding() []*held {
 func (e *engine) place(ctx context.Context, h *held, now int64) {
 	h.run.Down = e.health.down()
 	s := h.run.Settlement(now)
-	if s.Done || s.Lane == flow.Parked || s.Lane == flow.Foreign || s.Due > now {
+	if s.Done || s.Lane > flow.RealTime || s.Due > now {
 		e.release(ctx, h, s)
 		return
 	}
@@ -150,7 +151,7 @@ func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
 			"reason", dead[i].Reason, "attempts", dead[i].Attempts)
 	}
 	for i := range h.run.Tasks {
-		if t := &h.run.Tasks[i]; t.State == flow.Dead && h.tasks[i] != nil {
+		if t := &h.run.Tasks[i]; t.State == flow.Dead && h.tasks[i] != nil && h.env.Tasks[i].Seen&envelope.SeenDead == 0 {
 			h.tasks[i].counter.dead.Add(1)
 			h.receipt.set(h.tasks[i].name, TaskDead)
 		}
@@ -168,7 +169,7 @@ func (e *engine) letters(h *held) []transactional.DeadLetter {
 	var out []transactional.DeadLetter
 	for i := range h.run.Tasks {
 		t := &h.run.Tasks[i]
-		if t.State != flow.Dead {
+		if t.State != flow.Dead || h.env.Tasks[i].Seen&envelope.SeenDead != 0 {
 			continue
 		}
 		out = append(out, h.letter(i, t))

@@ -64,6 +64,9 @@ func (l *Layer) hold(k *kind, env *envelope.Envelope) *held {
 		if known != nil {
 			h.run.Tasks[i].Spec = &known.spec
 		}
+		if t.Seen&envelope.SeenDead != 0 {
+			h.run.Tasks[i].State = flow.Dead
+		}
 	}
 	return h
 }
@@ -73,10 +76,13 @@ func (h *held) remaining() []envelope.Task {
 	out := make([]envelope.Task, 0, len(h.run.Tasks))
 	for i := range h.run.Tasks {
 		t := &h.run.Tasks[i]
-		if t.State != flow.Waiting {
+		e := h.env.Tasks[i]
+		switch {
+		case t.State == flow.Dead && t.Spec != nil && t.Spec.Blocks:
+			e.Seen |= envelope.SeenDead
+		case t.State != flow.Waiting:
 			continue
 		}
-		e := h.env.Tasks[i]
 		e.Attempts, e.NotBefore, e.Parked, e.Since = t.Attempts, t.NotBefore, t.Parked, t.Since
 		if t.Late {
 			e.Seen |= envelope.SeenLate
@@ -133,6 +139,8 @@ func (l *Layer) laneName(k *kind, s flow.Settlement, h *held) string {
 		return l.lanes(k).realTime
 	case flow.Parked:
 		return l.lanes(k).parked[s.Store]
+	case flow.Blocking:
+		return l.foreignLane(k.name, h.env.Tasks[s.Task].Name) + "/blocked"
 	case flow.Foreign:
 		return l.foreignLane(k.name, h.env.Tasks[s.Task].Name)
 	}

@@ -17,7 +17,7 @@ func (t *task) specOf(k *kind) flow.Spec {
 	s := flow.Spec{
 		Priority: uint32(t.priority), RealTime: t.realTime, MaxAttempts: t.maxAttempts,
 		Within: t.within.Microseconds(), Expire: t.late == Expire, External: t.external,
-		MaxBackoff: maxBackoff.Microseconds(),
+		MaxBackoff: maxBackoff.Microseconds(), Blocks: t.blocks,
 	}
 	if t.tx != nil || t.write == writeRow || t.write == writeCell || t.write == writeJob {
 		s.Store = byte(t.purpose)

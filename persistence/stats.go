@@ -118,7 +118,7 @@ func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskS
 		}
 		for _, t := range tasks {
 			s := l.statOf(index, rec.Kind, t.Name)
-			if s == nil {
+			if s == nil || t.Seen&envelope.SeenDead != 0 {
 				continue
 			}
 			s.Pending++
@@ -173,6 +173,8 @@ func (l *Layer) why(k *kind, t envelope.Task) string {
 		return "nobody here serves it"
 	case k.task(t.Name).external:
 		return "served by another program"
+	case t.Seen&envelope.SeenDead != 0:
+		return "a dead letter that keeps its ordering key"
 	case t.Parked != 0:
 		return "waits for the " + Purpose(t.Parked).String() + " store"
 	case t.NotBefore > nowMicro():

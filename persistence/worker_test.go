@@ -452,3 +452,53 @@ func TestStatsAccountForEverything(t *testing.T) {
 	drain(t, g.layer)
 	check(0, 5)
 }
+
+func TestADeadLetterThatBlocksKeepsItsOrderingKey(t *testing.T) {
+	for _, decide := range []string{"replay", "discard"} {
+		t.Run(decide, func(t *testing.T) {
+			layer := openLayer(t, nil)
+			var mu sync.Mutex
+			var ran []string
+			var healed atomic.Bool
+			jobs := persistence.Declare(layer, "job", persistence.Plan[job]{
+				{Priority: 1, Name: "apply", Purpose: persistence.Transitory, OrderingKey: "Group", Blocks: true, MaxAttempts: 1, Do: func(_ context.Context, j job) error {
+					if j.ID == "1" && !healed.Load() {
+						return errors.New("broken")
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					ran = append(ran, j.ID)
+					return nil
+				}},
+				{Priority: 2, Name: "other", Purpose: persistence.Transitory, Do: func(context.Context, job) error { return nil }},
+			}, persistence.KindOptions{Custody: persistence.TransactionalCustody})
+			for i := range 3 {
+				if _, err := jobs.Put(t.Context(), job{ID: fmt.Sprint(i), Group: "g"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			drain(t, layer)
+			if !slices.Equal(ran, []string{"0"}) {
+				t.Fatalf("ran %v behind a dead letter that blocks", ran)
+			}
+			letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
+			if err != nil || len(letters) != 1 {
+				t.Fatalf("dead letters %v, %v", letters, err)
+			}
+			healed.Store(true)
+			want := []string{"0", "1", "2"}
+			if decide == "replay" {
+				_, err = layer.DeadLetters().Replay(t.Context(), 0, letters[0].ID)
+			} else {
+				want = []string{"0", "2"}
+				_, err = layer.DeadLetters().Discard(t.Context(), "a test", letters[0].ID)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left := drain(t, layer); len(left) != 0 || !slices.Equal(ran, want) {
+				t.Errorf("after %s: ran %v, left %v; want %v", decide, ran, left, want)
+			}
+		})
+	}
+}

@@ -78,6 +78,7 @@ type Task struct {
 const (
 	SeenLate    = 1 << iota // its slice of time ran out, and was counted
 	SeenUnknown             // an attempt ended with an unknown outcome
+	SeenDead                // it is a dead letter that keeps its ordering key
 )
 
 // An Envelope is an accepted object with the tasks that remain.

@@ -20,6 +20,7 @@ type Spec struct {
 	Expire      bool  // past Within: a dead letter, else it runs late
 	External    bool  // another program serves it
 	Store       byte  // the purpose whose store every run needs; zero: none in particular
+	Blocks      bool  // a dead letter keeps the envelope, and with it its ordering key, until somebody decides
 	MaxBackoff  int64 // µs; the longest wait between attempts
 }
 

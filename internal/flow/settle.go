@@ -7,8 +7,9 @@ type Lane uint8
 const (
 	Background Lane = iota
 	RealTime
-	Parked  // Settlement.Store says for which store
-	Foreign // Settlement.Task says which task this program does not serve
+	Parked   // Settlement.Store says for which store
+	Foreign  // Settlement.Task says which task this program does not serve
+	Blocking // only dead letters that keep their ordering keys remain
 )
 
 // A Settlement is what custody records when a worker lets an envelope go.
@@ -28,10 +29,12 @@ const mixedWait = 2_000_000
 // Settlement says where the envelope goes from here.
 func (r *Run) Settlement(now int64) Settlement {
 	s := Settlement{Done: true}
-	parked, foreign, waiting := -1, -1, -1
+	parked, foreign, waiting, blocks := -1, -1, -1, -1
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
 		switch {
+		case t.State == Dead && t.Spec != nil && t.Spec.Blocks:
+			blocks = i
 		case t.State != Waiting:
 			continue
 		case t.Spec == nil || t.Spec.External:
@@ -53,8 +56,10 @@ func (r *Run) Settlement(now int64) Settlement {
 	case parked >= 0:
 		t := &r.Tasks[parked]
 		s.Lane, s.Store, s.Priority = Parked, r.waitsFor(t), priority(t)
-	default:
+	case foreign >= 0:
 		s.Lane, s.Task = Foreign, foreign
+	default:
+		s.Lane, s.Task = Blocking, blocks
 	}
 	return s
 }
