@@ -39,8 +39,10 @@ is not or something failed, 2 for a faulty command line or input, 130 when it wa
 stopped by Ctrl-C (run it again with the same -dir to continue).
 `
 
-// errUsage is a faulty command line or input: exit status 2.
-var errUsage = errors.New("usage")
+// A faulty is an error of the command line or the input: exit status 2.
+type faulty struct{ error }
+
+func (f faulty) Unwrap() error { return f.error }
 
 func parseFlags(args []string, out io.Writer) (flags, error) {
 	var f flags
@@ -59,9 +61,9 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 		fmt.Fprint(out, usage)
 		return f, err
 	case err != nil:
-		return f, fmt.Errorf("%w: %v; -help lists the flags", errUsage, err)
+		return f, faulty{fmt.Errorf("%w; -help lists the flags", err)}
 	case set.NArg() > 0:
-		return f, fmt.Errorf("%w: %q is not a flag; files are named as in -events FILE", errUsage, set.Arg(0))
+		return f, faulty{fmt.Errorf("%q is not a flag; files are named as in -events FILE", set.Arg(0))}
 	}
 	return f, f.check()
 }
@@ -76,7 +78,7 @@ func (f flags) check() error {
 		faults = append(faults, "-venues names the venues of -events, which is missing")
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("%w: %s", errUsage, strings.Join(faults, "; "))
+		return faulty{errors.New(strings.Join(faults, "; "))}
 	}
 	return nil
 }

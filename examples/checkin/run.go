@@ -50,7 +50,7 @@ func status(stderr io.Writer, err error) int {
 	switch {
 	case errors.As(err, &stopped):
 		return 130
-	case errors.Is(err, errUsage):
+	case errors.As(err, new(faulty)):
 		return 2
 	}
 	return 1
@@ -60,7 +60,8 @@ func status(stderr io.Writer, err error) int {
 func (p *program) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // who reads only the head of what is shown still has the rest tidied up
 	defer p.show.clear()
 	return p.perform(ctx)
 }
@@ -84,7 +85,7 @@ func (p *program) perform(ctx context.Context) error {
 	started := time.Now()
 	input, err := p.town()
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return faulty{err}
 	}
 	dir, remove, err := p.directory()
 	if err != nil {
