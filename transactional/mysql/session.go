@@ -55,10 +55,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 type rawConn interface {
 	driver.Conn
 	driver.ConnPrepareContext
-	driver.ConnBeginTx
 	driver.ExecerContext
 	driver.QueryerContext
-	driver.Pinger
 	driver.SessionResetter
 	driver.Validator
 	driver.NamedValueChecker

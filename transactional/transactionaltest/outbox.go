@@ -14,53 +14,59 @@ import (
 
 func testClaim(t *testing.T, h Harness) {
 	h.run(t, "Order", testClaimOrder)
-	h.run(t, "RoundTrip", func(e *env) {
-		r := transactional.Record{
-			ID: e.id(), Kind: "checkin", Key: "k\x00\xff", Lane: "lane", Priority: 1<<32 - 1, Due: time.UnixMicro(1_000_000).UTC(),
-			Progress: []byte{0, 1}, Body: []byte("body\x00"), Orders: []transactional.Order{{Task: "a", Key: "1"}, {Task: "b", Key: ""}},
-			Token: "token", Digest: 1<<64 - 1, Remember: time.Hour, AcceptedAt: time.UnixMicro(1_790_000_000_123_456).UTC(),
-		}
-		e.must(adds(r))
-		r.Remember = 0 // is not kept with the record
-		got, mark, err := e.store.Find(e.Context(), r.ID)
-		e.nil("find", err)
-		e.same("Find returns the whole record", got, r)
-		e.same("Find returns no mark of a record that is there", mark, []byte(nil))
-		r.Owner, r.Lease = 5, longLease
-		e.same("Claim returns the whole record", e.claim(5, 1, "lane"), []transactional.Record{r})
-		empty := transactional.Record{ID: e.id(), Kind: "k", Lane: "lane", Progress: []byte{}, Body: []byte{}}
-		e.must(adds(empty))
-		empty.Owner, empty.Lease = 5, longLease
-		e.same("a record may be nearly empty", e.claim(5, 1, "lane"), []transactional.Record{empty})
-	})
-	h.run(t, "ByID", func(e *env) {
-		a, b, c, later := e.record("one", 1), e.record("two", 1), e.record("one", 1), e.record("one", 1)
-		later.Due = time.Now().Add(time.Hour)
-		e.must(adds(a, b, c, later))
-		e.claim(1, 1, "one")
-		got, err := e.store.ClaimByID(e.Context(), 2, longLease, c.ID, a.ID, b.ID, later.ID, e.id(), b.ID)
-		e.nil("claim", err)
-		slices.SortFunc(got, func(x, y transactional.Record) int { return cmp.Compare(string(x.ID[:]), string(y.ID[:])) })
-		e.same("ClaimByID claims the named records whatever their lane, and leaves out what is held, not due or not there",
-			ids(got), []transactional.RecordID{b.ID, c.ID})
-		e.same("the owner holds them", []uint64{got[0].Owner, got[1].Owner}, []uint64{2, 2})
-		e.must(settles(held(got[0])))
-	})
-	h.run(t, "Urgent", func(e *env) {
-		urgent := func(lanes ...string) [2]any {
-			p, ok, err := e.store.Urgent(e.Context(), lanes)
-			e.nil("urgent", err)
-			return [2]any{p, ok}
-		}
-		e.same("Urgent says when nothing is due", urgent("a", "b"), [2]any{uint32(0), false})
-		later := e.record("a", 0)
-		later.Due = time.Now().Add(time.Hour)
-		e.must(adds(e.record("a", 7), e.record("b", 5), e.record("c", 1), later))
-		e.same("Urgent is the smallest priority of a due record in the lanes", urgent("a", "b"), [2]any{uint32(5), true})
-		e.claim(1, 1, "b")
-		e.same("what is claimed is not due", urgent("a", "b"), [2]any{uint32(7), true})
-	})
+	h.run(t, "RoundTrip", testClaimRoundTrip)
+	h.run(t, "ByID", testClaimByID)
+	h.run(t, "Urgent", testClaimUrgent)
 	h.run(t, "Disjoint", testDisjoint)
+}
+
+func testClaimRoundTrip(e *env) {
+	r := transactional.Record{
+		ID: e.id(), Kind: "checkin", Key: "k\x00\xff", Lane: "lane", Priority: 1<<32 - 1, Due: time.UnixMicro(1_000_000).UTC(),
+		Progress: []byte{0, 1}, Body: []byte("body\x00"), Orders: []transactional.Order{{Task: "a", Key: "1"}, {Task: "b", Key: ""}},
+		Token: "token", Digest: 1<<64 - 1, Remember: time.Hour, AcceptedAt: time.UnixMicro(1_790_000_000_123_456).UTC(),
+	}
+	e.must(adds(r))
+	r.Remember = 0 // is not kept with the record
+	got, mark, err := e.store.Find(e.Context(), r.ID)
+	e.nil("find", err)
+	e.same("Find returns the whole record", got, r)
+	e.same("Find returns no mark of a record that is there", mark, []byte(nil))
+	r.Owner, r.Lease = 5, longLease
+	e.same("Claim returns the whole record", e.claim(5, 1, "lane"), []transactional.Record{r})
+	empty := transactional.Record{ID: e.id(), Kind: "k", Lane: "lane", Progress: []byte{}, Body: []byte{}}
+	e.must(adds(empty))
+	empty.Owner, empty.Lease = 5, longLease
+	e.same("a record may be nearly empty", e.claim(5, 1, "lane"), []transactional.Record{empty})
+}
+
+func testClaimByID(e *env) {
+	a, b, c, later := e.record("one", 1), e.record("two", 1), e.record("one", 1), e.record("one", 1)
+	later.Due = time.Now().Add(time.Hour)
+	e.must(adds(a, b, c, later))
+	e.claim(1, 1, "one")
+	got, err := e.store.ClaimByID(e.Context(), 2, longLease, c.ID, a.ID, b.ID, later.ID, e.id(), b.ID)
+	e.nil("claim", err)
+	slices.SortFunc(got, func(x, y transactional.Record) int { return cmp.Compare(string(x.ID[:]), string(y.ID[:])) })
+	e.same("ClaimByID claims the named records whatever their lane, and leaves out what is held, not due or not there",
+		ids(got), []transactional.RecordID{b.ID, c.ID})
+	e.same("the owner holds them", []uint64{got[0].Owner, got[1].Owner}, []uint64{2, 2})
+	e.must(settles(held(got[0])))
+}
+
+func testClaimUrgent(e *env) {
+	urgent := func(lanes ...string) [2]any {
+		p, ok, err := e.store.Urgent(e.Context(), lanes)
+		e.nil("urgent", err)
+		return [2]any{p, ok}
+	}
+	e.same("Urgent says when nothing is due", urgent("a", "b"), [2]any{uint32(0), false})
+	later := e.record("a", 0)
+	later.Due = time.Now().Add(time.Hour)
+	e.must(adds(e.record("a", 7), e.record("b", 5), e.record("c", 1), later))
+	e.same("Urgent is the smallest priority of a due record in the lanes", urgent("a", "b"), [2]any{uint32(5), true})
+	e.claim(1, 1, "b")
+	e.same("what is claimed is not due", urgent("a", "b"), [2]any{uint32(7), true})
 }
 
 func testClaimOrder(e *env) {
@@ -174,78 +180,82 @@ func testDue(t *testing.T, h Harness) {
 
 func testSettle(t *testing.T, h Harness) {
 	h.run(t, "Fencing", testFencing)
-	h.run(t, "Done", func(e *env) {
-		r := e.record("lane", 1)
-		e.must(adds(r))
-		s := held(e.claim(1, 1, "lane")[0])
-		s.Mark = []byte("done: a, b")
-		e.must(settles(s))
-		_, mark, err := e.store.Find(e.Context(), r.ID)
-		e.nil("find", err)
-		e.same("a record that is done leaves its mark", mark, s.Mark)
-		e.same("a record that is done is not claimed again", len(e.claim(1, 1, "lane")), 0)
-		e.fails("a record that is done cannot be settled", settles(s), fault.ErrConflict)
-		empty := e.record("lane", 1)
-		e.must(adds(empty))
-		s = held(e.claim(1, 1, "lane")[0])
-		s.Keep = time.Microsecond
-		e.must(settles(s))
-		e.until("a mark goes when its time is over", func() bool {
-			_, err := e.store.Sweep(e.Context())
-			e.nil("sweep", err)
-			_, mark, err := e.store.Find(e.Context(), empty.ID)
-			if err == nil {
-				e.same("a mark is never nil", mark, []byte{})
-				return false
-			}
-			e.class("what was never there, or is forgotten, is ErrNotFound", err, fault.ErrNotFound)
-			return true
-		})
-		_, mark, err = e.store.Find(e.Context(), r.ID)
-		e.nil("find", err)
-		e.same("other marks stay", mark, []byte("done: a, b"))
-	})
+	h.run(t, "Done", testSettleDone)
 	h.run(t, "Back", testBack)
-	h.run(t, "Together", func(e *env) {
-		var u transactional.Unit
-		for range 100 {
-			u.Add = append(u.Add, e.record("lane", 1))
+	h.run(t, "Together", testSettleTogether)
+}
+
+func testSettleDone(e *env) {
+	r := e.record("lane", 1)
+	e.must(adds(r))
+	s := held(e.claim(1, 1, "lane")[0])
+	s.Mark = []byte("done: a, b")
+	e.must(settles(s))
+	_, mark, err := e.store.Find(e.Context(), r.ID)
+	e.nil("find", err)
+	e.same("a record that is done leaves its mark", mark, s.Mark)
+	e.same("a record that is done is not claimed again", len(e.claim(1, 1, "lane")), 0)
+	e.fails("a record that is done cannot be settled", settles(s), fault.ErrConflict)
+	empty := e.record("lane", 1)
+	e.must(adds(empty))
+	s = held(e.claim(1, 1, "lane")[0])
+	s.Keep = time.Microsecond
+	e.must(settles(s))
+	e.until("a mark goes when its time is over", func() bool {
+		_, err := e.store.Sweep(e.Context())
+		e.nil("sweep", err)
+		_, mark, err := e.store.Find(e.Context(), empty.ID)
+		if err == nil {
+			e.same("a mark is never nil", mark, []byte{})
+			return false
 		}
-		e.must(&u)
-		var units []*transactional.Unit
-		for i, r := range e.claim(1, 100, "lane") {
-			s := held(r)
-			switch i % 3 {
-			case 1:
-				s.Done, s.Lane, s.Priority = false, "next", uint32(i)
-			case 2:
-				s.Done, s.Hold, s.Progress = false, true, []byte{byte(i)}
-			}
-			if i%10 == 0 {
-				s.Owner = 2
-			}
-			units = append(units, settles(s))
-		}
-		_, errs := e.together(units)
-		for i, err := range errs {
-			if i%10 == 0 {
-				e.class("a settlement of a lost claim fails alone", err, fault.ErrConflict)
-				continue
-			}
-			e.nil("a settlement succeeds", err)
-			r, mark, err := e.store.Find(e.Context(), units[i].Settle[0].ID)
-			e.nil("find", err)
-			want := [4]any{true, "", uint32(0), uint64(0)}
-			switch i % 3 {
-			case 1:
-				want = [4]any{false, "next", uint32(i), uint64(0)}
-			case 2:
-				want = [4]any{false, "lane", uint32(1), uint64(1)}
-				e.same("progress is each record's own", r.Progress, []byte{byte(i)})
-			}
-			e.same("each settlement does what it says", [4]any{mark != nil, r.Lane, r.Priority, r.Owner}, want)
-		}
+		e.class("what was never there, or is forgotten, is ErrNotFound", err, fault.ErrNotFound)
+		return true
 	})
+	_, mark, err = e.store.Find(e.Context(), r.ID)
+	e.nil("find", err)
+	e.same("other marks stay", mark, []byte("done: a, b"))
+}
+
+func testSettleTogether(e *env) {
+	var u transactional.Unit
+	for range 100 {
+		u.Add = append(u.Add, e.record("lane", 1))
+	}
+	e.must(&u)
+	var units []*transactional.Unit
+	for i, r := range e.claim(1, 100, "lane") {
+		s := held(r)
+		switch i % 3 {
+		case 1:
+			s.Done, s.Lane, s.Priority = false, "next", uint32(i)
+		case 2:
+			s.Done, s.Hold, s.Progress = false, true, []byte{byte(i)}
+		}
+		if i%10 == 0 {
+			s.Owner = 2
+		}
+		units = append(units, settles(s))
+	}
+	_, errs := e.together(units)
+	for i, err := range errs {
+		if i%10 == 0 {
+			e.class("a settlement of a lost claim fails alone", err, fault.ErrConflict)
+			continue
+		}
+		e.nil("a settlement succeeds", err)
+		r, mark, err := e.store.Find(e.Context(), units[i].Settle[0].ID)
+		e.nil("find", err)
+		want := [4]any{true, "", uint32(0), uint64(0)}
+		switch i % 3 {
+		case 1:
+			want = [4]any{false, "next", uint32(i), uint64(0)}
+		case 2:
+			want = [4]any{false, "lane", uint32(1), uint64(1)}
+			e.same("progress is each record's own", r.Progress, []byte{byte(i)})
+		}
+		e.same("each settlement does what it says", [4]any{mark != nil, r.Lane, r.Priority, r.Owner}, want)
+	}
 }
 
 func testFencing(e *env) {
@@ -297,63 +307,73 @@ func testBack(e *env) {
 }
 
 func testLeases(t *testing.T, h Harness) {
-	h.run(t, "Expiry", func(e *env) {
-		e.must(adds(e.record("lane", 1), e.record("lane", 1)))
-		brief := e.claimFor(1, time.Microsecond, 1, "lane")[0]
-		long := e.claim(1, 1, "lane")[0]
-		e.sweepUntil(1)
-		e.same("a claim whose lease is over may be claimed again, and only that", ids(e.claim(2, 10, "lane")), []transactional.RecordID{brief.ID})
-		n, err := e.store.Sweep(e.Context())
-		e.nil("sweep", err)
-		e.same("a sweep frees nothing twice", n, 0)
-		e.must(settles(held(long)))
-	})
-	h.run(t, "Extend", func(e *env) {
-		e.must(adds(e.record("lane", 1), e.record("lane", 1), e.record("lane", 1)))
-		mine := e.claimFor(1, 20*time.Millisecond, 2, "lane")
-		other := e.claim(2, 1, "lane")[0]
-		e.same("Extend is nil when all were renewed", e.store.Extend(e.Context(), 1, longLease, ids(mine)...), []error(nil))
-		errs := e.store.Extend(e.Context(), 1, longLease, mine[0].ID, other.ID, e.id(), mine[1].ID)
-		e.same("Extend is aligned", []bool{errs[0] == nil, errs[1] == nil, errs[2] == nil, errs[3] == nil}, []bool{true, false, false, true})
-		e.class("what another owner holds is ErrConflict", errs[1], fault.ErrConflict)
-		e.class("what is not there is ErrConflict", errs[2], fault.ErrConflict)
-		e.must(adds(e.record("clock", 1)))
-		e.claimFor(3, 20*time.Millisecond, 1, "clock") // ends after the leases that were renewed would have
-		e.sweepUntil(1)
-		e.must(settles(held(mine[0]), held(mine[1])))
-	})
-	h.run(t, "HandOver", func(e *env) {
-		r := e.record("lane", 1)
-		r.Owner, r.Lease = 7, longLease
-		brief := e.record("lane", 2)
-		brief.Owner, brief.Lease = 7, time.Microsecond
-		e.must(adds(r, brief))
-		e.same("a record that is claimed from the start is nobody else's", len(e.claim(1, 10, "lane")), 0)
-		e.sweepUntil(1)
-		e.same("until its lease is over", ids(e.claim(1, 10, "lane")), []transactional.RecordID{brief.ID})
-		e.must(settles(transactional.Settlement{ID: r.ID, Owner: 7, Done: true}))
-	})
-	h.run(t, "Many", func(e *env) {
-		var u transactional.Unit
-		for i := range 1000 {
-			r := e.record(fmt.Sprint("lane", i%3), 1)
-			r.Owner, r.Lease = 7, time.Microsecond
-			u.Add = append(u.Add, r)
-		}
-		e.must(&u)
-		e.sweepUntil(1000)
-		e.same("a sweep frees all of a crashed owner's claims", len(e.claim(1, 1024, "lane0", "lane1", "lane2")), 1000)
-	})
-	h.run(t, "Recover", func(e *env) {
-		if e.store.Features().SharedLog {
-			e.Skip("lacks: the only process that uses the database (Features.SharedLog)")
-		}
-		e.must(adds(e.record("lane", 1), e.record("lane", 1)))
-		e.claim(1, 2, "lane")
-		n, err := e.store.Recover(e.Context())
-		e.nil("recover", err)
-		e.same("Recover frees every claim at once", n, 2)
-		again := e.claim(2, 2, "lane")
-		e.same("and counts a loss", []int{again[0].Lost, again[1].Lost}, []int{1, 1})
-	})
+	h.run(t, "Expiry", testLeasesExpiry)
+	h.run(t, "Extend", testLeasesExtend)
+	h.run(t, "HandOver", testLeasesHandOver)
+	h.run(t, "Many", testLeasesMany)
+	h.run(t, "Recover", testLeasesRecover)
+}
+
+func testLeasesExpiry(e *env) {
+	e.must(adds(e.record("lane", 1), e.record("lane", 1)))
+	brief := e.claimFor(1, time.Microsecond, 1, "lane")[0]
+	long := e.claim(1, 1, "lane")[0]
+	e.sweepUntil(1)
+	e.same("a claim whose lease is over may be claimed again, and only that", ids(e.claim(2, 10, "lane")), []transactional.RecordID{brief.ID})
+	n, err := e.store.Sweep(e.Context())
+	e.nil("sweep", err)
+	e.same("a sweep frees nothing twice", n, 0)
+	e.must(settles(held(long)))
+}
+
+func testLeasesExtend(e *env) {
+	e.must(adds(e.record("lane", 1), e.record("lane", 1), e.record("lane", 1)))
+	mine := e.claimFor(1, 20*time.Millisecond, 2, "lane")
+	other := e.claim(2, 1, "lane")[0]
+	e.same("Extend is nil when all were renewed", e.store.Extend(e.Context(), 1, longLease, ids(mine)...), []error(nil))
+	errs := e.store.Extend(e.Context(), 1, longLease, mine[0].ID, other.ID, e.id(), mine[1].ID)
+	e.same("Extend is aligned", []bool{errs[0] == nil, errs[1] == nil, errs[2] == nil, errs[3] == nil}, []bool{true, false, false, true})
+	e.class("what another owner holds is ErrConflict", errs[1], fault.ErrConflict)
+	e.class("what is not there is ErrConflict", errs[2], fault.ErrConflict)
+	e.must(adds(e.record("clock", 1)))
+	e.claimFor(3, 20*time.Millisecond, 1, "clock") // ends after the leases that were renewed would have
+	e.sweepUntil(1)
+	e.must(settles(held(mine[0]), held(mine[1])))
+}
+
+func testLeasesHandOver(e *env) {
+	r := e.record("lane", 1)
+	r.Owner, r.Lease = 7, longLease
+	brief := e.record("lane", 2)
+	brief.Owner, brief.Lease = 7, time.Microsecond
+	e.must(adds(r, brief))
+	e.same("a record that is claimed from the start is nobody else's", len(e.claim(1, 10, "lane")), 0)
+	e.sweepUntil(1)
+	e.same("until its lease is over", ids(e.claim(1, 10, "lane")), []transactional.RecordID{brief.ID})
+	e.must(settles(transactional.Settlement{ID: r.ID, Owner: 7, Done: true}))
+}
+
+func testLeasesMany(e *env) {
+	var u transactional.Unit
+	for i := range 1000 {
+		r := e.record(fmt.Sprint("lane", i%3), 1)
+		r.Owner, r.Lease = 7, time.Microsecond
+		u.Add = append(u.Add, r)
+	}
+	e.must(&u)
+	e.sweepUntil(1000)
+	e.same("a sweep frees all of a crashed owner's claims", len(e.claim(1, 1024, "lane0", "lane1", "lane2")), 1000)
+}
+
+func testLeasesRecover(e *env) {
+	if e.store.Features().SharedLog {
+		e.Skip("lacks: the only process that uses the database (Features.SharedLog)")
+	}
+	e.must(adds(e.record("lane", 1), e.record("lane", 1)))
+	e.claim(1, 2, "lane")
+	n, err := e.store.Recover(e.Context())
+	e.nil("recover", err)
+	e.same("Recover frees every claim at once", n, 2)
+	again := e.claim(2, 2, "lane")
+	e.same("and counts a loss", []int{again[0].Lost, again[1].Lost}, []int{1, 1})
 }

@@ -125,68 +125,74 @@ func (e *env) pages(f transactional.Filter) []string {
 }
 
 func testScan(t *testing.T, h Harness) {
-	h.run(t, "Orders", func(e *env) {
-		rows := rankings(e)
-		for _, f := range []transactional.Filter{
-			{}, {From: "id10", To: "id20"},
-			{By: "i"}, {By: "i", From: int64(-1)}, {By: "i", From: int64(-1), To: int64(7)}, {By: "i", To: int64(math.MaxInt64)},
-			{By: "u"}, {By: "u", From: uint64(9), To: uint64(1 << 63)}, {By: "u", From: uint64(1 << 63)},
-			{By: "s"}, {By: "s", From: "a"}, {By: "s", From: "A", To: "a "}, {By: "t"}, {By: "t", From: time.UnixMicro(3), To: time.UnixMicro(5)},
-			{By: "f"}, {By: "f", From: 0.0, To: 0.5},
-			{Equal: map[string]any{"s": "a"}}, {Equal: map[string]any{"s": "a "}}, {Equal: map[string]any{"s": "A", "i": nil}},
-			{Equal: map[string]any{"u": uint64(math.MaxUint64)}}, {By: "i", Equal: map[string]any{"t": time.UnixMicro(4)}},
-			{Equal: map[string]any{"f": 0.5}, By: "s"}, {Equal: map[string]any{"s": "nobody"}},
-		} {
-			for _, limit := range []int{0, 1, 7, 60} {
-				for _, reverse := range []bool{false, true} {
-					f.Limit, f.Reverse = limit, reverse
-					e.same(fmt.Sprintf("a scan returns live rows in the order of the column and id, page by page: %+v", f), e.pages(f), sorted(rows, f))
-				}
-			}
-		}
-	})
+	h.run(t, "Orders", testScanOrders)
 	h.run(t, "Values", func(e *env) {
 		rankings(e)
 		rows, _, err := e.store.Scan(e.Context(), ranked, transactional.Filter{Limit: 1})
 		e.nil("scan", err)
 		e.same("a scan returns whole rows", rows, []transactional.Row{*e.row(ranked, "id00")})
 	})
-	h.run(t, "Concurrent", func(e *env) {
-		want := sorted(rankings(e), transactional.Filter{By: "i"})
-		f, n := transactional.Filter{By: "i", Limit: 5}, 0
-		var seen []string
-		for {
-			rows, next, err := e.store.Scan(e.Context(), ranked, f)
-			e.nil("scan", err)
-			for _, r := range rows {
-				if r.ID < "n" {
-					seen = append(seen, r.ID)
-				}
+	h.run(t, "Concurrent", testScanConcurrent)
+	h.run(t, "Refusals", testScanRefusals)
+}
+
+func testScanOrders(e *env) {
+	rows := rankings(e)
+	for _, f := range []transactional.Filter{
+		{}, {From: "id10", To: "id20"},
+		{By: "i"}, {By: "i", From: int64(-1)}, {By: "i", From: int64(-1), To: int64(7)}, {By: "i", To: int64(math.MaxInt64)},
+		{By: "u"}, {By: "u", From: uint64(9), To: uint64(1 << 63)}, {By: "u", From: uint64(1 << 63)},
+		{By: "s"}, {By: "s", From: "a"}, {By: "s", From: "A", To: "a "}, {By: "t"}, {By: "t", From: time.UnixMicro(3), To: time.UnixMicro(5)},
+		{By: "f"}, {By: "f", From: 0.0, To: 0.5},
+		{Equal: map[string]any{"s": "a"}}, {Equal: map[string]any{"s": "a "}}, {Equal: map[string]any{"s": "A", "i": nil}},
+		{Equal: map[string]any{"u": uint64(math.MaxUint64)}}, {By: "i", Equal: map[string]any{"t": time.UnixMicro(4)}},
+		{Equal: map[string]any{"f": 0.5}, By: "s"}, {Equal: map[string]any{"s": "nobody"}},
+	} {
+		for _, limit := range []int{0, 1, 7, 60} {
+			for _, reverse := range []bool{false, true} {
+				f.Limit, f.Reverse = limit, reverse
+				e.same(fmt.Sprintf("a scan returns live rows in the order of the column and id, page by page: %+v", f), e.pages(f), sorted(rows, f))
 			}
-			if next == nil {
-				break
-			}
-			f.After = next
-			n++
-			e.must(writes(transactional.Write{Table: ranked, Row: transactional.Row{
-				ID: fmt.Sprint("new", n), Stamp: transactional.Stamp{Version: 1}, Values: []any{int64(n - 5), nil, nil, nil, nil},
-			}}))
 		}
-		e.same("rows that do not change are seen once, whatever is inserted meanwhile", seen, want)
-	})
-	h.run(t, "Refusals", func(e *env) {
-		rankings(e)
-		_, next, err := e.store.Scan(e.Context(), ranked, transactional.Filter{By: "i", Limit: 3})
+	}
+}
+
+func testScanConcurrent(e *env) {
+	want := sorted(rankings(e), transactional.Filter{By: "i"})
+	f, n := transactional.Filter{By: "i", Limit: 5}, 0
+	var seen []string
+	for {
+		rows, next, err := e.store.Scan(e.Context(), ranked, f)
 		e.nil("scan", err)
-		for _, f := range []transactional.Filter{
-			{By: "nobody"}, {Equal: map[string]any{"nobody": int64(1)}}, {Limit: -1}, {By: "i", From: "text"}, {From: int64(1)},
-			{Equal: map[string]any{"i": "text"}}, {By: "i", After: []byte("junk")}, {By: "i", After: []byte{}}, {By: "s", After: next},
-			{By: "i", Reverse: true, After: next}, {After: next},
-		} {
-			_, _, err := e.store.Scan(e.Context(), ranked, f)
-			e.class(fmt.Sprintf("a faulty filter is refused: %+v", f), err, fault.ErrInvalid)
+		for _, r := range rows {
+			if r.ID < "n" {
+				seen = append(seen, r.ID)
+			}
 		}
-		_, _, err = e.store.Scan(e.Context(), things, transactional.Filter{After: next})
-		e.class("a cursor is of one table", err, fault.ErrInvalid)
-	})
+		if next == nil {
+			break
+		}
+		f.After = next
+		n++
+		e.must(writes(transactional.Write{Table: ranked, Row: transactional.Row{
+			ID: fmt.Sprint("new", n), Stamp: transactional.Stamp{Version: 1}, Values: []any{int64(n - 5), nil, nil, nil, nil},
+		}}))
+	}
+	e.same("rows that do not change are seen once, whatever is inserted meanwhile", seen, want)
+}
+
+func testScanRefusals(e *env) {
+	rankings(e)
+	_, next, err := e.store.Scan(e.Context(), ranked, transactional.Filter{By: "i", Limit: 3})
+	e.nil("scan", err)
+	for _, f := range []transactional.Filter{
+		{By: "nobody"}, {Equal: map[string]any{"nobody": int64(1)}}, {Limit: -1}, {By: "i", From: "text"}, {From: int64(1)},
+		{Equal: map[string]any{"i": "text"}}, {By: "i", After: []byte("junk")}, {By: "i", After: []byte{}}, {By: "s", After: next},
+		{By: "i", Reverse: true, After: next}, {After: next},
+	} {
+		_, _, err := e.store.Scan(e.Context(), ranked, f)
+		e.class(fmt.Sprintf("a faulty filter is refused: %+v", f), err, fault.ErrInvalid)
+	}
+	_, _, err = e.store.Scan(e.Context(), things, transactional.Filter{After: next})
+	e.class("a cursor is of one table", err, fault.ErrInvalid)
 }

@@ -15,77 +15,85 @@ import (
 var errOwn = errors.New("an error of the function's own")
 
 func testTx(t *testing.T, h Harness) {
-	h.run(t, "Commit", func(e *env) {
-		r := e.record("lane", 1)
-		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
-			if _, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{r}}); err != nil {
-				return err
-			}
-			rows, err := tx.Read(ctx, things, "a")
-			if err == nil && (len(rows) != 1 || rows[0].Values[0] != int64(1)) {
-				e.Errorf("a transaction reads what it wrote: %+v", rows)
-			}
-			rows, _, scanErr := tx.Scan(ctx, things, transactional.Filter{})
-			if len(rows) != 1 {
-				e.Errorf("a transaction scans what it wrote: %+v", rows)
-			}
-			if row := e.row(things, "a"); row != nil {
-				e.Errorf("nobody else sees rows before they are committed: %+v", row)
-			}
-			return errors.Join(err, scanErr)
-		}))
-		e.holds("a transaction whose function returns nil is committed", "a", 1, 1)
-		e.same("with its records", ids(e.claim(1, 1, "lane")), []transactional.RecordID{r.ID})
-	})
-	h.run(t, "Rollback", func(e *env) {
-		err := e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
-			_, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{e.record("lane", 1)}})
-			return errors.Join(err, errOwn)
-		})
-		if !errors.Is(err, errOwn) || fault.ClassOf(err) != nil {
-			e.Errorf("the function's own error is returned untouched: %v", err)
-		}
-		e.lacks("and the transaction is rolled back", "a")
-		e.same("with its records", len(e.claim(1, 1, "lane")), 0)
-	})
-	h.run(t, "Panic", func(e *env) {
-		func() {
-			defer func() { e.same("a panic is the caller's", recover(), any("boom")) }()
-			_ = e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
-				_, _ = tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
-				panic("boom")
-			})
-		}()
-		e.lacks("and rolls back", "a")
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = e.store.Tx(background(), func(ctx context.Context, tx *transactional.Tx) error {
-				_, _ = tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
-				runtime.Goexit()
-				return nil
-			})
-			e.Error("ending the goroutine in a transaction ends the caller's")
-		}()
-		<-done
-		e.lacks("ending the goroutine rolls back", "a")
-		e.must(writes(thing("a", 1, 2, insert)))
-	})
+	h.run(t, "Commit", testTxCommit)
+	h.run(t, "Rollback", testTxRollback)
+	h.run(t, "Panic", testTxPanic)
 	h.run(t, "SQL", testTxSQL)
 	h.run(t, "Increment", testIncrement)
-	h.run(t, "Repeat", func(e *env) {
-		r := e.record("lane", 1)
-		r.Token, r.Remember = "t", time.Hour
-		e.must(adds(r))
-		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
-			again := e.record("lane", 1)
-			again.Token, again.Remember = "t", time.Hour
-			res, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{again}})
-			e.same("a token repeats inside a transaction as well", res.Repeats, []transactional.RecordID{r.ID})
+	h.run(t, "Repeat", testTxRepeat)
+}
+
+func testTxCommit(e *env) {
+	r := e.record("lane", 1)
+	e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+		if _, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{r}}); err != nil {
 			return err
-		}))
-		e.lacks("of the unit that repeats nothing is applied", "a")
+		}
+		rows, err := tx.Read(ctx, things, "a")
+		if err == nil && (len(rows) != 1 || rows[0].Values[0] != int64(1)) {
+			e.Errorf("a transaction reads what it wrote: %+v", rows)
+		}
+		rows, _, scanErr := tx.Scan(ctx, things, transactional.Filter{})
+		if len(rows) != 1 {
+			e.Errorf("a transaction scans what it wrote: %+v", rows)
+		}
+		if row := e.row(things, "a"); row != nil {
+			e.Errorf("nobody else sees rows before they are committed: %+v", row)
+		}
+		return errors.Join(err, scanErr)
+	}))
+	e.holds("a transaction whose function returns nil is committed", "a", 1, 1)
+	e.same("with its records", ids(e.claim(1, 1, "lane")), []transactional.RecordID{r.ID})
+}
+
+func testTxRollback(e *env) {
+	err := e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+		_, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{e.record("lane", 1)}})
+		return errors.Join(err, errOwn)
 	})
+	if !errors.Is(err, errOwn) || fault.ClassOf(err) != nil {
+		e.Errorf("the function's own error is returned untouched: %v", err)
+	}
+	e.lacks("and the transaction is rolled back", "a")
+	e.same("with its records", len(e.claim(1, 1, "lane")), 0)
+}
+
+func testTxPanic(e *env) {
+	func() {
+		defer func() { e.same("a panic is the caller's", recover(), any("boom")) }()
+		_ = e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			_, _ = tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+			panic("boom")
+		})
+	}()
+	e.lacks("and rolls back", "a")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.store.Tx(background(), func(ctx context.Context, tx *transactional.Tx) error {
+			_, _ = tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+			runtime.Goexit()
+			return nil
+		})
+		e.Error("ending the goroutine in a transaction ends the caller's")
+	}()
+	<-done
+	e.lacks("ending the goroutine rolls back", "a")
+	e.must(writes(thing("a", 1, 2, insert)))
+}
+
+func testTxRepeat(e *env) {
+	r := e.record("lane", 1)
+	r.Token, r.Remember = "t", time.Hour
+	e.must(adds(r))
+	e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+		again := e.record("lane", 1)
+		again.Token, again.Remember = "t", time.Hour
+		res, err := tx.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{thing("a", 1, 1, insert)}, Add: []transactional.Record{again}})
+		e.same("a token repeats inside a transaction as well", res.Repeats, []transactional.RecordID{r.ID})
+		return err
+	}))
+	e.lacks("of the unit that repeats nothing is applied", "a")
 }
 
 func testTxSQL(e *env) {
@@ -147,46 +155,52 @@ func testIncrement(e *env) {
 
 func testTxFaults(t *testing.T, h Harness) {
 	h.run(t, "Poisoned", testPoisoned)
-	h.run(t, "Over", func(e *env) {
-		var kept *transactional.Tx
-		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error { kept = tx; return nil }))
-		const over = "a Tx is ErrClosed after its function has returned"
-		_, err := kept.Read(e.Context(), things, "a")
-		e.class(over, err, fault.ErrClosed)
-		_, err = kept.Apply(e.Context(), writes(thing("a", 1, 1, insert)))
-		e.class(over, err, fault.ErrClosed)
-		_, err = kept.Exec(e.Context(), "SELECT 1")
-		e.class(over, err, fault.ErrClosed)
-		e.class(over, kept.Query(e.Context(), "SELECT 1", nil, nil), fault.ErrClosed)
-		e.lacks("nothing is written", "a")
-	})
+	h.run(t, "Over", testTxFaultsOver)
 	h.run(t, "CutOff", testCutOff)
-	h.run(t, "Cancelled", func(e *env) {
-		ctx, cancel := context.WithCancel(e.Context())
-		err := e.store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
-			_, err := tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
-			cancel()
-			return err
-		})
-		if !errors.Is(err, context.Canceled) {
-			e.Errorf("a caller that leaves gets its context's error: %v", err)
-		}
-		if !fault.Unknown(err) {
-			e.lacks("a transaction whose context ended is rolled back, or its outcome is unknown", "a")
-		}
+	h.run(t, "Cancelled", testTxFaultsCancelled)
+	h.run(t, "Nested", testTxFaultsNested)
+}
+
+func testTxFaultsOver(e *env) {
+	var kept *transactional.Tx
+	e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error { kept = tx; return nil }))
+	const over = "a Tx is ErrClosed after its function has returned"
+	_, err := kept.Read(e.Context(), things, "a")
+	e.class(over, err, fault.ErrClosed)
+	_, err = kept.Apply(e.Context(), writes(thing("a", 1, 1, insert)))
+	e.class(over, err, fault.ErrClosed)
+	_, err = kept.Exec(e.Context(), "SELECT 1")
+	e.class(over, err, fault.ErrClosed)
+	e.class(over, kept.Query(e.Context(), "SELECT 1", nil, nil), fault.ErrClosed)
+	e.lacks("nothing is written", "a")
+}
+
+func testTxFaultsCancelled(e *env) {
+	ctx, cancel := context.WithCancel(e.Context())
+	err := e.store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
+		_, err := tx.Apply(ctx, writes(thing("a", 1, 1, insert)))
+		cancel()
+		return err
 	})
-	h.run(t, "Nested", func(e *env) {
-		if e.store.Features().SharedLog {
-			e.Skip("lacks: one writer (no Features.SharedLog), for which a transaction inside another would wait for ever")
-		}
-		e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
-			const nested = "a unit of the same store inside a transaction is refused, not a deadlock"
-			_, err := e.store.Apply(ctx, writes(thing("a", 1, 1, insert)))
-			e.class(nested, err, fault.ErrInvalid)
-			e.class(nested, e.store.Tx(ctx, func(context.Context, *transactional.Tx) error { return nil }), fault.ErrInvalid)
-			return nil
-		}))
-	})
+	if !errors.Is(err, context.Canceled) {
+		e.Errorf("a caller that leaves gets its context's error: %v", err)
+	}
+	if !fault.Unknown(err) {
+		e.lacks("a transaction whose context ended is rolled back, or its outcome is unknown", "a")
+	}
+}
+
+func testTxFaultsNested(e *env) {
+	if e.store.Features().SharedLog {
+		e.Skip("lacks: one writer (no Features.SharedLog), for which a transaction inside another would wait for ever")
+	}
+	e.nil("tx", e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+		const nested = "a unit of the same store inside a transaction is refused, not a deadlock"
+		_, err := e.store.Apply(ctx, writes(thing("a", 1, 1, insert)))
+		e.class(nested, err, fault.ErrInvalid)
+		e.class(nested, e.store.Tx(ctx, func(context.Context, *transactional.Tx) error { return nil }), fault.ErrInvalid)
+		return nil
+	}))
 }
 
 func testPoisoned(e *env) {

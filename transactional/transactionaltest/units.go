@@ -12,74 +12,80 @@ import (
 )
 
 func testUnits(t *testing.T, h Harness) {
-	h.run(t, "AllOrNothing", func(e *env) {
-		taken := e.record("lane", 1)
-		e.must(&transactional.Unit{
-			Writes: []transactional.Write{thing("there", 5, 1, insert), person("p", 1, "ann", nil, nil)},
-			Add:    []transactional.Record{taken},
-		})
-		stranger := transactional.Settlement{ID: taken.ID, Owner: 9, Done: true}
-		for what, bad := range map[string]*transactional.Unit{
-			"a duplicate":          writes(thing("there", 9, 2, insert)),
-			"another version":      writes(expecting(thing("there", 9, 2, ifVersion), 4)),
-			"a unique value":       writes(person("q", 1, "ann", nil, nil)),
-			"a record's id":        adds(taken),
-			"a lost claim":         settles(stranger),
-			"a letter not there":   {Unbury: []string{"nobody"}},
-			"a row's second write": writes(thing("twice", 1, 1, insert), thing("twice", 2, 2, insert)),
-		} {
-			r := e.record("lane", 1)
-			u := *bad
-			u.Writes = append([]transactional.Write{thing("new", 1, 1, newest), thing("a", 1, 1, insert)}, bad.Writes...)
-			u.Writes = append(u.Writes, thing("z", 1, 1, above))
-			u.Add = append([]transactional.Record{r}, bad.Add...)
-			u.Bury = []transactional.DeadLetter{{ID: "letter"}}
-			if _, err := e.store.Apply(e.Context(), &u); err == nil || fault.OutcomeOf(err) != fault.NotApplied {
-				e.Errorf("%s: got %v, want an error that says not applied", what, err)
-			}
-			for _, id := range []string{"new", "a", "z", "twice"} {
-				e.lacks("of a unit that fails ("+what+") nothing is applied", id)
-			}
-			_, _, err := e.store.Find(e.Context(), r.ID)
-			e.class("of a unit that fails ("+what+") no record is there", err, fault.ErrNotFound)
-			letters, err := e.store.DeadLetters(e.Context(), transactional.DeadFilter{})
-			e.nil("dead letters", err)
-			e.same("of a unit that fails ("+what+") no letter is there", len(letters), 0)
-		}
-	})
+	h.run(t, "AllOrNothing", testUnitsAllOrNothing)
 	h.run(t, "SameRow", func(e *env) {
 		res := e.must(writes(thing("a", 1, 1, insert), thing("b", 1, 1, newest), thing("a", 3, 3, newest), thing("a", 2, 2, newest), expecting(thing("a", 4, 4, ifVersion), 3)))
 		e.holds("the writes of one row in one unit apply in their order", "a", 4, 4)
 		e.same("and each has its own answer", res.Superseded, []bool{false, false, false, true, false})
 	})
-	h.run(t, "Exactly", func(e *env) {
-		e.must(adds(e.record("lane", 1)))
-		r := e.claim(1, 1, "lane")[0]
-		effect := func(n int64) *transactional.Unit {
-			return &transactional.Unit{
-				Writes: []transactional.Write{thing(fmt.Sprint("effect", n), 1, n, insert)},
-				Settle: []transactional.Settlement{held(r)},
-			}
-		}
-		e.must(effect(1))
-		e.fails("an effect that commits with its settlement happens once", effect(2), fault.ErrConflict)
-		e.lacks("the loser leaves no trace", "effect2")
-	})
-	h.run(t, "Many", func(e *env) {
-		var u transactional.Unit
-		for i := range 777 {
-			u.Writes = append(u.Writes, thing(fmt.Sprint("row", i), 1, int64(i), transactional.Mode(i%2)))
-			u.Add = append(u.Add, e.record("lane", uint32(i%5)))
-		}
-		e.must(&u)
-		for _, i := range []int64{0, 1, 63, 64, 500, 776} {
-			e.holds("a unit may be large", fmt.Sprint("row", i), 1, i)
-		}
-		e.same("a unit may be large", len(e.claim(1, 1000, "lane")), 777)
-	})
+	h.run(t, "Exactly", testUnitsExactly)
+	h.run(t, "Many", testUnitsMany)
 	h.run(t, "Empty", func(e *env) {
 		e.same("a unit may be empty", e.must(&transactional.Unit{}), transactional.Result{})
 	})
+}
+
+func testUnitsAllOrNothing(e *env) {
+	taken := e.record("lane", 1)
+	e.must(&transactional.Unit{
+		Writes: []transactional.Write{thing("there", 5, 1, insert), person("p", 1, "ann", nil, nil)},
+		Add:    []transactional.Record{taken},
+	})
+	stranger := transactional.Settlement{ID: taken.ID, Owner: 9, Done: true}
+	for what, bad := range map[string]*transactional.Unit{
+		"a duplicate":          writes(thing("there", 9, 2, insert)),
+		"another version":      writes(expecting(thing("there", 9, 2, ifVersion), 4)),
+		"a unique value":       writes(person("q", 1, "ann", nil, nil)),
+		"a record's id":        adds(taken),
+		"a lost claim":         settles(stranger),
+		"a letter not there":   {Unbury: []string{"nobody"}},
+		"a row's second write": writes(thing("twice", 1, 1, insert), thing("twice", 2, 2, insert)),
+	} {
+		r := e.record("lane", 1)
+		u := *bad
+		u.Writes = append([]transactional.Write{thing("new", 1, 1, newest), thing("a", 1, 1, insert)}, bad.Writes...)
+		u.Writes = append(u.Writes, thing("z", 1, 1, above))
+		u.Add = append([]transactional.Record{r}, bad.Add...)
+		u.Bury = []transactional.DeadLetter{{ID: "letter"}}
+		if _, err := e.store.Apply(e.Context(), &u); err == nil || fault.OutcomeOf(err) != fault.NotApplied {
+			e.Errorf("%s: got %v, want an error that says not applied", what, err)
+		}
+		for _, id := range []string{"new", "a", "z", "twice"} {
+			e.lacks("of a unit that fails ("+what+") nothing is applied", id)
+		}
+		_, _, err := e.store.Find(e.Context(), r.ID)
+		e.class("of a unit that fails ("+what+") no record is there", err, fault.ErrNotFound)
+		letters, err := e.store.DeadLetters(e.Context(), transactional.DeadFilter{})
+		e.nil("dead letters", err)
+		e.same("of a unit that fails ("+what+") no letter is there", len(letters), 0)
+	}
+}
+
+func testUnitsExactly(e *env) {
+	e.must(adds(e.record("lane", 1)))
+	r := e.claim(1, 1, "lane")[0]
+	effect := func(n int64) *transactional.Unit {
+		return &transactional.Unit{
+			Writes: []transactional.Write{thing(fmt.Sprint("effect", n), 1, n, insert)},
+			Settle: []transactional.Settlement{held(r)},
+		}
+	}
+	e.must(effect(1))
+	e.fails("an effect that commits with its settlement happens once", effect(2), fault.ErrConflict)
+	e.lacks("the loser leaves no trace", "effect2")
+}
+
+func testUnitsMany(e *env) {
+	var u transactional.Unit
+	for i := range 777 {
+		u.Writes = append(u.Writes, thing(fmt.Sprint("row", i), 1, int64(i), transactional.Mode(i%2)))
+		u.Add = append(u.Add, e.record("lane", uint32(i%5)))
+	}
+	e.must(&u)
+	for _, i := range []int64{0, 1, 63, 64, 500, 776} {
+		e.holds("a unit may be large", fmt.Sprint("row", i), 1, i)
+	}
+	e.same("a unit may be large", len(e.claim(1, 1000, "lane")), 777)
 }
 
 // together applies units from as many goroutines and returns what became of

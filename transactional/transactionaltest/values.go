@@ -180,67 +180,74 @@ func testIdentity(t *testing.T, h Harness) {
 	})
 }
 
+const early = "faulty input is refused before anything is sent"
+
 func testRefusals(t *testing.T, h Harness) {
-	const early = "faulty input is refused before anything is sent"
-	h.run(t, "Rows", func(e *env) {
-		good := []any{nil, nil, nil, nil, nil, nil, nil, nil}
-		with := func(i int, v any) []any {
-			values := append([]any{}, good...)
-			values[i] = v
-			return values
+	h.run(t, "Rows", testRefusalsRows)
+	h.run(t, "Records", testRefusalsRecords)
+	h.run(t, "Tables", testRefusalsTables)
+}
+
+func testRefusalsRows(e *env) {
+	good := []any{nil, nil, nil, nil, nil, nil, nil, nil}
+	with := func(i int, v any) []any {
+		values := append([]any{}, good...)
+		values[i] = v
+		return values
+	}
+	for _, w := range []transactional.Write{
+		object("", 1, good...), object(strings.Repeat("x", transactional.MaxKey+1), 1, good...),
+		object("a", 1, good[1:]...), object("a", 1, append(good, nil)...),
+		object("a", 1, with(0, "1")...), object("a", 1, with(0, 1)...), object("a", 1, with(1, int64(1))...),
+		object("a", 1, with(2, math.NaN())...), object("a", 1, with(2, math.Inf(1))...), object("a", 1, with(3, int64(1))...),
+		object("a", 1, with(4, "\xff")...), object("a", 1, with(4, []byte("x"))...), object("a", 1, with(5, "x")...),
+		object("a", 1, with(6, int64(1))...), object("a", 1, with(7, "\xff")...), object("a", 1, with(7, struct{}{})...),
+		{Table: everything, Mode: 9, Row: transactional.Row{ID: "a", Values: good}}, {Row: transactional.Row{ID: "a"}},
+	} {
+		e.fails(early, writes(thing("other", 1, 1, newest), w), fault.ErrInvalid)
+	}
+	e.lacks("a unit with one faulty write writes nothing", "other")
+	f := e.store.Features()
+	if f.MaxRow > 0 && f.MaxRow <= 128<<20 {
+		e.fails("a row over MaxRow is ErrTooLarge", writes(object("a", 1, with(5, make([]byte, f.MaxRow+1))...)), fault.ErrTooLarge)
+	}
+}
+
+func testRefusalsRecords(e *env) {
+	long := strings.Repeat("x", transactional.MaxKey+1)
+	for _, change := range []func(*transactional.Record){
+		func(r *transactional.Record) { r.ID = transactional.RecordID{} }, func(r *transactional.Record) { r.Kind = "" },
+		func(r *transactional.Record) { r.Kind = long }, func(r *transactional.Record) { r.Key = long },
+		func(r *transactional.Record) { r.Lane = "" }, func(r *transactional.Record) { r.Lane = long },
+		func(r *transactional.Record) { r.Token = long }, func(r *transactional.Record) { r.Owner = 1 },
+		func(r *transactional.Record) { r.Orders = []transactional.Order{{Task: long}} },
+		func(r *transactional.Record) { r.Orders = []transactional.Order{{Key: long}} },
+	} {
+		r := e.record("lane", 1)
+		change(&r)
+		e.fails(early, adds(r), fault.ErrInvalid)
+	}
+	e.fails(early, settles(transactional.Settlement{ID: e.id(), Done: true}), fault.ErrInvalid)
+	e.fails(early, settles(transactional.Settlement{ID: e.id(), Owner: 1}), fault.ErrInvalid)
+	e.fails(early, &transactional.Unit{Bury: []transactional.DeadLetter{{ID: ""}}}, fault.ErrInvalid)
+	for _, r := range []transactional.ClaimRequest{
+		{Lanes: []string{"l"}, Max: 1, Lease: 1}, {Lanes: []string{"l"}, Max: 1, Owner: 1}, {Lanes: []string{""}, Max: 1, Owner: 1, Lease: 1},
+	} {
+		_, err := e.store.Claim(e.Context(), r)
+		e.class(early, err, fault.ErrInvalid)
+	}
+}
+
+func testRefusalsTables(e *env) {
+	column := transactional.Column{Name: "c", Type: transactional.Int}
+	for _, table := range []*transactional.Table{
+		{Name: "", Columns: []transactional.Column{column}}, {Name: "a b"}, {Name: "a`b"}, {Name: `a"b`}, {Name: "1a"}, {Name: strings.Repeat("x", 47)},
+		{Name: "t", Columns: []transactional.Column{{Name: "c`", Type: transactional.Int}}}, {Name: "t", Columns: []transactional.Column{column, {Name: "C", Type: transactional.Int}}},
+		{Name: "t", Columns: []transactional.Column{{Name: "c"}}}, {Name: "t", Index: [][]string{{"c"}}}, {Name: "t", Unique: [][]string{{}}}, nil,
+	} {
+		e.class(early, e.store.Prepare(e.Context(), table), fault.ErrInvalid)
+		if table != nil {
+			e.same("a faulty declaration has no schema", e.store.Schema(table), []string(nil))
 		}
-		for _, w := range []transactional.Write{
-			object("", 1, good...), object(strings.Repeat("x", transactional.MaxKey+1), 1, good...),
-			object("a", 1, good[1:]...), object("a", 1, append(good, nil)...),
-			object("a", 1, with(0, "1")...), object("a", 1, with(0, 1)...), object("a", 1, with(1, int64(1))...),
-			object("a", 1, with(2, math.NaN())...), object("a", 1, with(2, math.Inf(1))...), object("a", 1, with(3, int64(1))...),
-			object("a", 1, with(4, "\xff")...), object("a", 1, with(4, []byte("x"))...), object("a", 1, with(5, "x")...),
-			object("a", 1, with(6, int64(1))...), object("a", 1, with(7, "\xff")...), object("a", 1, with(7, struct{}{})...),
-			{Table: everything, Mode: 9, Row: transactional.Row{ID: "a", Values: good}}, {Row: transactional.Row{ID: "a"}},
-		} {
-			e.fails(early, writes(thing("other", 1, 1, newest), w), fault.ErrInvalid)
-		}
-		e.lacks("a unit with one faulty write writes nothing", "other")
-		f := e.store.Features()
-		if f.MaxRow > 0 && f.MaxRow <= 128<<20 {
-			e.fails("a row over MaxRow is ErrTooLarge", writes(object("a", 1, with(5, make([]byte, f.MaxRow+1))...)), fault.ErrTooLarge)
-		}
-	})
-	h.run(t, "Records", func(e *env) {
-		long := strings.Repeat("x", transactional.MaxKey+1)
-		for _, change := range []func(*transactional.Record){
-			func(r *transactional.Record) { r.ID = transactional.RecordID{} }, func(r *transactional.Record) { r.Kind = "" },
-			func(r *transactional.Record) { r.Kind = long }, func(r *transactional.Record) { r.Key = long },
-			func(r *transactional.Record) { r.Lane = "" }, func(r *transactional.Record) { r.Lane = long },
-			func(r *transactional.Record) { r.Token = long }, func(r *transactional.Record) { r.Owner = 1 },
-			func(r *transactional.Record) { r.Orders = []transactional.Order{{Task: long}} },
-			func(r *transactional.Record) { r.Orders = []transactional.Order{{Key: long}} },
-		} {
-			r := e.record("lane", 1)
-			change(&r)
-			e.fails(early, adds(r), fault.ErrInvalid)
-		}
-		e.fails(early, settles(transactional.Settlement{ID: e.id(), Done: true}), fault.ErrInvalid)
-		e.fails(early, settles(transactional.Settlement{ID: e.id(), Owner: 1}), fault.ErrInvalid)
-		e.fails(early, &transactional.Unit{Bury: []transactional.DeadLetter{{ID: ""}}}, fault.ErrInvalid)
-		for _, r := range []transactional.ClaimRequest{
-			{Lanes: []string{"l"}, Max: 1, Lease: 1}, {Lanes: []string{"l"}, Max: 1, Owner: 1}, {Lanes: []string{""}, Max: 1, Owner: 1, Lease: 1},
-		} {
-			_, err := e.store.Claim(e.Context(), r)
-			e.class(early, err, fault.ErrInvalid)
-		}
-	})
-	h.run(t, "Tables", func(e *env) {
-		column := transactional.Column{Name: "c", Type: transactional.Int}
-		for _, table := range []*transactional.Table{
-			{Name: "", Columns: []transactional.Column{column}}, {Name: "a b"}, {Name: "a`b"}, {Name: `a"b`}, {Name: "1a"}, {Name: strings.Repeat("x", 47)},
-			{Name: "t", Columns: []transactional.Column{{Name: "c`", Type: transactional.Int}}}, {Name: "t", Columns: []transactional.Column{column, {Name: "C", Type: transactional.Int}}},
-			{Name: "t", Columns: []transactional.Column{{Name: "c"}}}, {Name: "t", Index: [][]string{{"c"}}}, {Name: "t", Unique: [][]string{{}}}, nil,
-		} {
-			e.class(early, e.store.Prepare(e.Context(), table), fault.ErrInvalid)
-			if table != nil {
-				e.same("a faulty declaration has no schema", e.store.Schema(table), []string(nil))
-			}
-		}
-	})
+	}
 }
