@@ -17,3 +17,11 @@ func comma[N int | int32 | int64](n N) string {
 	}
 	return sign + digits
 }
+
+// count writes a number of things.
+func count[N int | int32 | int64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return comma(n) + " " + many
+}
