@@ -3,6 +3,7 @@ package memcached
 import (
 	"errors"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type conn struct {
 	framer  framer
 	reading bool      // the last call was a Read: the next Write begins an operation
 	end     time.Time // of the operation under way
+
+	mu          sync.Mutex
+	interrupted bool // no deadline but the past until the next operation
 }
 
 func newConn(nc, raw net.Conn, timeout time.Duration, valueMost int) *conn {
@@ -53,10 +57,32 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // SetDeadline is called by the client before an operation and for every value
-// that it reads; only the first may move the end.
+// that it reads; only the first may move the end, and none an interruption.
 func (c *conn) SetDeadline(t time.Time) error {
 	if !c.end.IsZero() && !c.framer.done && t.After(c.end) {
 		t = c.end
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.interrupted {
+		t = past
+	}
 	return c.Conn.SetDeadline(t)
+}
+
+var past = time.Unix(1, 0)
+
+// interrupt makes the operation under way fail.
+func (c *conn) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupted = true
+	c.Conn.SetDeadline(past)
+}
+
+// allow makes the next operation possible.
+func (c *conn) allow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupted = false
 }

@@ -81,16 +81,16 @@ func (d *driver) GetOne(ctx context.Context, key string) (volatile.Item, bool, e
 	if err := d.check(ctx, "get", volatile.Item{Key: key}); err != nil {
 		return volatile.Item{}, false, err
 	}
-	item, err := do(ctx, d.member(key), operation{name: "get", again: true}, func(e *epoch) (volatile.Item, error) {
-		wire := wireKey(e.gen, key)
-		got, err := e.client.Get(wire)
-		if err != nil || e.held.Load() {
+	item, err := do(ctx, d.member(key), operation{name: "get", again: true}, func(l *lane) (volatile.Item, error) {
+		wire := wireKey(l.epoch.gen, key)
+		got, err := l.client.Get(wire)
+		if err != nil || l.epoch.held.Load() {
 			return volatile.Item{}, err
 		}
 		if got.Key != wire {
 			return volatile.Item{}, fmt.Errorf("asked for one key, the answer is for another")
 		}
-		return volatile.Item{Key: key, Value: value(got.Value, got.Flags), Token: e.token(got.CasID)}, nil
+		return volatile.Item{Key: key, Value: value(got.Value, got.Flags), Token: l.epoch.token(got.CasID)}, nil
 	})
 	return item, item.Key != "", err
 }
@@ -129,8 +129,8 @@ func (d *driver) Get(ctx context.Context, keys []string) ([]volatile.Item, error
 func (m *member) get(ctx context.Context, keys []string) ([]volatile.Item, error) {
 	var items []volatile.Item
 	for some := range slices.Chunk(keys, getMost) {
-		got, err := do(ctx, m, operation{name: "get", again: true}, func(e *epoch) ([]volatile.Item, error) {
-			return e.get(some)
+		got, err := do(ctx, m, operation{name: "get", again: true}, func(l *lane) ([]volatile.Item, error) {
+			return l.get(some)
 		})
 		items = append(items, got...)
 		if err != nil {
@@ -142,24 +142,24 @@ func (m *member) get(ctx context.Context, keys []string) ([]volatile.Item, error
 
 // get reads keys by one command. What the server says of keys that it was not
 // asked for is ignored.
-func (e *epoch) get(keys []string) ([]volatile.Item, error) {
+func (l *lane) get(keys []string) ([]volatile.Item, error) {
 	asked := make(map[string]string, len(keys))
 	wires := make([]string, 0, len(keys))
 	for _, key := range keys {
-		wire := wireKey(e.gen, key)
+		wire := wireKey(l.epoch.gen, key)
 		if _, twice := asked[wire]; !twice {
 			asked[wire] = key
 			wires = append(wires, wire)
 		}
 	}
-	found, err := e.client.GetMulti(wires)
-	if err != nil || e.held.Load() {
+	found, err := l.client.GetMulti(wires)
+	if err != nil || l.epoch.held.Load() {
 		return nil, err
 	}
 	items := make([]volatile.Item, 0, len(found))
 	for wire, item := range found {
 		if key, ok := asked[wire]; ok {
-			items = append(items, volatile.Item{Key: key, Value: value(item.Value, item.Flags), Token: e.token(item.CasID)})
+			items = append(items, volatile.Item{Key: key, Value: value(item.Value, item.Flags), Token: l.epoch.token(item.CasID)})
 		}
 	}
 	return items, nil
@@ -172,7 +172,7 @@ func (d *driver) Set(ctx context.Context, items []volatile.Item) []error {
 			return err
 		}
 		return d.store(ctx, operation{name: "set", key: items[i].Key, write: true, again: true}, items[i],
-			func(e *epoch, item *memcache.Item) error { return e.client.Set(item) })
+			func(l *lane, item *memcache.Item) error { return l.client.Set(item) })
 	})
 }
 
@@ -181,15 +181,15 @@ func (d *driver) Swap(ctx context.Context, item volatile.Item) error {
 	if err := d.check(ctx, "swap", item); err != nil {
 		return err
 	}
-	return d.store(ctx, operation{name: "swap", key: item.Key, write: true}, item, func(e *epoch, wire *memcache.Item) error {
+	return d.store(ctx, operation{name: "swap", key: item.Key, write: true}, item, func(l *lane, wire *memcache.Item) error {
 		if item.Token == 0 {
-			return e.client.Add(wire)
+			return l.client.Add(wire)
 		}
 		var ok bool
-		if wire.CasID, ok = e.cas(item.Token); !ok {
+		if wire.CasID, ok = l.epoch.cas(item.Token); !ok {
 			return memcache.ErrCASConflict
 		}
-		err := e.client.CompareAndSwap(wire)
+		err := l.client.CompareAndSwap(wire)
 		if errors.Is(err, memcache.ErrCacheMiss) {
 			return memcache.ErrCASConflict
 		}
@@ -198,25 +198,21 @@ func (d *driver) Swap(ctx context.Context, item volatile.Item) error {
 }
 
 // store sends one entry by a command.
-func (d *driver) store(ctx context.Context, o operation, item volatile.Item, send func(*epoch, *memcache.Item) error) error {
+func (d *driver) store(ctx context.Context, o operation, item volatile.Item, send func(*lane, *memcache.Item) error) error {
 	body, flags := wireValue(item.Value)
-	if ctx.Done() != nil {
-		// The operation may outlast this call, and the value is the caller's.
-		body = slices.Clone(body)
-	}
-	_, err := do(ctx, d.member(item.Key), o, func(e *epoch) (struct{}, error) {
-		wire := &memcache.Item{Key: wireKey(e.gen, item.Key), Value: body, Flags: flags, Expiration: expiry(item.TTL, time.Now())}
-		if e.held.Load() {
-			return struct{}{}, e.settle(wire.Key)
+	_, err := do(ctx, d.member(item.Key), o, func(l *lane) (struct{}, error) {
+		wire := &memcache.Item{Key: wireKey(l.epoch.gen, item.Key), Value: body, Flags: flags, Expiration: expiry(item.TTL, time.Now())}
+		if l.epoch.held.Load() {
+			return struct{}{}, l.settle(wire.Key)
 		}
-		return struct{}{}, send(e, wire)
+		return struct{}{}, send(l, wire)
 	})
 	return err
 }
 
 // settle stands for a write while the generation is young: nothing old stays.
-func (e *epoch) settle(wire string) error {
-	if err := e.client.Delete(wire); err != nil && !errors.Is(err, memcache.ErrCacheMiss) {
+func (l *lane) settle(wire string) error {
+	if err := l.client.Delete(wire); err != nil && !errors.Is(err, memcache.ErrCacheMiss) {
 		return err
 	}
 	return errSettling
@@ -229,7 +225,7 @@ func (d *driver) Delete(ctx context.Context, keys []string) []error {
 			return err
 		}
 		_, err := do(ctx, d.member(keys[i]), operation{name: "delete", key: keys[i], write: true, again: true},
-			func(e *epoch) (struct{}, error) { return struct{}{}, e.client.Delete(wireKey(e.gen, keys[i])) })
+			func(l *lane) (struct{}, error) { return struct{}{}, l.client.Delete(wireKey(l.epoch.gen, keys[i])) })
 		return err
 	})
 }
@@ -239,23 +235,23 @@ func (d *driver) Add(ctx context.Context, key string, delta int64, ttl time.Dura
 	if err := d.check(ctx, "add", volatile.Item{Key: key, TTL: ttl}); err != nil {
 		return 0, err
 	}
-	return do(ctx, d.member(key), operation{name: "add", write: true}, func(e *epoch) (uint64, error) {
-		if e.held.Load() {
+	return do(ctx, d.member(key), operation{name: "add", write: true}, func(l *lane) (uint64, error) {
+		if l.epoch.held.Load() {
 			return 0, errSettling
 		}
-		return e.add(wireKey(e.gen, key), delta, ttl)
+		return l.add(wireKey(l.epoch.gen, key), delta, ttl)
 	})
 }
 
 // add increments, or begins a counter that is not there.
-func (e *epoch) add(wire string, delta int64, ttl time.Duration) (uint64, error) {
+func (l *lane) add(wire string, delta int64, ttl time.Duration) (uint64, error) {
 	for {
-		sum, err := e.increment(wire, delta)
+		sum, err := l.increment(wire, delta)
 		if !errors.Is(err, memcache.ErrCacheMiss) {
 			return sum, err
 		}
 		first := uint64(max(delta, 0))
-		err = e.client.Add(&memcache.Item{Key: wire, Value: strconv.AppendUint(nil, first, 10), Flags: flagNumber, Expiration: expiry(ttl, time.Now())})
+		err = l.client.Add(&memcache.Item{Key: wire, Value: strconv.AppendUint(nil, first, 10), Flags: flagNumber, Expiration: expiry(ttl, time.Now())})
 		if !errors.Is(err, memcache.ErrNotStored) {
 			return first, err
 		}
@@ -263,14 +259,14 @@ func (e *epoch) add(wire string, delta int64, ttl time.Duration) (uint64, error)
 }
 
 // increment adds to a counter that is there.
-func (e *epoch) increment(wire string, delta int64) (uint64, error) {
+func (l *lane) increment(wire string, delta int64) (uint64, error) {
 	if delta < 0 {
-		return e.client.Decrement(wire, uint64(-(delta+1))+1)
+		return l.client.Decrement(wire, uint64(-(delta+1))+1)
 	}
-	sum, err := e.client.Increment(wire, uint64(delta))
+	sum, err := l.client.Increment(wire, uint64(delta))
 	if err == nil && sum < uint64(delta) {
 		// It went round. Nobody can tell what it was: it begins again.
-		if err := e.client.Delete(wire); err != nil {
+		if err := l.client.Delete(wire); err != nil {
 			return 0, err
 		}
 		return 0, memcache.ErrCASConflict

@@ -3,11 +3,9 @@ package memcached
 import (
 	"context"
 	"errors"
-	"net"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/bradfitz/gomemcache/memcache"
 
 	"github.com/fourfold-dev/fourfold/volatile"
 )
@@ -20,22 +18,18 @@ var (
 	errNoGeneration = errors.New("the member does not keep its generation")
 )
 
-// An epoch is one generation of a member with the client whose connections
-// have all seen it.
+// An epoch is one generation of a member with the connections that have all
+// seen it.
 type epoch struct {
+	member   *member
 	number   uint64
 	gen      string
-	client   *memcache.Client
 	verified atomic.Int64 // when the generation was last read: nanoseconds since start
 	held     atomic.Bool  // as it was then
-	over     atomic.Bool  // nothing new begins in it
-}
 
-// end closes the epoch's idle connections; those in use follow when their
-// operations are done.
-func (e *epoch) end() {
-	e.over.Store(true)
-	e.client.Close()
+	mu   sync.Mutex
+	free []*lane // the one used last is the last
+	over bool    // nothing new begins in it
 }
 
 // start is what the times of epochs count from, on the monotonic clock.
@@ -49,16 +43,70 @@ func (e *epoch) age() time.Duration { return time.Duration(sinceStart() - e.veri
 // verify reads the generation again over one of the epoch's connections.
 func (e *epoch) verify() error {
 	asked := sinceStart()
-	items, err := e.client.GetMulti([]string{genKey, holdKey})
-	if err != nil {
-		return err
+	return e.use(context.Background(), func(l *lane) error {
+		items, err := l.client.GetMulti([]string{genKey, holdKey})
+		if err != nil {
+			return err
+		}
+		if item := items[genKey]; item == nil || string(item.Value) != e.gen {
+			return errEpochOver
+		}
+		e.held.Store(items[holdKey] != nil)
+		e.verified.Store(asked)
+		return nil
+	})
+}
+
+// use runs one operation on a lane of its own, not for longer than ctx.
+func (e *epoch) use(ctx context.Context, send func(l *lane) error) error {
+	l := e.take()
+	defer e.give(l)
+	defer l.begin(ctx)()
+	return send(l)
+}
+
+// take returns a lane that nobody else uses: the one used last, for its
+// connection is the least likely to be closed.
+func (e *epoch) take() *lane {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if last := len(e.free) - 1; last >= 0 {
+		l := e.free[last]
+		e.free = e.free[:last]
+		return l
 	}
-	if item := items[genKey]; item == nil || string(item.Value) != e.gen {
-		return errEpochOver
+	return newLane(e)
+}
+
+// give takes a lane back. After the epoch's end its connection is closed.
+func (e *epoch) give(l *lane) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		l.client.Close()
+		return
 	}
-	e.held.Store(items[holdKey] != nil)
-	e.verified.Store(asked)
-	return nil
+	e.free = append(e.free, l)
+}
+
+// purge closes the idle connections: what closed one has most likely closed
+// the others too.
+func (e *epoch) purge() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.free {
+		l.client.Close()
+	}
+	e.free = nil
+}
+
+// end closes the idle connections; those in use follow when their operations
+// are done.
+func (e *epoch) end() {
+	e.mu.Lock()
+	e.over = true
+	e.mu.Unlock()
+	e.purge()
 }
 
 // The upper 16 bits of a token are the epoch's number, the others the server's
@@ -76,38 +124,3 @@ func (e *epoch) token(cas uint64) volatile.Token {
 func (e *epoch) cas(token volatile.Token) (uint64, bool) {
 	return uint64(token) & (1<<casBits - 1), uint64(token)>>casBits == e.number
 }
-
-// newEpoch returns the epoch of a generation that was just read.
-func (m *member) newEpoch(number uint64, gen string, held bool, asked int64) *epoch {
-	e := &epoch{number: number, gen: gen}
-	e.held.Store(held)
-	e.verified.Store(asked)
-	e.client = memcache.NewFromSelector(only{m.addr})
-	e.client.Timeout = m.opts.Timeout
-	e.client.MaxIdleConns = m.opts.Conns
-	e.client.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		nc, raw, err := m.dial(ctx)
-		if err != nil {
-			return nil, err
-		}
-		seen, _, err := newPlain(nc, time.Now().Add(m.opts.Timeout)).generation()
-		if err == nil && seen != gen {
-			err = errEpochOver
-		} else if err != nil {
-			err = &dialError{err}
-		}
-		if err != nil {
-			nc.Close()
-			return nil, err
-		}
-		return newConn(nc, raw, m.opts.Timeout, m.opts.MaxValue+1024), nil
-	}
-	return e
-}
-
-// only is a selector of one member: which one a key belongs to was decided
-// before.
-type only struct{ addr net.Addr }
-
-func (o only) PickServer(string) (net.Addr, error)   { return o.addr, nil }
-func (o only) Each(visit func(net.Addr) error) error { return visit(o.addr) }

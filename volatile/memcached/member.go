@@ -154,16 +154,19 @@ func (m *member) establish() (*epoch, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	gen, held, err := newPlain(nc, time.Now().Add(m.opts.Timeout)).generation()
+	gen, held, err := m.generation(ctx, nc)
 	if err != nil {
-		return nil, &dialError{err}
+		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// Numbers go round after 65,535 epochs, and are never zero: a token is
 	// never zero.
 	m.number = m.number%(1<<16-1) + 1
-	return m.newEpoch(m.number, gen, held, asked), nil
+	e := &epoch{member: m, number: m.number, gen: gen}
+	e.held.Store(held)
+	e.verified.Store(asked)
+	return e, nil
 }
 
 // dial connects, below the client.
@@ -187,6 +190,17 @@ func (m *member) dial(ctx context.Context) (nc, raw net.Conn, err error) {
 		return nil, nil, &dialError{err}
 	}
 	return secure, raw, nil
+}
+
+// suspect asks a member whether it is well, after an operation whose caller did
+// not wait for the answer. Were nobody to ask, a dead member would cost every
+// caller with a short patience all of it, for ever.
+func (m *member) suspect(e *epoch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch == e && m.broken == nil && !m.closed {
+		m.open(e)
+	}
 }
 
 // drop ends an epoch: its idle connections are closed, its tokens are void.

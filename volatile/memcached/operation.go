@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -29,21 +28,25 @@ const attemptsMost = 3
 // do runs an operation on a member: within an epoch that is known to be
 // present, repeated where that is harmless, and not for longer than its
 // context. A write that the member may have missed is remembered.
-func do[T any](ctx context.Context, m *member, o operation, send func(e *epoch) (T, error)) (result T, err error) {
+func do[T any](ctx context.Context, m *member, o operation, send func(l *lane) (T, error)) (result T, err error) {
 	for attempt := 1; ; attempt++ {
 		e, err := m.enter(ctx)
 		if err != nil {
 			return result, m.refused(ctx, o, err)
 		}
-		result, err = run(ctx, m, e, o, send)
-		if errors.Is(err, errLeft) {
-			return result, o.left(ctx)
+		err = e.use(ctx, func(l *lane) (err error) {
+			result, err = send(l)
+			return err
+		})
+		<-m.inflight
+		if err != nil && ctx.Err() != nil {
+			return result, m.left(ctx, e, o, err)
 		}
 		v := m.judge(e, o, err)
 		switch {
 		case v.class == nil:
 			return result, nil
-		case attempt < attemptsMost && v.closed && (v.unsent || o.again) && ctx.Err() == nil:
+		case attempt < attemptsMost && v.closed && (v.unsent || o.again):
 			continue
 		case o.key != "" && !v.told && lossy(v.class):
 			m.lose(o.key)
@@ -92,9 +95,16 @@ func (m *member) refused(ctx context.Context, o operation, err error) error {
 
 // left is the error of an operation whose context ended while it was under
 // way.
-func (o operation) left(ctx context.Context) error {
-	if !o.write {
+func (m *member) left(ctx context.Context, e *epoch, o operation, err error) error {
+	v := classify(err, o.write)
+	if !v.unsent {
+		m.suspect(e)
+	}
+	if v.class != fault.ErrUnknown {
 		return ctx.Err()
+	}
+	if o.key != "" {
+		m.lose(o.key)
 	}
 	return &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: fault.ErrUnknown, Err: ctx.Err()}
 }
@@ -108,8 +118,7 @@ func (m *member) judge(e *epoch, o operation, err error) verdict {
 	case errors.Is(err, errEpochOver):
 		m.drop(e)
 	case v.closed:
-		// What closed one connection has most likely closed the idle ones too.
-		e.client.Close()
+		e.purge()
 	}
 	if v.class == nil && o.key != "" && e.age() > holdLeast*time.Millisecond {
 		// This process slept between reading the generation and writing: the
@@ -117,59 +126,4 @@ func (m *member) judge(e *epoch, o operation, err error) verdict {
 		m.lose(o.key)
 	}
 	return v
-}
-
-// done gives the place of an operation back.
-func (e *epoch) done(m *member) {
-	if e.over.Load() {
-		e.client.Close() // the pool has taken the connection in after the epoch's end
-	}
-	<-m.inflight
-}
-
-// The states of an operation that its caller may abandon.
-const (
-	running int32 = iota
-	finished
-	left
-)
-
-// errLeft says that the context ended while an operation was under way.
-var errLeft = errors.New("the caller has left")
-
-// run sends one operation and waits for its answer or the end of its context.
-// The client knows no contexts: an abandoned operation goes on until its
-// timeout, in its own place among those under way.
-func run[T any](ctx context.Context, m *member, e *epoch, o operation, send func(e *epoch) (T, error)) (result T, err error) {
-	if ctx.Done() == nil {
-		defer e.done(m)
-		return send(e)
-	}
-	type answer struct {
-		result T
-		err    error
-	}
-	answers := make(chan answer, 1)
-	var state atomic.Int32
-	go func() {
-		result, err := send(e)
-		e.done(m)
-		if state.CompareAndSwap(running, finished) {
-			answers <- answer{result, err}
-			return
-		}
-		if v := m.judge(e, o, err); o.key != "" && v.class != nil && !v.told && lossy(v.class) {
-			m.lose(o.key)
-		}
-	}()
-	select {
-	case a := <-answers:
-		return a.result, a.err
-	case <-ctx.Done():
-	}
-	if !state.CompareAndSwap(running, left) {
-		a := <-answers
-		return a.result, a.err
-	}
-	return result, errLeft
 }

@@ -153,6 +153,10 @@ func loopback(hostPort string) bool {
 func init() {
 	volatile.Register("memcached", func(ctx context.Context, url string) (volatile.Driver, error) {
 		s, err := parse(url)
+		if err != nil && s != nil {
+			_, _, more := s.opts.withDefaults(s.addresses)
+			err = errors.Join(err, more)
+		}
 		if err != nil {
 			return nil, fault.Wrap(fault.ErrInvalid, "volatile", "open", err)
 		}
