@@ -31,56 +31,97 @@ type repair struct {
 	unlist amorphous.Stamp // zero: it stays listed; else the stamp that it is listed with
 }
 
-// settle is the step at the heart of Placed tables: what one reader of a
-// listing has to do about it, having written mine. It must come out right
-// whatever other writers do at the same time:
+// settle is the step at the heart of Placed tables: what a writer has to do
+// about a listing that it read after it registered mine, once they are written.
+// It must come out right whatever other writers do at the same time:
 //
-//   - What lies elsewhere than the newest place is buried up to the newest
-//     stamp: nothing there can win any more. The newest place itself is buried
-//     up to just below the second newest: an older cell, at the place that the
-//     row returned to, must not come back.
+//   - The writer of the newest buries what lies elsewhere up to its own stamp:
+//     nothing there can win any more. The newest place itself is buried up to
+//     just below the second newest: an older cell, at the place that the row
+//     returned to, must not come back.
+//   - A writer that is overruled buries its own place, and what is older than
+//     its own write at the newest place. It leaves the other places alone: the
+//     newest may be registered and not yet written, and until it is, readers
+//     find there what it will replace.
 //   - What a tombstone covers is buried up to the tombstone.
 //   - A place is struck off only after it was buried, and only by the stamp
 //     that was read, so that a newer listing of it stays.
+//
+// Of two writers at least one sees the other, since both register before they
+// read. If it is the newer one, it buries the older one's place; if it is the
+// older one, it buries its own.
 func settle(l listing, mine []*amorphous.Row) []repair {
 	newest, ok := l.newest()
 	if !ok {
 		return nil
 	}
-	buries := map[place]amorphous.Stamp{}
-	bury := func(at place, upTo amorphous.Stamp) {
-		if upTo.Version > 0 && upTo.Compare(buries[at]) > 0 {
-			buries[at] = upTo
-		}
-	}
-	top := l.places[newest]
+	s := settlement{listing: l, newest: newest, top: l.places[newest], buries: map[place]amorphous.Stamp{}}
 	for at, stamp := range l.places {
-		if at != newest {
-			bury(at, later(top, l.gone))
-			bury(newest, below(stamp))
-		} else if stamp.Compare(l.gone) <= 0 {
-			bury(at, l.gone)
+		if at != newest && stamp.Compare(s.second) > 0 {
+			s.second = stamp
 		}
 	}
 	for _, r := range mine {
-		switch {
-		case r.Deleted:
-			bury(newest, l.gone)
-		case r.Stamp.Compare(l.gone) <= 0:
-			bury(placeOf(r), l.gone)
+		if r.Deleted {
+			s.bury(newest, l.gone)
+			for at := range l.places {
+				s.bury(at, l.gone)
+			}
+			continue
 		}
+		s.own(r)
 	}
-	repairs := make([]repair, 0, len(buries))
-	for at, upTo := range buries {
+	return s.repairs()
+}
+
+// A settlement is a listing and what it asks for.
+type settlement struct {
+	listing
+	newest      place
+	top, second amorphous.Stamp
+	buries      map[place]amorphous.Stamp
+}
+
+func (s *settlement) bury(at place, upTo amorphous.Stamp) {
+	if upTo.Version > 0 && upTo.Compare(s.buries[at]) > 0 {
+		s.buries[at] = upTo
+	}
+}
+
+// own says what follows from a cell that was written.
+func (s *settlement) own(r *amorphous.Row) {
+	at := placeOf(r)
+	if r.Stamp.Compare(s.gone) <= 0 {
+		s.bury(at, s.gone)
+	}
+	switch {
+	case at != s.newest:
+		s.bury(at, later(s.top, s.gone))
+		s.bury(s.newest, below(r.Stamp))
+	case r.Stamp == s.top:
+		for other := range s.places {
+			if other != at {
+				s.bury(other, later(s.top, s.gone))
+			}
+		}
+		s.bury(at, below(s.second))
+	case r.Stamp.Compare(s.second) < 0:
+		s.bury(at, below(s.second))
+	}
+}
+
+func (s *settlement) repairs() []repair {
+	out := make([]repair, 0, len(s.buries))
+	for at, upTo := range s.buries {
 		fix := repair{at: at, bury: upTo}
 		// Of one version only the marker tells ties apart: such a place stays
 		// listed, so that a larger tie is still found there.
-		if stamp, listed := l.places[at]; listed && stamp.Version < upTo.Version {
+		if stamp, listed := s.places[at]; listed && stamp.Version < upTo.Version {
 			fix.unlist = stamp
 		}
-		repairs = append(repairs, fix)
+		out = append(out, fix)
 	}
-	return repairs
+	return out
 }
 
 // newest is the place that holds the row: the one with the newest stamp. One
@@ -122,50 +163,71 @@ func below(s amorphous.Stamp) amorphous.Stamp {
 }
 
 // writePlaced writes rows that have one place each: register, then write and
-// read the listing side by side, then repair what the listing shows.
+// read the listings side by side, then repair what the listings show.
 func (d *Driver) writePlaced(ctx context.Context, items []item) {
 	if len(items) == 0 {
 		return
 	}
 	d.mutate(ctx, registrations(items))
 	var cells []item
-	rest := map[*table]map[string][]item{}
+	byID := map[*table]map[string]*settling{}
+	var all []*settling
 	for _, it := range items {
 		if *it.err != nil {
 			continue
 		}
-		if rest[it.table] == nil {
-			rest[it.table] = map[string][]item{}
+		if byID[it.table] == nil {
+			byID[it.table] = map[string]*settling{}
 		}
-		rest[it.table][it.row.ID] = append(rest[it.table][it.row.ID], it)
+		one := byID[it.table][it.row.ID]
+		if one == nil {
+			one = &settling{table: it.table, id: it.row.ID}
+			byID[it.table][it.row.ID] = one
+			all = append(all, one)
+		}
+		one.written = append(one.written, it)
 		if !it.row.Deleted {
 			cells = append(cells, it)
 		}
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { d.mutate(ctx, cellsOf(cells)) })
-	var settled []*settling
-	for t, ids := range rest {
-		for id, written := range ids {
-			one := &settling{written: written}
-			settled = append(settled, one)
-			wg.Go(func() { one.err = d.settleID(ctx, t, id, written) })
-		}
+	for _, one := range all {
+		wg.Go(func() { one.listing, one.err = d.listing(ctx, one.table, one.id) })
 	}
 	wg.Wait()
-	for _, one := range settled {
-		for _, it := range one.written {
-			it.fail(one.err)
-			// What is registered, and not written or not settled, is in between.
-			*it.err = unknownOf(*it.err)
-		}
+	for _, one := range all {
+		wg.Go(func() { d.settle(ctx, one) })
 	}
+	wg.Wait()
 }
 
-// A settling is what became of the listing of one ID.
+// A settling is the rows of one ID that were registered, on their way to be
+// settled.
 type settling struct {
+	table   *table
+	id      string
 	written []item
+	listing listing
 	err     error
+}
+
+// settle repairs what the listing shows. What is registered, and not written
+// or not settled, is in between, so its outcome is unknown; a repeat ends it.
+func (d *Driver) settle(ctx context.Context, one *settling) {
+	var mine []*amorphous.Row
+	for _, it := range one.written {
+		if *it.err == nil {
+			mine = append(mine, it.row)
+		}
+	}
+	if one.err == nil {
+		one.err = d.repair(ctx, one.table, settle(one.listing, mine))
+	}
+	for _, it := range one.written {
+		it.fail(one.err)
+		*it.err = unknownOf(*it.err)
+	}
 }
 
 // registrations list the places of items before anything is written there.
@@ -182,19 +244,6 @@ func registrations(items []item) []mutation {
 			statements: []Statement{{it.table.register, []any{it.row.Stamp.Version, stamp, at.id, at.part, []byte(at.ord)}}}})
 	}
 	return out
-}
-
-// settleID reads the listing of an ID and repairs what it shows.
-func (d *Driver) settleID(ctx context.Context, t *table, id string, written []item) error {
-	l, err := d.listing(ctx, t, id)
-	if err != nil {
-		return err
-	}
-	mine := make([]*amorphous.Row, len(written))
-	for i, it := range written {
-		mine[i] = it.row
-	}
-	return d.repair(ctx, t, settle(l, mine))
 }
 
 // repair buries, and then strikes off what was buried.
