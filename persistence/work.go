@@ -7,7 +7,6 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
-	"github.com/fourfold-dev/fourfold/transactional"
 )
 
 // tick is how often custody is asked for rows that nobody told us of: those of
@@ -316,88 +315,4 @@ func (e *engine) sweep(ctx context.Context) {
 			e.layer.purge(ctx)
 		}
 	}
-}
-
-// A Left is a group of tasks that Drain left.
-type Left struct {
-	Kind string
-	Task string
-	Why  string // such as "not due", "waits for the amorphous store", "served by another program"
-	N    int
-}
-
-// Drain runs everything that is due, and returns what it left: tasks that wait
-// for their time, for a store that is down, or for another program. When ctx
-// ends first, the error is ctx's. It works beside Work, and without it.
-func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
-	if err := l.open("drain"); err != nil {
-		return nil, err
-	}
-	if stop, err := l.engine.start(); err == nil {
-		defer stop()
-	}
-	l.engine.wake()
-	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
-		quiet, err := l.engine.quiet(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if quiet {
-			return l.left(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-l.closing:
-			return nil, l.open("drain")
-		case <-time.After(wait):
-		}
-	}
-}
-
-// quiet reports whether nothing is in flight and nothing due waits in custody.
-func (e *engine) quiet(ctx context.Context) (bool, error) {
-	moves := e.moves.Load()
-	idle := func() bool { return e.flight.Load() == 0 && len(e.holding()) == 0 && e.moves.Load() == moves }
-	if !idle() {
-		return false, nil
-	}
-	lanes := append(e.lanes(true, anyKind), e.lanes(false, anyKind)...)
-	if len(lanes) == 0 {
-		return true, nil
-	}
-	if e.outbox != nil && !e.health.isDown[Transactional].Load() {
-		if due, err := e.outbox.due(ctx, lanes); due || err != nil {
-			return false, err
-		}
-	}
-	if e.queue != nil && !e.health.isDown[Transitory].Load() {
-		stats, err := e.layer.queue.Stats(ctx, lanes...)
-		if err != nil {
-			return false, err
-		}
-		for _, s := range stats {
-			if s.Ready+s.Reserved > 0 {
-				return false, nil
-			}
-		}
-	}
-	return idle(), nil
-}
-
-func anyKind(*kind) bool { return true }
-
-// left counts what remains in custody.
-func (l *Layer) left(ctx context.Context) ([]Left, error) {
-	count := map[Left]int{}
-	if l.rows != nil {
-		err := l.rows.Walk(ctx, func(rec transactional.Record) bool {
-			l.countLeft(count, &rec)
-			return true
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return l.leftInQueue(ctx, count)
 }

@@ -41,7 +41,11 @@ func open(ctx context.Context, stores persistence.Stores, t *town.Town, opts *pe
 	game := &game{layer: layer, friends: friendsOf(t), ago: time.Since(last)}
 	game.declare(layer)
 	game.inputs = persistence.Declare[Input](layer, "input", nil)
-	game.inbox, err = openInbox(ctx, layer)
+	// On servers the tables are the operator's: a program that is tried out
+	// creates them itself. It only ever adds.
+	if err = layer.CreateSchema(ctx); err == nil {
+		game.inbox, err = openInbox(ctx, layer)
+	}
 	if err == nil {
 		game.presence, err = game.openPresence("here")
 	}
