@@ -13,7 +13,7 @@ import (
 // The pace of a stretch.
 const (
 	calmEvery  = 10 * time.Millisecond
-	spikeEvery = 500 * time.Microsecond
+	spikeEvery = time.Millisecond
 	putters    = 256 // Puts at a time at most
 )
 
