@@ -19,7 +19,7 @@ type Shape struct {
 // Default is the town of a run without files.
 var Default = Shape{
 	Seed: 20100311, People: 2500, Venues: 600, Friendships: 6000,
-	History: 3000, Before: 100, Spike: 800, Between: 100,
+	History: 2400, Before: 100, Spike: 800, Between: 100,
 }
 
 // generator makes a town. It computes in whole numbers only: the same seed

@@ -18,13 +18,13 @@ func totals(t *Town) (notifications, most int) {
 
 func TestTheDefaultTownIsTheSameEverywhere(t *testing.T) {
 	town := Generate(Default)
-	const digest = "3e27ca722643d713447716eb6613ecaf"
+	const digest = "535ebe21d44e13f364e4aad77230605e"
 	if got := town.Digest(); got != digest {
 		t.Errorf("digest %s, want %s", got, digest)
 	}
 	notifications, most := totals(town)
-	if len(town.Events) != 4000 || notifications != 54637 || most != 113 {
-		t.Errorf("%d check-ins, %d notifications, at most %d for one; want 4000, 54637, 113", len(town.Events), notifications, most)
+	if len(town.Events) != 3400 || notifications != 47961 || most != 113 {
+		t.Errorf("%d check-ins, %d notifications, at most %d for one; want 3400, 47961, 113", len(town.Events), notifications, most)
 	}
 }
 
