@@ -47,6 +47,7 @@ type Features struct {
 	Durability fault.Durability // of a job whose Put returned nil
 	MaxBody    int              // bytes; a larger body is fault.ErrTooLarge before anything is sent
 	Resolution time.Duration    // of Delay and TTR
+	Strict     bool             // the most urgent job of all comes first; else each of several servers orders its own
 	FIFO       bool             // jobs of equal priority come in the order of their Put, with one producer
 	Urgent     bool             // Stats fills TubeStats.Urgent
 }

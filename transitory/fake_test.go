@@ -34,7 +34,7 @@ type fakeJob struct {
 func newFake() *fake { return &fake{changed: make(chan struct{})} }
 
 func (f *fake) Features() transitory.Features {
-	return transitory.Features{Name: "fake", Durability: fault.Memory, MaxBody: 100, Resolution: time.Nanosecond, FIFO: true}
+	return transitory.Features{Name: "fake", Durability: fault.Memory, MaxBody: 100, Resolution: time.Nanosecond, Strict: true, FIFO: true}
 }
 
 func (f *fake) change(op string, do func() error) error {

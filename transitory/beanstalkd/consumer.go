@@ -208,6 +208,7 @@ func (c *consumer) hold(jobs []fetched) []transitory.Job {
 
 // reserve runs one reserve.
 func (c *consumer) reserve(timeout time.Duration) (fetched, error) {
+	c.link.expect(true)
 	id, body, err := c.set.Reserve(timeout)
 	return fetched{id: id, body: body}, err
 }
@@ -300,6 +301,7 @@ func (c *consumer) ask(id uint64) (jobInfo, error) {
 // consumer.
 func (c *consumer) giveBack(jobs []fetched) {
 	c.link.extend(c.link.timeout)
+	c.link.expect(false)
 	for i, r := range c.link.pipeline(len(jobs), nil, func(i int) error {
 		return c.link.client.Release(jobs[i].id, jobs[i].info.priority, 0)
 	}) {

@@ -50,8 +50,8 @@
 //
 // A put goes to one server after the other until one takes it; a job whose
 // answer was lost goes to no second one. Reserve asks all servers in turn, and
-// waits on all of them. Each server orders its own jobs, so Features.FIFO is
-// false, and a more urgent job may wait on another server while one is handed
+// waits on all of them. Each server orders its own jobs, so Features.Strict and
+// FIFO are false, and a more urgent job may wait on another server while one is handed
 // out. A server that cannot be reached is tried again at least every two
 // seconds; what it holds waits for it. Stats fails while a server cannot be
 // asked, rather than to tell less than there is.

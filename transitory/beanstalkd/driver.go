@@ -154,6 +154,7 @@ func (s *server) count(ctx context.Context, sums []transitory.TubeStats) error {
 	defer s.release(l)
 	end := l.begin(ctx)
 	defer end()
+	l.expect(true)
 	stats := make([]map[string]string, len(sums))
 	for i, r := range l.pipeline(len(sums), nil, func(i int) (err error) {
 		stats[i], err = tubeStats(l, sums[i].Tube)

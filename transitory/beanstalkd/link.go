@@ -128,6 +128,9 @@ func (l *link) launch(wg *sync.WaitGroup, alone bool, run func()) (sent bool) {
 	return l.wire.writes.Load() > before
 }
 
+// expect says whether the answers to what comes next have bodies.
+func (l *link) expect(bodies bool) { l.wire.bodies.Store(bodies) }
+
 func (l *link) fail() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

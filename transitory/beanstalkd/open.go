@@ -61,7 +61,7 @@ func open(ctx context.Context, addrs []string, opts Options) (transitory.Driver,
 func (d *driver) learn(ctx context.Context, opts Options) transitory.Features {
 	f := transitory.Features{
 		Name: "beanstalkd", Durability: opts.Durability, MaxBody: defaultMaxBody,
-		Resolution: time.Second, FIFO: len(d.servers) == 1,
+		Resolution: time.Second, Strict: len(d.servers) == 1, FIFO: len(d.servers) == 1,
 	}
 	var wg sync.WaitGroup
 	for _, s := range d.servers {

@@ -71,6 +71,7 @@ func (s *server) put(ctx context.Context, jobs []transitory.Job, which []int, er
 		return
 	}
 	end := l.begin(ctx)
+	l.expect(false)
 	results := l.pipeline(len(which),
 		func(k int) bool { return len(jobs[which[k]].Body) > smallBody },
 		func(k int) error { return putOne(l, jobs[which[k]]) })

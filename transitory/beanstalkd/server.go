@@ -94,6 +94,7 @@ func (s *server) connect(ctx context.Context) (net.Conn, error) {
 }
 
 func askStats(l *link) (serverStats, error) {
+	l.expect(true)
 	dict, err := l.client.Stats()
 	if err != nil {
 		return serverStats{}, err

@@ -110,6 +110,7 @@ func (c *consumer) settle(_ context.Context, items []*settlement) []error {
 	valid, at := c.admit(items, errs)
 	if len(valid) > 0 {
 		c.link.extend(c.link.timeout)
+		c.link.expect(false)
 	}
 	for k, r := range c.link.pipeline(len(valid), nil, func(k int) error { return c.tell(valid[k]) }) {
 		name := settlementNames[valid[k].kind]

@@ -26,6 +26,7 @@ type wire struct {
 	line    []byte       // what is left of an answer's line
 	body    int          // what is left of an answer's body, its CRLF included
 	maxBody atomic.Int64 // the largest body that the server may send
+	bodies  atomic.Bool  // answers to what is under way have bodies
 	writes  atomic.Int64 // writes of which something may have left
 	wrote   chan struct{}
 }
@@ -81,38 +82,46 @@ func (w *wire) next() error {
 
 // accept takes a whole line, and the size of the body that follows it.
 func (w *wire) accept(line []byte) error {
-	if !bytes.HasSuffix(line, []byte("\r\n")) {
+	words, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok {
 		return fmt.Errorf("%w: a line does not end in CR LF", errReply)
 	}
-	size, follows, err := bodySize(line[:len(line)-2])
-	if err != nil {
-		return err
-	}
-	if follows {
+	if w.bodies.Load() {
+		size, err := bodySize(words)
+		if err != nil {
+			return err
+		}
 		if int64(size) > w.maxBody.Load() {
 			return fmt.Errorf("%w: a body of %d bytes", errReply, size)
 		}
-		w.body = size + 2
+		if size >= 0 {
+			w.body = size + 2
+		}
 	}
 	w.line = line
 	return nil
 }
 
-// bodySize returns the size that stands at the end of an answer that has a
-// body.
-func bodySize(line []byte) (size int, follows bool, err error) {
-	for _, word := range []string{"RESERVED ", "FOUND ", "OK "} {
-		if !bytes.HasPrefix(line, []byte(word)) {
-			continue
+// bodySize returns the size of the body that follows a line, or -1 when none
+// does. The client takes the last word of any line for a size, whatever the
+// first one is, so a line with more than one word must be one that we know.
+func bodySize(line []byte) (int, error) {
+	first, rest, more := bytes.Cut(line, []byte(" "))
+	switch string(first) {
+	case "RESERVED", "FOUND", "OK":
+	case "WATCHING", "USING":
+		return -1, nil // the client skips them
+	default:
+		if more {
+			return 0, fmt.Errorf("%w: it should have a body", errReply)
 		}
-		digits := line[bytes.LastIndexByte(line, ' ')+1:]
-		n, err := strconv.ParseUint(string(digits), 10, 31)
-		if err != nil {
-			return 0, false, fmt.Errorf("%w: the size of a body is no number", errReply)
-		}
-		return int(n), true, nil
+		return -1, nil
 	}
-	return 0, false, nil
+	n, err := strconv.ParseUint(string(rest[bytes.LastIndexByte(rest, ' ')+1:]), 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("%w: the size of a body is no number", errReply)
+	}
+	return int(n), nil
 }
 
 // Write counts what may have left: that is what tells "not applied" from

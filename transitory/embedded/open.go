@@ -182,7 +182,7 @@ func newDriver(s *shared, path string) *driver {
 		path:  path,
 		features: transitory.Features{
 			Name: "embedded", Durability: durability, MaxBody: MaxBody,
-			Resolution: resolution, FIFO: true, Urgent: true,
+			Resolution: resolution, Strict: true, FIFO: true, Urgent: true,
 		},
 		release: func() error { return release(s, path) },
 		closed:  make(chan struct{}),

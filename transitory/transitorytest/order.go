@@ -10,17 +10,17 @@ import (
 )
 
 var order = []check{
-	{name: "Priority", run: priorityOrder,
+	{name: "Priority", run: priorityOrder, needs: []need{strict},
 		promise: "the most urgent first: 0 before 2^32-1"},
-	{name: "FIFO", run: fifoOrder, needs: []need{fifo},
+	{name: "FIFO", run: fifoOrder, needs: []need{strict, fifo},
 		promise: "jobs of equal priority come in the order of their Put, with one producer"},
-	{name: "PriorityThenFIFO", run: priorityThenFIFO, needs: []need{fifo},
+	{name: "PriorityThenFIFO", run: priorityThenFIFO, needs: []need{strict, fifo},
 		promise: "priority first, then the order of Put, over many jobs and interleaved puts"},
-	{name: "UrgentOverTubes", run: urgentOverTubes,
+	{name: "UrgentOverTubes", run: urgentOverTubes, needs: []need{strict},
 		promise: "Reserve returns the most urgent first over all the tubes"},
-	{name: "OvertakesTheQueue", run: overtakes,
+	{name: "OvertakesTheQueue", run: overtakes, needs: []need{strict},
 		promise: "a more urgent job overtakes a long queue"},
-	{name: "ReleasePriority", run: releasePriority,
+	{name: "ReleasePriority", run: releasePriority, needs: []need{strict},
 		promise: "Release gives a job back with a priority of its own"},
 }
 

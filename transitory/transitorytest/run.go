@@ -26,6 +26,7 @@ var (
 	second   = need{func(h *Harness, _ transitory.Features) bool { return h.OpenSecond != nil }, "the harness cannot open a second driver on the same store"}
 	restarts = need{func(h *Harness, _ transitory.Features) bool { return h.Restart != nil }, "the harness cannot restart the store"}
 	pauses   = need{func(h *Harness, _ transitory.Features) bool { return h.Pause != nil && h.Resume != nil }, "the harness cannot pause the store"}
+	strict   = need{func(_ *Harness, f transitory.Features) bool { return f.Strict }, "Features.Strict: the most urgent job of all comes first"}
 	fifo     = need{func(_ *Harness, f transitory.Features) bool { return f.FIFO }, "Features.FIFO: jobs of equal priority come in the order of their Put"}
 	urgent   = need{func(_ *Harness, f transitory.Features) bool { return f.Urgent }, "Features.Urgent: Stats tells the priority of the most urgent ready job"}
 	survives = need{func(_ *Harness, f transitory.Features) bool { return f.Durability != "" && f.Durability != "memory" }, "Features.Durability: jobs survive a kill"}

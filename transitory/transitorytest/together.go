@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -180,9 +181,19 @@ func restartKeepsJobs(e *env) {
 		jobs := e.reserveThrough(20-len(back), "t")
 		back = append(back, jobs...)
 	}
-	for i, job := range back {
-		if string(job.Body) != fmt.Sprint(i+10) {
-			e.Fatalf("after the restart job %s came where %d was due", job.Body, i+10)
+	if !e.q.Features().Strict { // then which jobs are left is all there is to know
+		slices.SortFunc(back, func(a, b transitory.Job) int { return int(a.Priority) - int(b.Priority) })
+	}
+	deleted := map[string]bool{}
+	for _, job := range held[:10] {
+		deleted[string(job.Body)] = true
+	}
+	for i := range 30 {
+		if body := fmt.Sprint(i); !deleted[body] {
+			if string(back[0].Body) != body {
+				e.Fatalf("after the restart job %s came where %s was due", back[0].Body, body)
+			}
+			back = back[1:]
 		}
 	}
 	e.nothing("the rest was deleted before the restart", "t")
