@@ -1,8 +1,10 @@
 package transactional
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -15,8 +17,7 @@ import (
 //
 // A faulty unit is fault.ErrInvalid or fault.ErrTooLarge before anything is
 // sent. A unit may write a row more than once: its writes apply in their
-// order. The unit may be reused when Apply has returned, except for its byte
-// slices' contents, which are copied.
+// order. The unit may be reused when Apply has returned, whatever it returned.
 func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) {
 	if err := s.open(ctx); err != nil {
 		return Result{}, s.locate(err, "apply", nil, "")
@@ -24,8 +25,7 @@ func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) {
 	if err := s.nested(ctx); err != nil {
 		return Result{}, err
 	}
-	own := *unit // the caller may go while the group still runs
-	j, err := s.prepare(&own, func(t *Table) (*plan, error) { return s.plan(ctx, t) })
+	j, err := s.prepare(unit.clone(), func(t *Table) (*plan, error) { return s.plan(ctx, t) })
 	if err != nil {
 		return Result{}, err
 	}
@@ -35,8 +35,30 @@ func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) {
 	return j.result, nil
 }
 
-// runGroup commits a group of units and returns one error per unit.
+// clone copies what is read again when the caller, whose context has ended, may
+// be gone: the rest is copied by prepare.
+func (u *Unit) clone() *Unit {
+	own := *u
+	own.Add, own.Unbury = slices.Clone(u.Add), slices.Clone(u.Unbury)
+	own.Settle, own.Bury = slices.Clone(u.Settle), slices.Clone(u.Bury)
+	for i := range own.Add {
+		own.Add[i].Orders = slices.Clone(own.Add[i].Orders)
+	}
+	for i := range own.Settle {
+		t := &own.Settle[i]
+		t.Mark, t.Progress, t.Release = bytes.Clone(t.Mark), bytes.Clone(t.Progress), slices.Clone(t.Release)
+	}
+	for i := range own.Bury {
+		own.Bury[i].Envelope = bytes.Clone(own.Bury[i].Envelope)
+	}
+	return &own
+}
+
+// runGroup commits a group of units and returns one error per unit. However
+// many of them are in trouble, the next group waits for a bounded time only.
 func (s *Store) runGroup(ctx context.Context, jobs []*job) []error {
+	ctx, cancel := context.WithTimeout(ctx, 4*s.opts.TxTimeout)
+	defer cancel()
 	start := 0
 	for i, j := range jobs {
 		if j.later == nil {
@@ -91,7 +113,9 @@ func (s *Store) persist(ctx context.Context, jobs []*job) (inside bool, err erro
 		case err == nil || fault.Unknown(err):
 			return inside, err
 		case errors.Is(err, fault.ErrBusy):
-			if !backoff(ctx, n) {
+			// One unit may want a row that somebody keeps locked: the others
+			// should not wait for it ten times.
+			if len(jobs) > 1 && n >= groupAttempts-1 || !backoff(ctx, n) {
 				return inside, err
 			}
 		case len(jobs) == 1 && inside && s.features.SharedLog && errors.Is(err, fault.ErrExists) && races < 2:
@@ -105,9 +129,15 @@ func (s *Store) persist(ctx context.Context, jobs []*job) (inside bool, err erro
 	}
 }
 
-// once runs the units in one transaction under a deadline of its own.
+// groupAttempts is how often a group of several units is run before it is
+// split.
+const groupAttempts = 3
+
+// once runs the units in one transaction under a deadline of its own, which
+// outlasts an interactive transaction that keeps the writer until it is cut
+// off.
 func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) {
-	bounded, cancel := context.WithTimeout(ctx, s.opts.TxTimeout)
+	bounded, cancel := context.WithTimeout(ctx, 2*s.opts.TxTimeout)
 	defer cancel()
 	try := make([]attempt, len(jobs))
 	for i, j := range jobs {

@@ -88,7 +88,7 @@ func (s *Store) bury(ctx context.Context, c Conn, jobs []*job) error {
 	return s.chunked(ctx, c, &s.ours.insertDead, len(letters), width, func(args []any, i int) []any {
 		l := letters[i]
 		return append(args, l.ID, l.Kind, l.Key, l.Task, valid(l.Reason), valid(l.Detail),
-			int64(l.Attempts), micros(l.Accepted), micros(l.Died), blob(l.Envelope))
+			int64(l.Attempts), micros(l.Accepted), micros(l.Died), bytesArg(l.Envelope))
 	})
 }
 

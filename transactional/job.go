@@ -246,5 +246,13 @@ func firstError(errs ...error) error {
 	return nil
 }
 
+// bytesArg is a blob without a copy.
+func bytesArg(b []byte) any {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
 // blob copies bytes for the driver; nil and empty are the same.
 func blob(b []byte) any { return append(make([]byte, 0, len(b)), b...) }

@@ -132,7 +132,7 @@ func (s *Store) settleRecords(ctx context.Context, c Conn, jobs []*job, held map
 		}
 	}
 	progress := func(list []*Settlement, row func([]any, int) []any) func([]any, int) []any {
-		return func(args []any, i int) []any { return append(row(args, i), blob(list[i].Progress)) }
+		return func(args []any, i int) []any { return append(row(args, i), bytesArg(list[i].Progress)) }
 	}
 	err := firstOf(
 		func() error { return s.chunked(ctx, c, &s.ours.hold, len(d.hold), 2, hold(d.hold)) },
@@ -188,7 +188,7 @@ func (s *Store) finish(ctx context.Context, c Conn, done []*Settlement, now int6
 		if keep == 0 {
 			keep = DefaultKeep
 		}
-		return append(args, idArg(done[i].ID), now+keep.Microseconds(), blob(done[i].Mark))
+		return append(args, idArg(done[i].ID), now+keep.Microseconds(), bytesArg(done[i].Mark))
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -49,22 +50,24 @@ func (s *Store) Tx(ctx context.Context, fn func(context.Context, *Tx) error) err
 
 // tx makes one attempt. again says that the database was busy.
 func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (again bool, err error) {
-	bounded, cancel := context.WithTimeout(context.WithValue(ctx, insideTx{s}, true), s.opts.TxTimeout)
-	defer cancel()
+	end, cut := context.WithCancelCause(context.WithValue(ctx, insideTx{s}, true))
+	defer cut(nil)
 	var over atomic.Pointer[txRun] // set when fn has returned in time
-	err = s.beginWith(bounded, s.until(bounded), func(ctx context.Context, c Conn) error {
+	err = s.beginWith(ctx, s.until(end), func(_ context.Context, c Conn) error {
+		// Time runs from here: waiting for those before is not fn's fault.
+		defer time.AfterFunc(s.opts.TxTimeout, func() { cut(errCutOff) }).Stop()
 		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{}), over: &over}
 		if _, cuts := s.driver.(Cutter); cuts {
-			defer run.end(ctx) // fn may end its goroutine, which is the driver's
-			run.call(bounded, fn)
-			return run.end(ctx)
+			defer run.end(end) // fn may end its goroutine, which is the driver's
+			run.call(end, fn)
+			return run.end(end)
 		}
-		go run.call(bounded, fn)
+		go run.call(end, fn)
 		select {
 		case <-run.done:
-		case <-bounded.Done():
+		case <-end.Done():
 		}
-		return run.end(ctx)
+		return run.end(end)
 	})
 	run := over.Load()
 	switch {
@@ -79,8 +82,8 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 		// fn may return such an error of its own, from another store.
 		again = run.err == nil || errors.Is(run.tx.err, fault.ErrBusy)
 	}
-	if err != nil && ctx.Err() == nil && bounded.Err() != nil && fault.ClassOf(err) == nil {
-		err = fmt.Errorf("transactional: the transaction was cut off after %v (Options.TxTimeout): %w", s.opts.TxTimeout, err)
+	if fault.Cancelled(err) && fault.ClassOf(err) == nil && context.Cause(end) == errCutOff {
+		err = fmt.Errorf("transactional: the transaction was cut off after %v (Options.TxTimeout): %w", s.opts.TxTimeout, context.DeadlineExceeded)
 	}
 	return again, err
 }
@@ -110,6 +113,9 @@ type txRun struct {
 
 	over *atomic.Pointer[txRun] // end puts the run there if fn returned in time
 }
+
+// errCutOff is why a transaction's context ends when its time is over.
+var errCutOff = errors.New("cut off")
 
 // errUnwound rolls back the transaction of a function that did not return.
 var errUnwound = errors.New("the function did not return")

@@ -27,8 +27,9 @@ type Options struct {
 	// Relaxed gives up the fsync of every commit: a power cut may lose the
 	// last ones, a kill of the process does not. Features.Durability says so.
 	Relaxed bool
-	// UnitTimeout cuts off a transaction that holds the one writer for longer.
-	// Default 5 s.
+	// UnitTimeout cuts off a transaction that holds the one writer for longer,
+	// as transactional.Options.TxTimeout does: the shorter one counts. Default
+	// 5 s.
 	UnitTimeout time.Duration
 }
 

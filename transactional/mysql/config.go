@@ -27,7 +27,7 @@ const (
 	DefaultMaxConns = 8
 	DefaultMaxRow   = 14 << 20
 	DefaultTimeout  = 5 * time.Second
-	DefaultLockWait = 3 * time.Second
+	DefaultLockWait = 2 * time.Second
 )
 
 // Options of a server; zero values are the defaults.

@@ -35,6 +35,7 @@ var dialect = transactional.Dialect{
 	Quote:  quote,
 	Uint:   func(n uint64) any { return n },
 	Upsert: upsert,
+	AllWon: allUpdated,
 	Replace: func(_, set []string) string {
 		return duplicate(set, func(c string) string { return "VALUES(" + c + ")" })
 	},
