@@ -127,11 +127,17 @@ type Conn interface {
 // may it still be running, and what it shares with its caller is then not to
 // be touched. A cut-off wraps context.DeadlineExceeded and has no class.
 func (f *File) Write(ctx context.Context, unit func(Conn) error) error {
+	return f.WriteUntil(ctx, nil, unit)
+}
+
+// WriteUntil is Write for a unit that is also cut off, with end's error, when
+// end ends while it runs. Nil never ends.
+func (f *File) WriteUntil(ctx, end context.Context, unit func(Conn) error) error {
 	if err := f.enter(); err != nil {
 		return err
 	}
 	defer f.calls.Done()
-	return f.db.writer.do(ctx, unit)
+	return f.db.writer.do(ctx, end, unit)
 }
 
 // enter counts a call in, so that Close can wait for it.

@@ -1,6 +1,7 @@
 package sqlitefile
 
 import (
+	"context"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -62,6 +63,9 @@ func (g *group) run(j *job) (leads bool) {
 	}
 	t.unit = newUnit(g.raw, nil)
 	timer := time.AfterFunc(g.w.timeout, t.cut)
+	if j.end != nil {
+		defer context.AfterFunc(j.end, func() { t.takeOver(j.end.Err()) })()
+	}
 	err := t.call()
 	timer.Stop()
 	if t.over.Swap(true) {

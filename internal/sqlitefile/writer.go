@@ -39,6 +39,7 @@ type writer struct {
 // A job is a unit on its way.
 type job struct {
 	unit       func(Conn) error
+	end        context.Context // cuts the unit off; may be nil
 	prev, next *job
 	state      jobState // guarded by writer.mu
 	err        error    // of a done job
@@ -58,11 +59,11 @@ func newWriter(raw *rawConn, timeout time.Duration, reopen func() (*rawConn, err
 }
 
 // do adds a unit and waits for its commit.
-func (w *writer) do(ctx context.Context, unit func(Conn) error) error {
+func (w *writer) do(ctx, end context.Context, unit func(Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := &job{unit: unit, done: make(chan struct{})}
+	j := &job{unit: unit, end: end, done: make(chan struct{})}
 	if !w.push(j) {
 		return closedError()
 	}
