@@ -231,6 +231,11 @@ func (c *Cache) fail(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if own, ok := err.(*fault.Error); ok && own.Store == purpose {
+		placed := *own
+		placed.Op, placed.Key = op, key
+		return &placed
+	}
 	class := fault.ClassOf(err)
 	if class == nil {
 		if fault.Cancelled(err) {

@@ -2,10 +2,12 @@ package volatile_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
 	"github.com/fourfold-dev/fourfold/volatile/embedded"
 )
@@ -155,10 +157,10 @@ func ExampleClaims() {
 	claim, err := reports.Acquire(ctx, "2026-11")
 	fmt.Println(claim.Fence > 0, err)
 	_, err = reports.Acquire(ctx, "2026-11")
-	fmt.Println(err)
+	fmt.Println(errors.Is(err, fault.ErrConflict))
 	fmt.Println(claim.Release(ctx))
 	// Output:
 	// true <nil>
-	// volatile: acquire:  "2026-11": conflict: volatile: acquire: conflict: another one holds the claim, or nobody does any more
+	// true
 	// <nil>
 }

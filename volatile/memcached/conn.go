@@ -21,7 +21,8 @@ type conn struct {
 	timeout time.Duration
 	framer  framer
 	reading bool      // the last call was a Read: the next Write begins an operation
-	end     time.Time // of the operation under way
+	end     time.Time // of the operation under way, or of the last
+	used    time.Time // when the last operation began
 
 	mu          sync.Mutex
 	interrupted bool // no deadline but the past until the next operation
@@ -31,13 +32,19 @@ func newConn(nc, raw net.Conn, timeout time.Duration, valueMost int) *conn {
 	return &conn{Conn: nc, raw: raw, timeout: timeout, framer: framer{valueMost: valueMost}, reading: true}
 }
 
+// idleMost is how long a connection is idle before it is looked at: under
+// load the look would cost more than it finds.
+const idleMost = 2 * time.Millisecond
+
 // Write begins an operation when it follows a Read.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.reading {
 		c.reading = false
 		c.framer.done = false
-		c.end = time.Now().Add(c.timeout)
-		if !alive(c.raw) {
+		now := time.Now()
+		idle := now.Sub(c.used)
+		c.used, c.end = now, now.Add(c.timeout)
+		if idle > idleMost && !alive(c.raw) {
 			return 0, errStale
 		}
 	}

@@ -3,47 +3,20 @@ package memcached
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"time"
 )
 
-// # Generations
-//
-// A member that was away and comes back must serve nothing that is older than
-// what was written meanwhile, in no process. So every member holds a random
-// generation, which stands before every key that lies on it: with another
-// generation, everything that it remembers can no longer be asked for.
-//
-//   - A process reads the generation when it dials, on every connection, and
-//     again whenever it has not done so for a second. So all processes agree
-//     on it, but for one second.
-//   - A member without a generation is new, was restarted, or was flushed. The
-//     first process that sees it adds one.
-//   - A process that could not reach a member for outageMost, or that lost
-//     more writes to it than it can remember by key, gives it a new generation
-//     before it uses it again. Fewer lost writes are mended one by one: their
-//     keys are deleted.
-//   - For the one second in which processes may disagree, those that know the
-//     new generation hold: a reader gets a miss, nothing is filled in, a write
-//     becomes a delete. The hold is a key on the member with an expiry of its
-//     own, written before the generation, so that the member's clock is the
-//     only one that counts. A member that was just started needs none, because
-//     no connection of another process has survived its start.
-//
-// Compare-and-swap numbers begin again at one when a server starts. A token is
-// one of them together with the epoch in which it was read; an epoch is one
-// generation on one run of connections, has a client of its own, and each of
-// its connections has seen its generation. A token of another epoch is a
-// conflict, and is never sent.
+// The times of generations, which the package comment explains.
 const (
 	// verifyAfter is when a generation is read again, beside the operations;
 	// verifyMost is when operations wait for that.
-	verifyAfter = 400
-	verifyMost  = 1000 // both in milliseconds
+	verifyAfter = 400 * time.Millisecond
+	verifyMost  = time.Second
 
 	// holdTicks is how long a hold lasts, in the server's ticks of a second:
-	// at least three seconds, verifyMost and time to spare.
+	// at least holdLeast, which is verifyMost and time to spare.
 	holdTicks = 4
-	// holdLeast is how long it lasts at least, in milliseconds.
-	holdLeast = 3000
+	holdLeast = 3 * time.Second
 )
 
 // newGeneration returns a random generation of genSize characters.

@@ -70,13 +70,13 @@ func (m *member) current(ctx context.Context) (*epoch, error) {
 		return nil, &dialError{err}
 	}
 	e := m.epoch
-	if e != nil && e.age() < verifyAfter*time.Millisecond {
+	if e != nil && e.age() < verifyAfter {
 		m.mu.Unlock()
 		return e, nil
 	}
 	o := m.open(e)
 	m.mu.Unlock()
-	if e != nil && e.age() < verifyMost*time.Millisecond {
+	if e != nil && e.age() < verifyMost {
 		return e, nil
 	}
 	select {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -120,7 +119,7 @@ func (m *member) judge(e *epoch, o operation, err error) verdict {
 	case v.closed:
 		e.purge()
 	}
-	if v.class == nil && o.key != "" && e.age() > holdLeast*time.Millisecond {
+	if v.class == nil && o.key != "" && e.age() > holdLeast {
 		// This process slept between reading the generation and writing: the
 		// member may have another one by now, which does not know the write.
 		m.lose(o.key)
