@@ -22,8 +22,12 @@ func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
 	if err := l.open("drain"); err != nil {
 		return nil, err
 	}
-	if stop, err := l.engine.start(); err == nil {
-		defer stop()
+	if stop, err := l.engine.start(false); err == nil {
+		l.engine.draining.Store(true)
+		defer func() {
+			stop()
+			l.engine.draining.Store(false)
+		}()
 	}
 	l.engine.wake()
 	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {

@@ -25,13 +25,14 @@ type engine struct {
 	background *lane
 	health     *health
 
-	mu      sync.Mutex
-	held    map[*held]struct{} // for the leases
-	working atomic.Int32       // 1 while Work or Drain serves the lanes
-	serving sync.Mutex         // held by who serves, until everything has stopped
-	nudging atomic.Bool        // a nudge to other processes is on its way
-	flight  atomic.Int64       // envelopes in workers' hands
-	moves   atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
+	mu       sync.Mutex
+	held     map[*held]struct{} // for the leases
+	working  atomic.Int32       // 1 while Work or Drain serves the lanes
+	draining atomic.Bool        // who serves is Drain, and ends by itself
+	serving  sync.Mutex         // held by who serves, until everything has stopped
+	nudging  atomic.Bool        // a nudge to other processes is on its way
+	flight   atomic.Int64       // envelopes in workers' hands
+	moves    atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
 
 	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
 
@@ -132,6 +133,9 @@ func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
 	defer cancel()
 	dead := e.letters(h)
+	if !s.Done && h.receipt != nil {
+		e.follow(h.id(), h.receipt) // it comes back, perhaps at once
+	}
 	err := h.custody.settle(ctx, h, s, dead)
 	e.drop(h)
 	e.moves.Add(1)

@@ -251,6 +251,9 @@ func (t *Tx) get(ctx context.Context, k *kind, key string) (any, error) {
 		if rows, err = t.tx.Read(ctx, k.record[0].row, key); err != nil {
 			return nil, err
 		}
+		if len(rows) == 0 {
+			t.sawNothing(k.record[0].row, key)
+		}
 	}
 	objs, err := t.seen(ctx, k, rows)
 	switch {

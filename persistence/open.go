@@ -119,17 +119,6 @@ func (l *Layer) openTicks(ctx context.Context) error {
 	return nil
 }
 
-// skewed refuses versions while this machine's clock is known to be ahead of
-// the durable stores' clocks.
-func (l *Layer) skewed() error {
-	ahead := time.Duration(l.ahead.Load())
-	if ahead <= l.opts.MaxSkew {
-		return nil
-	}
-	return fault.New(fault.ErrUnavailable, "", "put", fmt.Sprintf(
-		"this machine's clock is %v ahead of the transactional store's; MaxSkew is %v", ahead, l.opts.MaxSkew))
-}
-
 // register adds a compiled kind and prepares its tables.
 func (l *Layer) register(ctx context.Context, k *kind) error {
 	if err := l.open("declare"); err != nil {

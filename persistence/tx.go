@@ -18,8 +18,10 @@ import (
 type Tx struct {
 	layer  *Layer
 	tx     *transactional.Tx
-	joined bool  // the caller commits
-	read   int64 // the highest version that was read
+	joined bool           // the caller commits
+	absent map[place]bool // rows that were read and not there
+	raced  bool           // one of them is to be inserted
+	read   int64          // the highest version that was read
 	puts   []*accepting
 	dirty  []transactional.Write // written in memory, flushed before a scan and at the end
 }
@@ -145,6 +147,7 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 		t.layer.engine.refuse(a)
 		return nil, putError(k, a.version.key, err)
 	}
+	t.insertAbsent(a.unit.Writes)
 	t.puts = append(t.puts, a)
 	t.dirty = append(t.dirty, a.unit.Writes...)
 	a.receipt.Durability = t.layer.rows.Features().Durability
@@ -155,6 +158,44 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 		return a.receipt, t.putJoined(ctx, a)
 	}
 	return a.receipt, nil
+}
+
+// A place is where the transaction found no row.
+type place struct {
+	table *transactional.Table
+	id    string
+}
+
+// sawNothing remembers that a row was not there. A database locks no row that
+// does not exist, so another transaction may insert it meanwhile.
+func (t *Tx) sawNothing(table *transactional.Table, id string) {
+	if t.absent == nil {
+		t.absent = map[place]bool{}
+	}
+	t.absent[place{table, id}] = true
+}
+
+// insertAbsent makes writes of rows that were read as absent fail when somebody
+// inserted them meanwhile: writing over that would lose it.
+func (t *Tx) insertAbsent(writes []transactional.Write) {
+	for i := range writes {
+		w := &writes[i]
+		if at := (place{w.Table, w.Row.ID}); t.absent[at] {
+			delete(t.absent, at)
+			if w.Mode == transactional.Above || w.Mode == transactional.Insert {
+				w.Mode, t.raced = transactional.Insert, true
+			}
+		}
+	}
+}
+
+// raceLost turns the refusal of such a write into fault.ErrBusy: the function
+// runs again, and reads what is there now.
+func (t *Tx) raceLost(err error) error {
+	if t.raced && fault.ClassOf(err) == fault.ErrExists {
+		return &fault.Error{Op: "put", Store: "transactional", Class: fault.ErrBusy, Err: errors.New("a row that was not there was inserted meanwhile")}
+	}
+	return err
 }
 
 // putJoined writes at once what is put in a transaction that the caller
@@ -188,7 +229,7 @@ func (t *Tx) writeDirty(ctx context.Context) error {
 	writes := t.dirty
 	t.dirty = nil
 	_, err := t.tx.Apply(ctx, &transactional.Unit{Writes: writes})
-	return err
+	return t.raceLost(err)
 }
 
 // flush writes everything that is left, with the envelopes, and settles the
@@ -210,7 +251,7 @@ func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error
 	}
 	res, err := t.tx.Apply(ctx, unit)
 	if err != nil {
-		return err
+		return t.raceLost(err)
 	}
 	if i := slices.IndexFunc(res.Repeats, func(id transactional.RecordID) bool { return id != (transactional.RecordID{}) }); i >= 0 {
 		return fault.New(fault.ErrConflict, "transactional", "put", "the token was accepted before, by envelope "+res.Repeats[i].String())

@@ -23,7 +23,7 @@ func (l *Layer) Work(ctx context.Context) error {
 	if err := l.open("work"); err != nil {
 		return err
 	}
-	stop, err := l.engine.start()
+	stop, err := l.engine.start(true)
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,12 @@ func (l *Layer) Wake() { l.engine.offer() }
 
 // start opens the lanes and starts everything that serves them. The returned
 // function stops it all, at two speeds, and waits.
-func (e *engine) start() (stop func(), err error) {
-	if !e.serving.TryLock() {
+func (e *engine) start(wait bool) (stop func(), err error) {
+	for !e.serving.TryLock() {
+		if wait && e.draining.Load() {
+			time.Sleep(time.Millisecond) // Drain ends by itself
+			continue
+		}
 		return nil, fault.New(fault.ErrConflict, "", "work", "the layer works already")
 	}
 	e.working.Store(1)
