@@ -38,7 +38,7 @@ type ring struct {
 }
 
 func (c Cassandra) plan(ctx context.Context, at place) (*launch, error) {
-	java, err := findJava(ctx)
+	java, err := FindJava(ctx)
 	if err != nil {
 		return nil, err
 	}

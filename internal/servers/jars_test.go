@@ -82,7 +82,7 @@ func TestWithoutMavenTheDownloadSaysSo(t *testing.T) {
 
 func TestOnlyJava17Serves(t *testing.T) {
 	if others, _ := filepath.Glob("/usr/lib/jvm/*17*/bin/java"); len(others) > 0 {
-		java, err := findJava(t.Context())
+		java, err := FindJava(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestOnlyJava17Serves(t *testing.T) {
 	}
 	t.Setenv("JAVA_HOME", home)
 	t.Setenv("PATH", "/bin:/usr/bin")
-	if _, err := findJava(t.Context()); err == nil || !strings.Contains(err.Error(), "is Java 21") {
+	if _, err := FindJava(t.Context()); err == nil || !strings.Contains(err.Error(), "is Java 21") {
 		t.Errorf("%v; want that Java 21 does not serve", err)
 	}
 }

@@ -14,9 +14,10 @@ import (
 // which later ones refuse, and the flags are those of this one.
 const javaRelease = "17"
 
-// findJava looks for Java 17: where JAVA_HOME points, on PATH, and where Debian
-// and Red Hat keep the releases that are not the default.
-func findJava(ctx context.Context) (string, error) {
+// FindJava looks for the Java that Cassandra runs on, Java 17: where JAVA_HOME
+// points, on PATH, and where Debian and Red Hat keep the releases that are not
+// the default. Without one it fails with a *MissingError.
+func FindJava(ctx context.Context) (string, error) {
 	var candidates []string
 	if home := os.Getenv("JAVA_HOME"); home != "" {
 		candidates = append(candidates, filepath.Join(home, "bin", "java"))

@@ -4,9 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/servers"
 )
 
 func TestParseList(t *testing.T) {
@@ -85,16 +92,142 @@ func TestAFailedStepFailsTheRunAndStopsNothing(t *testing.T) {
 	ran := 0
 	fails := func(context.Context, *checker) error { ran++; return errors.New("broken") }
 	holds := func(context.Context, *checker) error { ran++; return nil }
-	c := &checker{out: &out}
-	if c.run(t.Context(), []step{{"a", "", fails}, {"b", "", holds}}) || ran != 2 {
+	c := &checker{out: &out, fleet: &fleet{}}
+	if c.run(t.Context(), []step{{name: "a", run: fails}, {name: "b", run: holds}}) || ran != 2 {
 		t.Errorf("%d steps ran, %s", ran, out.String())
 	}
 	if !strings.Contains(out.String(), "FAILED: broken") {
 		t.Errorf("the table says %s", out.String())
 	}
 	c.out = io.Discard
-	if !c.run(t.Context(), []step{{"b", "", holds}}) {
+	if !c.run(t.Context(), []step{{name: "b", run: holds}}) {
 		t.Error("a run whose steps hold must hold")
+	}
+}
+
+func TestWhatIsLackingFailsOnlyInCI(t *testing.T) {
+	lacks := func(context.Context, *checker) error { return &lackError{errors.New("missing beanstalkd")} }
+	for _, strict := range []bool{false, true} {
+		var out strings.Builder
+		c := &checker{out: &lockedWriter{out: &out}, fleet: &fleet{}, strict: strict}
+		if ok := c.run(t.Context(), []step{{name: "install", run: lacks, beside: true}}); ok == strict {
+			t.Errorf("strict %v: the run holds: %v", strict, ok)
+		}
+		if !strings.Contains(out.String(), "missing beanstalkd") {
+			t.Errorf("the table says what is lacking: %s", out.String())
+		}
+	}
+}
+
+func TestStepsBesideOthersAreInOrderAndWaitedFor(t *testing.T) {
+	var out strings.Builder
+	ready := make(chan struct{})
+	var order []string // written beside, read by who waits
+	c := &checker{out: &lockedWriter{out: &out}, fleet: &fleet{}}
+	ok := c.run(t.Context(), []step{
+		{name: "one", beside: true, run: func(_ context.Context, c *checker) error {
+			<-ready // until a later step has run
+			order = append(order, "one")
+			_, err := io.WriteString(c.out, "half a ")
+			return errors.Join(err, c.command(t.Context(), "echo", "line"))
+		}},
+		{name: "two", beside: true, run: func(context.Context, *checker) error { order = append(order, "two"); return nil }},
+		{name: "go on", run: func(context.Context, *checker) error { close(ready); return nil }},
+		{name: "wait", waits: true, run: func(context.Context, *checker) error { order = append(order, "wait"); return nil }},
+	})
+	if !ok || !slices.Equal(order, []string{"one", "two", "wait"}) {
+		t.Errorf("%v, %v", ok, order)
+	}
+	if !strings.Contains(out.String(), "one: half a $ echo line\none: line\n") {
+		t.Errorf("each line says whose it is, and is whole: %s", out.String())
+	}
+}
+
+func TestAnInterruptedRunFailsAndStopsWhatItStarted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var out strings.Builder
+	c := &checker{out: &lockedWriter{out: &out}, fleet: &fleet{}}
+	var address string
+	begun := time.Now()
+	ok := c.run(ctx, []step{
+		{name: "servers", beside: true, run: func(ctx context.Context, c *checker) error {
+			err := c.fleet.start(ctx, servers.Volatile, c.out)
+			if err == nil {
+				address = c.fleet.running[0].Address()
+			}
+			return err
+		}},
+		{name: "test", waits: true, run: func(ctx context.Context, c *checker) error {
+			time.AfterFunc(50*time.Millisecond, interrupt)
+			return c.command(ctx, "sh", "-c", "sleep 100 & sleep 100")
+		}},
+		{name: "bench", run: func(context.Context, *checker) error { t.Error("goes on after an interrupt"); return nil }},
+	})
+	if address == "" {
+		t.Skip("lacks: memcached")
+	}
+	if ok || time.Since(begun) > 60*time.Second {
+		t.Errorf("an interrupted run ends soon, and fails: %v", ok)
+	}
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("the server still runs")
+	}
+	if !strings.Contains(out.String(), "FOURFOLD_VOLATILE=memcached://"+address) || !strings.Contains(out.String(), "stopping the servers") {
+		t.Errorf("it says what it does: %s", out.String())
+	}
+}
+
+func TestServersOfTheEnvironmentAreUsedAndNoneIsStarted(t *testing.T) {
+	for _, p := range servers.Purposes() {
+		t.Setenv(p.Variable, "given://user:secret@host")
+	}
+	var out strings.Builder
+	c := &checker{out: &lockedWriter{out: &out}, fleet: &fleet{}}
+	if err := startServers(t.Context(), c); err != nil || len(c.fleet.running) > 0 {
+		t.Errorf("%v, %d servers were started", err, len(c.fleet.running))
+	}
+	if !strings.Contains(out.String(), "FOURFOLD_AMORPHOUS") || strings.Contains(out.String(), "secret") {
+		t.Errorf("it names the variable, and no password: %s", out.String())
+	}
+}
+
+func TestWithoutProgramsTheServersAreLacking(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	for _, p := range servers.Purposes() {
+		t.Setenv(p.Variable, "given://")
+	}
+	t.Setenv(servers.Transitory.Variable, "")
+	c := &checker{out: io.Discard, fleet: &fleet{}}
+	err := startServers(t.Context(), c)
+	if _, ok := errors.AsType[*lackError](err); !ok || !strings.Contains(err.Error(), "beanstalkd") {
+		t.Errorf("%v; want what is lacking", err)
+	}
+}
+
+func TestPackagesStartNoServices(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy-rc.d")
+	restore, err := startNothing(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *exec.ExitError
+	if err := exec.Command(path, "memcached", "start").Run(); !errors.As(err, &refused) || refused.ExitCode() != 101 {
+		t.Errorf("%v; 101 forbids", err)
+	}
+	again, err := startNothing(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again() // of whom it is not
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("a policy that was there stays: %v", err)
+	}
+	restore()
+	if _, err := os.Stat(path); err == nil {
+		t.Error("ours is gone afterwards")
 	}
 }
 

@@ -1,14 +1,26 @@
-// Command check runs everything that has to hold before a change goes in, and
-// says aloud what it does: formatting, vet, lint, tests under the race
-// detector, every fuzz target for a moment, every benchmark once.
+// Command check installs what the tests need, starts the four real servers, and
+// runs everything that has to hold before a change goes in, and says aloud what
+// it does: formatting, vet, lint, tests under the race detector, every fuzz
+// target for a moment, every benchmark once.
 //
-//	go run ./internal/cmd/check              # all of it
-//	go run ./internal/cmd/check format vet   # some of it
-//	go run ./internal/cmd/check -packages ./volatile/... test
+//	go run ./internal/cmd/check                # all of it
+//	go run ./internal/cmd/check format vet     # some of it, without servers
+//	go run ./internal/cmd/check install        # only what the tests need
+//	go run ./internal/cmd/check -packages ./volatile/... servers test
+//
+// As root on a Debian machine the step install takes missing programs from
+// Debian packages, and Cassandra from Maven; else it says what is missing, and
+// the rest runs. The step servers starts each server once, on a free port with a
+// temporary directory, and names it to the tests in the environment
+// (FOURFOLD_TRANSITORY and so on); where the environment names one already, that
+// one is used and none is started. Both steps go on beside format, vet and lint;
+// the tests wait for them. Whatever was started is stopped at the end, also when
+// this command is interrupted.
 //
 // It ends with a table of seconds per step, and with status 1 when a step
-// failed. With CI=true in the environment a test that was skipped as a whole
-// is a failure too: a suite that did not run has shown nothing.
+// failed. With CI=true in the environment it is a failure too when something is
+// missing, and when a test was skipped as a whole: a suite that did not run has
+// shown nothing.
 //
 // It lies under internal/ because it serves those who change Fourfold, not
 // those who use it, and it is a Go program so that it needs nothing but Go and,
@@ -17,14 +29,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
-	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,28 +44,35 @@ import (
 type checker struct {
 	packages string        // the pattern, such as "./..."
 	fuzzTime time.Duration // for each fuzz target
-	strict   bool          // a suite that was skipped is a failure
+	strict   bool          // what is missing, and a suite that was skipped, is a failure
 	out      io.Writer
+	fleet    *fleet // what the tests run against
 }
 
-// A step is one thing to check. Its error says what is wrong in one line; the
+// A step is one thing to do. Its error says what is wrong in one line; the
 // details were printed before.
 type step struct {
 	name, purpose string
 	run           func(context.Context, *checker) error
+	// A step that goes on beside those that follow it, in the order of its like.
+	beside bool
+	// A step that begins when those beside it are done.
+	waits bool
 }
 
 var steps = []step{
-	{"format", "every file is as gofmt writes it", checkFormat},
-	{"vet", "suspicious constructs", checkVet},
-	{"lint", "bugs and dead code that vet does not look for", checkLint},
-	{"test", "all tests, under the race detector", checkTests},
-	{"fuzz", "every fuzz target for a moment", checkFuzz},
-	{"bench", "every benchmark once, so that none rots", checkBenchmarks},
+	{name: "install", purpose: "programs and jars that the tests need", run: install, beside: true},
+	{name: "servers", purpose: "one of each kind, for the tests", run: startServers, beside: true},
+	{name: "format", purpose: "every file is as gofmt writes it", run: checkFormat},
+	{name: "vet", purpose: "suspicious constructs", run: checkVet},
+	{name: "lint", purpose: "bugs and dead code that vet does not look for", run: checkLint},
+	{name: "test", purpose: "all tests, under the race detector", run: checkTests, waits: true},
+	{name: "fuzz", purpose: "every fuzz target for a moment", run: checkFuzz},
+	{name: "bench", purpose: "every benchmark once, so that none rots", run: checkBenchmarks, waits: true},
 }
 
 func main() {
-	c := &checker{out: os.Stdout, strict: os.Getenv("CI") == "true"}
+	c := &checker{out: &lockedWriter{out: os.Stdout}, strict: os.Getenv("CI") == "true", fleet: &fleet{}}
 	flag.StringVar(&c.packages, "packages", "./...", "the `pattern` of the packages to check")
 	flag.DurationVar(&c.fuzzTime, "fuzztime", 3*time.Second, "how long each fuzz target runs")
 	flag.Usage = usage
@@ -63,10 +82,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if !c.run(ctx, chosen) {
-		stop()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends us at once, and the kernel the servers
+	ok := c.run(ctx, chosen)
+	stop()
+	if !ok {
 		os.Exit(1)
 	}
 }
@@ -95,41 +115,65 @@ func choose(names []string) ([]step, error) {
 }
 
 // run takes all steps, also after one that failed, and reports whether all
-// held.
+// held. What it started is stopped when it returns.
 func (c *checker) run(ctx context.Context, chosen []step) bool {
-	var table strings.Builder
-	ok, begun := true, time.Now()
-	for _, s := range chosen {
-		fmt.Fprintf(c.out, "\n=== %s: %s\n", s.name, s.purpose)
-		start := time.Now()
-		err := s.run(ctx, c)
-		verdict := "ok"
-		if err != nil {
-			ok, verdict = false, "FAILED: "+err.Error()
+	begun := time.Now()
+	verdicts := make([]verdict, len(chosen))
+	beside := make(chan struct{})
+	go func() {
+		defer close(beside)
+		for i, s := range chosen {
+			if s.beside {
+				aside := *c
+				aside.out = &prefixWriter{prefix: s.name + ": ", out: c.out}
+				verdicts[i] = aside.take(ctx, s)
+			}
 		}
-		fmt.Fprintf(&table, "%-8s %6.1f s  %s\n", s.name, time.Since(start).Seconds(), verdict)
-		if ctx.Err() != nil {
-			break
+	}()
+	for i, s := range chosen {
+		if s.waits {
+			<-beside
+		}
+		if !s.beside {
+			verdicts[i] = c.take(ctx, s)
 		}
 	}
-	fmt.Fprintf(c.out, "\n%s%-8s %6.1f s\n", table.String(), "all", time.Since(begun).Seconds())
+	<-beside
+	c.fleet.close(c.out)
+	ok := true
+	fmt.Fprintln(c.out)
+	for i, v := range verdicts {
+		fmt.Fprintf(c.out, "%-8s %6.1f s  %s\n", chosen[i].name, v.took.Seconds(), v.text)
+		ok = ok && v.ok
+	}
+	fmt.Fprintf(c.out, "%-8s %6.1f s\n", "all", time.Since(begun).Seconds())
 	return ok && ctx.Err() == nil
 }
 
-// command runs a program, after it has said which, with the output where
-// ours goes.
-func (c *checker) command(ctx context.Context, name string, args ...string) error {
-	cmd := c.prepare(ctx, name, args...)
-	cmd.Stdout = c.out
-	return cmd.Run()
+// A verdict is what a step came to.
+type verdict struct {
+	ok   bool
+	text string
+	took time.Duration
 }
 
-// prepare announces a program. Its stdin is empty, so that nothing can wait
-// for an answer.
-func (c *checker) prepare(ctx context.Context, name string, args ...string) *exec.Cmd {
-	fmt.Fprintf(c.out, "$ %s %s\n", name, strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stderr = c.out
-	cmd.WaitDelay = 5 * time.Second
-	return cmd
+// take takes one step, unless the run was interrupted before.
+func (c *checker) take(ctx context.Context, s step) verdict {
+	if ctx.Err() != nil {
+		return verdict{text: "interrupted before it began"}
+	}
+	begun := time.Now()
+	if s.beside {
+		fmt.Fprintf(c.out, "%s\n", s.purpose)
+	} else {
+		fmt.Fprintf(c.out, "\n=== %s: %s\n", s.name, s.purpose)
+	}
+	err := s.run(ctx, c)
+	v := verdict{ok: err == nil, text: "ok", took: time.Since(begun)}
+	if _, lacks := errors.AsType[*lackError](err); lacks && !c.strict {
+		v.ok, v.text = true, "goes without: "+err.Error()
+	} else if err != nil {
+		v.text = "FAILED: " + err.Error()
+	}
+	return v
 }

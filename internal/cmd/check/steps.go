@@ -65,6 +65,7 @@ func checkLint(ctx context.Context, c *checker) error {
 // nothing else, and can tell a suite that passed from one that was skipped.
 func checkTests(ctx context.Context, c *checker) error {
 	cmd := c.prepare(ctx, "go", "test", "-race", "-count=1", "-timeout=8m", "-json", c.packages)
+	cmd.Env = append(cmd.Environ(), c.fleet.environment()...)
 	events, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -153,5 +154,8 @@ func parseList(list string) (targets []fuzzTarget) {
 // slow, and with -short, which leaves out the sizes that take half a minute to
 // prepare.
 func checkBenchmarks(ctx context.Context, c *checker) error {
-	return c.command(ctx, "go", "test", "-short", "-run=^$", "-bench=.", "-benchtime=1x", "-timeout=5m", c.packages)
+	cmd := c.prepare(ctx, "go", "test", "-short", "-run=^$", "-bench=.", "-benchtime=1x", "-timeout=5m", c.packages)
+	cmd.Env = append(cmd.Environ(), c.fleet.environment()...)
+	cmd.Stdout = c.out
+	return cmd.Run()
 }

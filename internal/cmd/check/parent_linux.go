@@ -1,0 +1,19 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// A SIGTERM for "go run" ends go and not the program that it runs, which would
+// go on, with its servers, and nobody to end it. So the kernel is asked to pass
+// the parent's end on. It is the death of a thread that counts: this runs on the
+// main one, which stays to the end.
+func init() {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", os.Getppid()))
+	if err == nil && strings.TrimSpace(string(name)) == "go" {
+		_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0)
+	}
+}
