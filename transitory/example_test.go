@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transitory"
 	_ "github.com/fourfold-dev/fourfold/transitory/embedded"
 )
@@ -92,4 +93,72 @@ func ExampleValidTube() {
 	// Output:
 	// <nil>
 	// transitory: name: tube "mail\r\nquit": invalid: byte 0x0d at offset 4 is not allowed in a tube's name
+}
+
+// A job that cannot succeed goes to a place of the program's own; without Dead
+// it would be tried again for ever, and never be lost.
+func ExampleTubeOptions() {
+	dir, remove := scratch()
+	defer remove()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	queue, err := transitory.Open(ctx, "embedded://"+dir)
+	if err != nil {
+		panic(err)
+	}
+	defer queue.Close()
+
+	numbers, err := transitory.NewTube[int](queue, "numbers", &transitory.TubeOptions{
+		Dead: func(_ context.Context, job transitory.Job, reason error) error {
+			fmt.Printf("%s is %v\n", job.Body, fault.ClassOf(reason))
+			stop()
+			return nil // it is kept: the queue may forget it
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	queue.Put(ctx, transitory.Job{Tube: "numbers", Body: []byte("not a number")})
+	if err := numbers.Work(ctx, 1, func(context.Context, int) error { return nil }); err != nil {
+		panic(err)
+	}
+	// Output:
+	// not a number is corrupt
+}
+
+// A job that is not wanted now goes back, less urgent than before.
+func ExampleQueue_Release() {
+	dir, remove := scratch()
+	defer remove()
+	ctx := context.Background()
+	queue, err := transitory.Open(ctx, "embedded://"+dir)
+	if err != nil {
+		panic(err)
+	}
+	defer queue.Close()
+
+	queue.Put(ctx, transitory.Job{Tube: "t", Priority: 1, Body: []byte("first")}, transitory.Job{Tube: "t", Priority: 2, Body: []byte("second")})
+	jobs, _ := queue.Reserve(ctx, []string{"t"}, 1)
+	queue.Release(ctx, transitory.Release{ID: jobs[0].ID, Priority: 3})
+	// The reservation is over: its id names nothing any more.
+	fmt.Println(errors.Is(queue.Delete(ctx, jobs[0].ID)[0], fault.ErrNotFound))
+	jobs, _ = queue.Reserve(ctx, []string{"t"}, 2)
+	for _, job := range jobs {
+		fmt.Printf("%s, reserved %d times\n", job.Body, job.Reserves)
+	}
+	// Output:
+	// true
+	// second, reserved 1 times
+	// first, reserved 2 times
+}
+
+// A source opens a driver when somebody needs it; any function is one.
+func ExampleSourceFunc() {
+	source := transitory.SourceFunc(func(ctx context.Context) (transitory.Driver, error) {
+		return transitory.URL("beanstalk://localhost").OpenDriver(ctx)
+	})
+	_, err := source.OpenDriver(context.Background())
+	fmt.Println(errors.Is(err, fault.ErrInvalid))
+	// Output:
+	// true
 }

@@ -166,6 +166,12 @@ func (f *fake) len() int {
 	return len(f.jobs)
 }
 
+func (f *fake) touched() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.touches
+}
+
 // fails lets every call of an operation fail n times.
 func (f *fake) fails(op string, n int, err error) {
 	f.mu.Lock()

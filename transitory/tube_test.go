@@ -186,10 +186,9 @@ func TestWorkRenewsReservations(t *testing.T) {
 		if err := tube.Put(t.Context(), "long"); err != nil {
 			t.Fatal(err)
 		}
-		runs := 0
+		var runs atomic.Int32
 		stop := work(t, tube, 4, func(ctx context.Context, _ string) error {
-			runs++
-			if runs > 1 {
+			if runs.Add(1) > 1 {
 				return nil
 			}
 			<-ctx.Done()
@@ -199,13 +198,14 @@ func TestWorkRenewsReservations(t *testing.T) {
 			return ctx.Err()
 		})
 		time.Sleep(59 * time.Second)
-		if runs != 1 || f.touches < 58 {
-			t.Errorf("after 59 s the job ran %d times and was touched %d times", runs, f.touches)
+		synctest.Wait()
+		if runs.Load() != 1 || f.touched() < 58 {
+			t.Errorf("after 59 s the job ran %d times and was touched %d times", runs.Load(), f.touched())
 		}
 		time.Sleep(10 * time.Second)
 		_ = stop()
-		if runs != 2 || f.len() != 0 {
-			t.Errorf("%d runs, %d jobs left", runs, f.len())
+		if runs.Load() != 2 || f.len() != 0 {
+			t.Errorf("%d runs, %d jobs left", runs.Load(), f.len())
 		}
 	})
 }
