@@ -29,7 +29,11 @@ func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := s.group.Do(ctx, j); err != nil {
+	err = s.group.Do(ctx, j)
+	if err == errAlone {
+		err = s.persist(ctx, j)
+	}
+	if err != nil {
 		return Result{}, s.explainAll(ctx, s.locate(err, "apply", nil, ""), j.plans)
 	}
 	return j.result, nil
@@ -66,72 +70,103 @@ func (s *Store) runGroup(ctx context.Context, jobs []*job) []error {
 		}
 		// It executes in steps that depend on each other, so it has to be alone
 		// in its transaction to fail alone.
-		s.commit(ctx, jobs[start:i])
-		s.commit(ctx, jobs[i:i+1])
+		s.commit(ctx, jobs[start:i], 0)
+		s.commit(ctx, jobs[i:i+1], 0)
 		start = i + 1
 	}
-	s.commit(ctx, jobs[start:])
+	s.commit(ctx, jobs[start:], 0)
 	errs := make([]error, len(jobs))
 	for i, j := range jobs {
-		errs[i] = j.err
+		if errs[i] = j.err; fault.Cancelled(j.err) && fault.ClassOf(j.err) == nil {
+			// The group's own deadline, which is none of the callers' contexts.
+			errs[i] = &fault.Error{Op: "apply", Store: purpose, Class: fault.ErrUnavailable, Err: j.err}
+		}
 	}
 	return errs
 }
 
 // commit executes units in one transaction. When the database refuses it
 // because of one of them, halves are tried, in their order, until that one is
-// alone.
-func (s *Store) commit(ctx context.Context, jobs []*job) {
+// alone. attempts is how often the units met a busy database.
+func (s *Store) commit(ctx context.Context, jobs []*job, attempts int) {
 	if len(jobs) == 0 {
 		return
 	}
-	inside, err := s.persist(ctx, jobs)
+	inside, err := s.once(ctx, jobs)
 	switch {
 	case err == nil:
 		for _, j := range jobs {
 			j.result, j.err = j.try.result, j.try.err
 		}
+	case errors.Is(err, fault.ErrBusy) && !fault.Unknown(err):
+		s.apart(ctx, jobs, attempts)
 	case inside && len(jobs) > 1 && blamesOne(err):
 		s.opts.Logger.DebugContext(ctx, "transactional: a group is split to find the unit that fails", "units", len(jobs), "error", err)
 		half := len(jobs) / 2
-		s.commit(ctx, jobs[:half])
-		s.commit(ctx, jobs[half:])
+		s.commit(ctx, jobs[:half], attempts)
+		s.commit(ctx, jobs[half:], attempts)
 	default:
+		if len(jobs) == 1 && inside && s.mayRace(err) {
+			err = errAlone
+		}
 		for _, j := range jobs {
 			j.err = err
 		}
 	}
 }
 
-// persist runs the units until the database is not busy. inside says that the
-// error came from a statement, which one of the units may be to blame for.
-func (s *Store) persist(ctx context.Context, jobs []*job) (inside bool, err error) {
+// errAlone sends a unit back to its caller, to be run apart from the others,
+// who should not wait for it.
+var errAlone = errors.New("to be run alone")
+
+// groupAttempts is how often a group is run while the database is busy, before
+// its units are run apart.
+const groupAttempts = 3
+
+// apart runs a group that met a busy database once more, without those who
+// want what somebody keeps locked.
+func (s *Store) apart(ctx context.Context, jobs []*job, attempts int) {
+	stuck := s.stuck(ctx, jobs)
+	free := make([]*job, 0, len(jobs))
+	for i, j := range jobs {
+		if j.err = errAlone; !stuck[i] {
+			free = append(free, j)
+		}
+	}
+	if attempts+1 < groupAttempts && backoff(ctx, attempts) {
+		s.commit(ctx, free, attempts+1)
+	}
+}
+
+// persist runs one unit, apart from any group, until the database is not busy.
+func (s *Store) persist(ctx context.Context, j *job) error {
 	races := 0
 	for n := 0; ; n++ {
-		inside, err = s.once(ctx, jobs)
+		inside, err := s.once(ctx, []*job{j})
 		switch {
-		case err == nil || fault.Unknown(err):
-			return inside, err
+		case err == nil:
+			j.result = j.try.result
+			return j.try.err
+		case fault.Unknown(err):
+			return err
 		case errors.Is(err, fault.ErrBusy):
-			// One unit may want a row that somebody keeps locked: the others
-			// should not wait for it ten times.
-			if len(jobs) > 1 && n >= groupAttempts-1 || !backoff(ctx, n) {
-				return inside, err
+			if !backoff(ctx, n) {
+				return err
 			}
-		case len(jobs) == 1 && inside && s.features.SharedLog && errors.Is(err, fault.ErrExists) && races < 2:
-			// A row that was absent when we looked may have been inserted by
-			// another process since. Looking again tells it from a unique
-			// value that is taken.
+		case inside && races < 2 && s.mayRace(err):
 			races++
 		default:
-			return inside, err
+			return err
 		}
 	}
 }
 
-// groupAttempts is how often a group of several units is run before it is
-// split.
-const groupAttempts = 3
+// mayRace reports whether looking again may end otherwise: a row that was
+// absent when we looked may have been inserted by another process since, which
+// is told from a unique value that is taken by looking again.
+func (s *Store) mayRace(err error) bool {
+	return s.features.SharedLog && errors.Is(err, fault.ErrExists)
+}
 
 // once runs the units in one transaction under a deadline of its own, which
 // outlasts an interactive transaction that keeps the writer until it is cut
@@ -149,8 +184,7 @@ func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) 
 		failed.Store(err != nil)
 		return err
 	})
-	if err != nil && fault.ClassOf(err) == nil && fault.Cancelled(err) {
-		// The group's own deadline, which is none of the callers' contexts.
+	if fault.Cancelled(err) && fault.ClassOf(err) == nil && ctx.Err() == nil {
 		err = &fault.Error{Op: "apply", Store: purpose, Class: fault.ErrUnavailable, Err: err}
 	}
 	return failed.Load(), err

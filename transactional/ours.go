@@ -110,7 +110,8 @@ var claimColumns = []string{
 // ourSQL holds the statements on our own tables.
 type ourSQL struct {
 	insertRecord, insertMark, insertToken, insertOrder, insertDead sized
-	held, deleteRecords, deleteOrders, ordersOf, someOrdersOf      sized
+	held, heldSkip, heldThere                                      sized
+	deleteRecords, deleteOrders, ordersOf                          sized
 	back, backProgress, hold, holdProgress                         sized
 	tokens, deleteTokens                                           sized
 	claim, unclaimed, find, extend, freeSome, promoteSome          sized
@@ -163,6 +164,8 @@ func (o *ourSQL) compileWrites(d *Dialect) {
 func (o *ourSQL) compileSettle(d *Dialect) {
 	outbox, orders := o.table["outbox"], o.table["orders"]
 	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+outbox+" WHERE id", d.Lock)
+	o.heldThere.build = in("SELECT id FROM "+outbox+" WHERE id", "")
+	o.heldSkip.build = in("SELECT id FROM "+outbox+" WHERE id", d.LockSkip)
 	o.deleteRecords.build = in("DELETE FROM "+outbox+" WHERE id", "")
 	o.deleteOrders.build = in("DELETE FROM "+orders+" WHERE id", "")
 	o.ordersOf.build = in("SELECT task, okey, id FROM "+orders+" WHERE id", "")

@@ -65,6 +65,7 @@ type plan struct {
 	read       sized // by id
 	lock       sized // by id, stamps only, locking
 	lockRead   sized // by id, locking
+	lockSkip   sized // by id, stamps only, locking what nobody else has locked
 	stamps     sized // by id, stamps only
 	remove     sized // by id
 	purge      sized // by id, old tombstones only
@@ -107,6 +108,7 @@ func (p *plan) compile(d *Dialect) {
 	p.lockRead.build = func(n int) string { return p.read.build(n) + d.Lock }
 	p.stamps.build = func(n int) string { return "SELECT " + list(q, ourColumns) + from + in(n) }
 	p.lock.build = func(n int) string { return p.stamps.build(n) + d.Lock }
+	p.lockSkip.build = func(n int) string { return p.stamps.build(n) + d.LockSkip }
 	p.remove.build = func(n int) string { return "DELETE" + from + in(n) }
 	old := "DELETE FROM " + q(p.physical) + " WHERE deleted = 1 AND version < ? AND id IN "
 	p.purge.build = func(n int) string { return old + in(n) }

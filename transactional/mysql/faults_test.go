@@ -576,3 +576,51 @@ func TestTLS(t *testing.T) {
 	defer wrong.Close()
 	class(t, "a certificate for another host is refused", wrong.CreateSchema(t.Context(), things), fault.ErrMisconfigured)
 }
+
+// A row that somebody keeps locked holds up those who want it, and nobody
+// else.
+func TestLockedRowHoldsUpItsOwn(t *testing.T) {
+	s, name, store := fresh(t, &mysql.Options{LockWait: time.Second}, things)
+	if _, err := store.Apply(t.Context(), unit(put("held", 1, 0))); err != nil {
+		t.Fatal(err)
+	}
+	holder, err := s.pool(t, name, "").Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Rollback()
+	if _, err := holder.Exec("UPDATE " + store.Name(things) + " SET n = 5 WHERE id = 'held'"); err != nil {
+		t.Fatal(err)
+	}
+	late := make(chan error, 2)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		if i%100 == 50 {
+			go func() {
+				_, err := store.Apply(context.Background(), unit(put("held", 2, 2), put(fmt.Sprint("with", i), 1, 1)))
+				late <- err
+			}()
+			continue
+		}
+		wg.Go(func() {
+			if _, err := store.Apply(context.Background(), unit(put(fmt.Sprint("row", i), 1, 1))); err != nil {
+				t.Errorf("a unit beside one that waits for a lock succeeds: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-late:
+		t.Errorf("a unit that wants a locked row waits for it: %v", err)
+	default:
+	}
+	holder.Rollback()
+	for range 2 {
+		if err := <-late; err != nil {
+			t.Errorf("and succeeds when it is free: %v", err)
+		}
+	}
+	if value(t, store, "held") != 2 || value(t, store, "with50") != 1 {
+		t.Error("with everything that it writes")
+	}
+}
