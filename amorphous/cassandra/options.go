@@ -40,7 +40,8 @@ type Options struct {
 	WriteConsistency, ReadConsistency string
 	// Timeout bounds one statement. Default 10 s.
 	Timeout time.Duration
-	// ConnectTimeout bounds one attempt to connect. Default 10 s.
+	// ConnectTimeout bounds the making of one connection. Default 5 s. An
+	// attempt to open the session, which makes several, has five times that.
 	ConnectTimeout time.Duration
 	// Conns are connections per host. Default 2.
 	Conns int
@@ -71,7 +72,7 @@ func Open(opts Options) amorphous.Source {
 		if _, err := opts.cluster(); err != nil {
 			return nil, err
 		}
-		return cql.New(&cql.Connector{Connect: opts.connect, Deadline: opts.ConnectTimeout}, inner)
+		return cql.New(&cql.Connector{Connect: opts.connect, Deadline: 5 * opts.connectTimeout()}, inner)
 	})
 }
 
@@ -140,13 +141,14 @@ func (o *Options) cluster() (*gocql.ClusterConfig, error) {
 		c.Port = int(number) // of the peers that the first host names
 	}
 	c.Keyspace = o.Keyspace
-	c.Timeout, c.WriteTimeout, c.ConnectTimeout = o.Timeout, o.Timeout, o.ConnectTimeout
+	c.Timeout, c.WriteTimeout, c.ConnectTimeout = o.Timeout, o.Timeout, o.connectTimeout()
 	if c.Timeout == 0 {
 		c.Timeout, c.WriteTimeout = 10*time.Second, 10*time.Second
 	}
-	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 10 * time.Second
-	}
+	// Opening a session must not hang on a schema that servers disagree about,
+	// nor read more of it than how our keyspace is replicated.
+	c.MaxWaitSchemaAgreement = o.connectTimeout()
+	c.Metadata.CacheMode = gocql.KeyspaceOnly
 	if o.Conns > 0 {
 		c.NumConns = o.Conns
 	}
@@ -171,6 +173,13 @@ func (o *Options) cluster() (*gocql.ClusterConfig, error) {
 		c.SslOpts = &gocql.SslOptions{Config: o.TLS.Clone(), EnableHostVerification: !o.TLS.InsecureSkipVerify}
 	}
 	return c, nil
+}
+
+func (o *Options) connectTimeout() time.Duration {
+	if o.ConnectTimeout == 0 {
+		return 5 * time.Second
+	}
+	return o.ConnectTimeout
 }
 
 // connect opens a session, with a configuration of its own: the client's

@@ -15,7 +15,7 @@ type Connector struct {
 	// Connect opens a session. Nil: the session was handed over, and is
 	// neither opened nor closed by us.
 	Connect func(ctx context.Context) (Session, error)
-	// Deadline bounds one attempt. Default 10 s. An attempt that hangs (some
+	// Deadline bounds one attempt. Default 30 s. An attempt that hangs (some
 	// clients do) is left behind, and its session is closed if it ever comes.
 	Deadline time.Duration
 
@@ -77,7 +77,7 @@ func (c *Connector) get(ctx context.Context) (Session, error) {
 func (c *Connector) try(a *attempt) {
 	deadline := c.Deadline
 	if deadline == 0 {
-		deadline = 10 * time.Second
+		deadline = 30 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
