@@ -83,7 +83,9 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends us at once, and the kernel the servers
+	// A second Ctrl-C ends us at once, and the kernel the servers. A SIGTERM may
+	// come several times by itself (see parent_linux.go).
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 	ok := c.run(ctx, chosen)
 	stop()
 	if !ok {
