@@ -95,13 +95,14 @@ func BenchmarkLimiter(b *testing.B) {
 		b.Fatal(err)
 	}
 	ratio(b, func() error {
-		next := volatile.Item{Key: "k", Value: make([]byte, 8), TTL: time.Hour}
-		if items, _ := d.Get(ctx, []string{"k"}); len(items) == 1 {
+		key := "raw.l." + ann.ID
+		next := volatile.Item{Key: key, Value: make([]byte, 8), TTL: time.Hour}
+		if items, _ := d.Get(ctx, []string{key}); len(items) == 1 {
 			next.Token = items[0].Token
 			binary.BigEndian.PutUint64(next.Value, binary.BigEndian.Uint64(items[0].Value)+1)
 		}
 		return d.Swap(ctx, next)
-	}, func() error { _, err := l.Allow(ctx, "k", 1); return err })
+	}, func() error { _, err := l.Allow(ctx, ann.ID, 1); return err })
 }
 
 // BenchmarkMeter compares Hit with the two increments that it is made of.

@@ -258,20 +258,25 @@ type slot struct {
 // value reports whether a reader may be given the slot's entry.
 func (s *slot) value() bool { return s.ours && !s.hollow && s.lease == 0 }
 
-// look reads one slot.
-func (c *Cache) look(ctx context.Context, key string) (slot, error) {
+// item reads one item of the driver.
+func (c *Cache) item(ctx context.Context, key string) (item Item, found bool, err error) {
 	if c.one != nil {
-		item, found, err := c.one.GetOne(ctx, key)
-		if !found || err != nil {
-			return slot{}, err
-		}
-		return c.slotOf(item), nil
+		return c.one.GetOne(ctx, key)
 	}
 	items, err := c.driver.Get(ctx, []string{key})
 	if len(items) == 0 || err != nil {
+		return Item{}, false, err
+	}
+	return items[0], true, nil
+}
+
+// look reads one slot.
+func (c *Cache) look(ctx context.Context, key string) (slot, error) {
+	item, found, err := c.item(ctx, key)
+	if !found || err != nil {
 		return slot{}, err
 	}
-	return c.slotOf(items[0]), nil
+	return c.slotOf(item), nil
 }
 
 func (c *Cache) slotOf(item Item) slot {

@@ -14,12 +14,12 @@ type loader = func(context.Context) (Entry, error)
 
 // A policy says how long what is fetched is kept and served.
 type policy struct {
-	ttl   time.Duration // of a value; zero: no expiry
-	fresh time.Duration // past it the old value is served while one rebuilds; zero: as long as it is there
+	ttl      time.Duration // of a value; zero: no expiry
+	freshFor time.Duration // past it the old value is served while one rebuilds; zero: as long as it is there
 }
 
 // stale reports whether an entry is past its time of freshness.
-func (p policy) stale(e Entry) bool { return p.fresh > 0 && time.Since(e.Written) > p.fresh }
+func (p policy) stale(e Entry) bool { return p.freshFor > 0 && time.Since(e.Written) > p.freshFor }
 
 // Fetch returns the entry, or rebuilds it with load under a lease: one caller
 // loads, the others wait for it or take over when it is gone. A cache that
@@ -42,6 +42,15 @@ func (c *Cache) Fetch(ctx context.Context, key string, ttl time.Duration, load f
 }
 
 func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (Entry, error) {
+	s, err := c.look(ctx, key)
+	return c.fetchFrom(ctx, key, p, s, err, load)
+}
+
+// fresh reports whether a slot answers a Fetch as it is.
+func (p policy) fresh(s *slot) bool { return s.value() && !p.stale(s.Entry) }
+
+// fetchFrom goes on from what a first look found.
+func (c *Cache) fetchFrom(ctx context.Context, key string, p policy, s slot, err error, load loader) (Entry, error) {
 	counted := false
 	miss := func() {
 		if !counted {
@@ -50,17 +59,16 @@ func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (E
 		}
 	}
 	var watch watch
-	for {
-		s, err := c.look(ctx, key)
+	for ; ; s, err = c.look(ctx, key) {
 		switch {
 		case ctx.Err() != nil:
 			return Entry{}, ctx.Err()
 		case err != nil:
 			return c.without(ctx, load)
-		case s.ours && !s.hollow && !p.stale(s.Entry) && s.lease == 0:
+		case p.fresh(&s):
 			c.stats.hits.Add(1)
 			return s.Entry, nil
-		case s.ours && !s.hollow && p.fresh > 0:
+		case s.ours && !s.hollow && p.freshFor > 0:
 			c.stats.stale.Add(1)
 			if s.lease == 0 {
 				c.rebuildBehind(ctx, key, s, p, load)
@@ -145,7 +153,7 @@ func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy,
 	// What lies there stays in the placeholder: a floor stays a floor, and an
 	// old value is served meanwhile where the policy allows it.
 	held := stored{Entry: Entry{Stamp: s.Stamp}, hollow: true, lease: fl.lease}
-	if p.fresh > 0 && s.ours && !s.hollow {
+	if p.freshFor > 0 && s.ours && !s.hollow {
 		held.Entry, held.hollow = s.Entry, false
 	}
 	switch err := c.hold(ctx, key, s, held); {

@@ -123,22 +123,50 @@ func (l *Limiter) Allow(ctx context.Context, key string, n int) (wait time.Durat
 	return 0, nil
 }
 
+// The state of a key is a format byte and the time at which its burst will be
+// full again, in nanoseconds. It has no checksum: a time that no limiter would
+// have written is as good as none.
+const (
+	limiterFormat = 2
+	limiterSize   = 1 + 8
+)
+
+// state reads the time from a value. One that lies further ahead than a whole
+// burst is damage, or of a former, slower limit.
+func (l *Limiter) state(value []byte, now time.Time) (tat time.Time) {
+	if len(value) != limiterSize || value[0] != limiterFormat {
+		return time.Time{}
+	}
+	tat = time.Unix(0, int64(binary.BigEndian.Uint64(value[1:])))
+	if full := now.Add(l.full); tat.After(full) {
+		return full
+	}
+	return tat
+}
+
 // pass is the compare-and-swap loop over one key's state.
 func (l *Limiter) pass(ctx context.Context, full string, n int) (wait time.Duration, err error) {
-	err = l.face.cache.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
-		var tat time.Time
-		if s.value() && len(s.Value) == 8 {
-			tat = time.Unix(0, int64(binary.BigEndian.Uint64(s.Value)))
+	c := l.face.cache
+	for attempt := range changesMost {
+		item, _, err := c.item(ctx, full)
+		if err != nil {
+			return 0, err
 		}
 		now := time.Now()
-		var next time.Time
-		if next, wait = l.take(tat, now, n); wait > 0 {
-			return stored{}, 0, false
+		next, wait := l.take(l.state(item.Value, now), now, n)
+		if wait > 0 {
+			return wait, nil
 		}
-		value := binary.BigEndian.AppendUint64(nil, uint64(next.UnixNano()))
-		return stored{Entry: Entry{Value: value}}, next.Sub(now), true
-	})
-	return wait, err
+		value := binary.BigEndian.AppendUint64([]byte{limiterFormat}, uint64(next.UnixNano()))
+		err = c.driver.Swap(ctx, Item{Key: full, Value: value, TTL: next.Sub(now), Token: item.Token})
+		if err == nil || !errors.Is(err, fault.ErrConflict) {
+			return 0, err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return 0, err
+		}
+	}
+	return 0, fault.New(fault.ErrBusy, purpose, "swap", "too many callers of one key")
 }
 
 // Wait lets n events of a key through as soon as they may pass, or returns the

@@ -90,27 +90,26 @@ func (v *View[T]) Get(ctx context.Context, key string) (T, error) {
 
 // entry reads or rebuilds.
 func (v *View[T]) entry(ctx context.Context, full, key string) (Entry, error) {
-	c := v.face.cache
-	if v.opts.Rebuild != nil {
-		return c.fetch(ctx, full, v.policy(), func(ctx context.Context) (Entry, error) { return v.load(ctx, key) })
-	}
+	c, p := v.face.cache, v.policy()
 	s, err := c.look(ctx, full)
-	if err != nil {
+	switch {
+	case err == nil && p.fresh(&s):
+		c.stats.hits.Add(1)
+		return s.Entry, nil
+	case v.opts.Rebuild != nil:
+		return c.fetchFrom(ctx, full, p, s, err, func(ctx context.Context) (Entry, error) { return v.load(ctx, key) })
+	case err != nil:
 		return Entry{}, c.fail("get", key, err)
 	}
-	if !s.value() {
-		c.stats.misses.Add(1)
-		return Entry{Absent: true}, nil
-	}
-	c.stats.hits.Add(1)
-	return s.Entry, nil
+	c.stats.misses.Add(1)
+	return Entry{Absent: true}, nil
 }
 
 func (v *View[T]) policy() policy {
 	if v.opts.Stale == 0 {
 		return policy{ttl: v.opts.TTL}
 	}
-	return policy{ttl: v.opts.TTL + v.opts.Stale, fresh: v.opts.TTL}
+	return policy{ttl: v.opts.TTL + v.opts.Stale, freshFor: v.opts.TTL}
 }
 
 // load rebuilds one value as an entry.
