@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +21,9 @@ import (
 // before the next change begins. Reservations, TTRs and wake-ups are memory
 // only and need nothing but the mutex.
 type core struct {
+	dir     string
 	file    *sqlitefile.File
+	tally   *tally
 	ops     *group.Group[*op]
 	loads   *group.Group[*load]
 	started time.Time
@@ -54,8 +58,8 @@ const (
 	opRefill
 )
 
-func newCore(file *sqlitefile.File, opts Options) *core {
-	c := &core{file: file, started: time.Now(), index: newIndex(opts.Window, opts.BodyBytes)}
+func newCore(dir string, file *sqlitefile.File, opts Options) *core {
+	c := &core{dir: dir, file: file, started: time.Now(), index: newIndex(opts.Window, opts.BodyBytes)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.ops = group.New(group.Options{MaxSize: 8 << 20}, func(o *op) int { return len(o.body) }, c.run)
 	c.loads = group.New(group.Options{MaxItems: mostRows, Parallel: 2}, nil, c.runLoads)
@@ -78,6 +82,9 @@ func (c *core) load(ctx context.Context) error {
 		return err
 	}
 	crash.Point("queue.load.between")
+	if err := c.loadTally(ctx); err != nil {
+		return err
+	}
 	now := c.now()
 	for promoted := int64(1); promoted > 0; {
 		err := c.file.Write(ctx, func(conn sqlitefile.Conn) (err error) {
@@ -94,6 +101,23 @@ func (c *core) load(ctx context.Context) error {
 	}
 	crash.Point("queue.load.after")
 	return c.refillDelayed(ctx)
+}
+
+// loadTally writes into the table how often an earlier process had handed jobs
+// out, and only then begins a tally of its own.
+func (c *core) loadTally(ctx context.Context) error {
+	counts, err := readTally(c.dir)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(slices.Collect(maps.Keys(counts)), 10000) {
+		err := c.file.Write(ctx, func(conn sqlitefile.Conn) error { return raiseReserves(ctx, conn, part, counts) })
+		if err != nil {
+			return err
+		}
+	}
+	c.tally, err = newTally(c.dir)
+	return err
 }
 
 // loadCounts fills the index with tubes that have rows and empty windows.
@@ -124,6 +148,9 @@ func (c *core) close() error {
 	c.ops.Close()
 	c.loads.Close()
 	c.errands.Wait()
+	if c.tally != nil {
+		_ = c.tally.close() // it was written without a buffer
+	}
 	return c.file.Close()
 }
 

@@ -15,13 +15,16 @@
 // The file is the log: each job is a row from Put to Delete, and Release
 // changes the row. Concurrent calls share statements and one fsync. Reservations,
 // TTRs and the order of jobs live in memory, because this process alone has
-// the directory: after a crash every job that was reserved is ready again, and
-// [transitory.Job].Reserves may count from an earlier state.
+// the directory: after a crash every job that was reserved is ready again.
+//
+// How often jobs were handed out goes into a second file, without an fsync: a
+// kill does not forget it, so that a job which kills its worker can be told
+// from the others. A power cut may.
 //
 // Memory is bounded: of each tube it knows a window of the most urgent ready
 // jobs, of all tubes together a window of the delayed ones that are due next,
 // and of bodies a number of bytes ([Options]). What lies beyond is read from
-// the file when a window runs low. What is reserved is in memory, without its
+// the table when a window runs low. What is reserved is in memory, without its
 // body.
 //
 // # Several openings

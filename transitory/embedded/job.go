@@ -90,6 +90,7 @@ func (d *driver) deliver(ctx context.Context, taken []handed) ([]transitory.Job,
 		})
 		return nil, err
 	}
+	d.core.tally.add(taken, d.core.untold)
 	crash.Point("queue.deliver")
 	jobs := make([]transitory.Job, 0, len(taken))
 	for _, h := range taken {
@@ -128,12 +129,26 @@ func (d *driver) readBodies(ctx context.Context, taken []handed) error {
 	for i := range taken {
 		if taken[i].cold {
 			if loads[0].found {
-				taken[i].body = loads[0].body
+				if taken[i].body = loads[0].body; taken[i].body == nil {
+					taken[i].body = []byte{} // nil is for rows that are gone
+				}
 			}
 			loads = loads[1:]
 		}
 	}
 	return nil
+}
+
+// untold appends the tally of the jobs whose rows do not say it yet.
+func (c *core) untold(buf []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.index.entries {
+		if e.reserves > 0 && (e.dirty || e.state == isReserved) {
+			buf = appendTally(buf, e.id, e.reserves)
+		}
+	}
+	return buf
 }
 
 // vanish ends a reserved job that has no row.

@@ -143,7 +143,7 @@ func open(ctx context.Context, dir string, opts Options) (transitory.Driver, err
 	defer coresMu.Unlock()
 	s := cores[path]
 	if s == nil {
-		c := newCore(file, opts)
+		c := newCore(path, file, opts)
 		if err := c.load(ctx); err != nil {
 			_ = c.close()
 			return nil, fault.Wrap(fault.ErrUnavailable, "transitory", "open", err)
@@ -230,5 +230,8 @@ func (d *driver) Check(ctx context.Context) fault.Report {
 		return report
 	}
 	report.Reachable, report.Latency, report.Version = true, time.Since(began), "SQLite "+report.Version
+	if err := d.core.tally.failed(); err != nil {
+		report.Problems = append(report.Problems, "how often jobs were handed out is not written any more, and is forgotten when the process ends: "+err.Error())
+	}
 	return report
 }

@@ -99,6 +99,16 @@ func update(ctx context.Context, conn sqlitefile.Conn, releases []*op) error {
 	return nil
 }
 
+// raiseReserves makes rows say at least how often their jobs were handed out.
+func raiseReserves(ctx context.Context, conn sqlitefile.Conn, ids []int64, counts map[int64]int) error {
+	for _, id := range ids {
+		if _, err := conn.Exec(ctx, `UPDATE transitory_jobs SET reserves = ? WHERE id = ? AND reserves < ?`, counts[id], id, counts[id]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rewrite makes the rows of expelled jobs say ready.
 func rewrite(ctx context.Context, conn sqlitefile.Conn, expelled []*op) error {
 	for _, o := range expelled {

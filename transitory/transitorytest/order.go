@@ -20,6 +20,8 @@ var order = []check{
 		promise: "Reserve returns the most urgent first over all the tubes"},
 	{name: "OvertakesTheQueue", run: overtakes, needs: []need{strict},
 		promise: "a more urgent job overtakes a long queue"},
+	{name: "ReleaseUnchanged", run: releaseUnchanged,
+		promise: "a job that was given back is the same job, also one with an empty body"},
 	{name: "ReleasePriority", run: releasePriority, needs: []need{strict},
 		promise: "Release gives a job back with a priority of its own"},
 }
@@ -105,6 +107,22 @@ func overtakes(e *env) {
 	e.put(transitory.Job{Tube: "t", Priority: 8, Body: []byte("soon")})
 	if got := bodies(e.reserve(1, "t")); got != "soon" {
 		e.Errorf("got %q before the most urgent job", got)
+	}
+}
+
+func releaseUnchanged(e *env) {
+	for _, body := range []string{"", "x", string(make([]byte, 5000))} {
+		e.put(transitory.Job{Tube: "t", Priority: 5, Body: []byte(body)})
+		for range 3 {
+			job := e.reserve(1, "t")[0]
+			if string(job.Body) != body || job.Priority != 5 {
+				e.Fatalf("a body of %d bytes came as %d bytes of priority %d", len(body), len(job.Body), job.Priority)
+			}
+			if err := e.q.Release(e.ctx, transitory.Release{ID: job.ID, Priority: 5})[0]; err != nil {
+				e.Fatal(err)
+			}
+		}
+		e.remove(e.reserve(1, "t")...)
 	}
 }
 
