@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,7 @@ type server struct {
 	addr string
 	ca   string // file with the certificate that signed the server's
 	cmd  *exec.Cmd
+	over chan struct{} // closed when the process has ended
 	root *sql.DB
 }
 
@@ -121,7 +123,7 @@ func (s *server) start(args ...string) error {
 		"--ssl-ca=" + s.ca, "--ssl-cert=" + file("cert.pem"), "--ssl-key=" + file("key.pem"), "--max-connections=200",
 	}, args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	if err := s.launch(); err != nil {
 		return err
 	}
 	if s.root == nil {
@@ -142,9 +144,27 @@ func (s *server) start(args ...string) error {
 	}
 }
 
+// launch starts the process from a thread that stays until it has ended.
+func (s *server) launch() error {
+	cmd, started := s.cmd, make(chan error)
+	s.over = make(chan struct{})
+	go func(over chan struct{}) {
+		defer close(over)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		dieWithUs(cmd)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait()
+		}
+	}(s.over)
+	return <-started
+}
+
 func (s *server) kill() {
 	s.cmd.Process.Kill()
-	s.cmd.Wait()
+	<-s.over
 }
 
 func (s *server) stop() {
