@@ -79,7 +79,10 @@ func Open(ctx context.Context, source Source, opts *Options) (*Store, error) {
 	}
 	driver, err := source.OpenDriver(ctx)
 	if err != nil {
-		return nil, fault.Wrap(fault.ErrInvalid, purpose, "open", err)
+		if fault.ClassOf(err) == nil {
+			err = fault.Wrap(fault.ErrInvalid, purpose, "open", err)
+		}
+		return nil, err
 	}
 	return New(driver, opts)
 }

@@ -184,12 +184,12 @@ func (s *Store) locate(err error, op string, table *Table, key string) error {
 	if table != nil {
 		e.Kind = table.Name
 	}
-	if inner, ok := err.(*fault.Error); ok && inner.Store == purpose {
-		// It tells already where it happened.
-		if inner.Op == "" {
-			inner.Op = op
-		}
-		return inner
+	switch inner, ok := err.(*fault.Error); {
+	case !ok:
+	case inner.Store == purpose:
+		return inner // it tells already where it happened
+	case inner.Store == "" && inner.Err != nil:
+		e.Err = inner.Err // the driver left the whereabouts to us: no need to say it twice
 	}
 	return e
 }
