@@ -204,6 +204,9 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 	crash.Point("accept.outbox.after")
 	if err != nil {
 		e.refuse(a)
+		if mine && fault.Unknown(err) {
+			e.adopt(h)
+		}
 		return nil, err
 	}
 	if res.Repeats != nil && res.Repeats[0] != (transactional.RecordID{}) {

@@ -51,7 +51,9 @@ func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
 // quiet reports whether nothing is in flight and nothing due waits in custody.
 func (e *engine) quiet(ctx context.Context) (bool, error) {
 	moves := e.moves.Load()
-	idle := func() bool { return e.flight.Load() == 0 && len(e.holding()) == 0 && e.moves.Load() == moves }
+	idle := func() bool {
+		return e.told() && e.flight.Load() == 0 && len(e.holding()) == 0 && e.moves.Load() == moves
+	}
 	if !idle() {
 		return false, nil
 	}

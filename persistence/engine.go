@@ -8,6 +8,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
@@ -33,6 +34,8 @@ type engine struct {
 	nudging  atomic.Bool        // a nudge to other processes is on its way
 	flight   atomic.Int64       // envelopes in workers' hands
 	moves    atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
+
+	unsettled unsettled
 
 	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
 
@@ -126,21 +129,34 @@ func (e *engine) hand(ctx context.Context, h *held) {
 	}
 }
 
-// release records what became of an envelope and lets it go. When custody does
-// not take the answer, the envelope is left to its lease: custody still has it
-// as it was, and somebody will run what this run did once more.
+// release records what became of an envelope and lets it go. An outbox that
+// does not answer is told again; a queue that does not has given the envelope
+// back by itself, and somebody will run what this run did once more.
 func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
 	defer cancel()
-	dead := e.letters(h)
+	told := settling{held: h, what: s, dead: e.letters(h)}
 	if !s.Done && h.receipt != nil {
 		e.follow(h.id(), h.receipt) // it comes back, perhaps at once
 	}
-	err := h.custody.settle(ctx, h, s, dead)
+	err := h.custody.settle(ctx, h, s, told.dead)
+	if h.custody == e.outbox && (fault.Retryable(err) || fault.Unknown(err)) {
+		if fault.Outage(err) {
+			e.health.failed(Transactional, err)
+		}
+		e.tellAgain(told)
+	} else {
+		e.settled(told, err)
+	}
 	e.drop(h)
 	e.moves.Add(1)
-	if s.Lane == flow.Foreign {
-		e.sawForeign(h, s)
+}
+
+// settled notes what followed from a settlement.
+func (e *engine) settled(s settling, err error) {
+	h := s.held
+	if s.what.Lane == flow.Foreign {
+		e.sawForeign(h, s.what)
 	}
 	if h.ordered() {
 		e.wake() // the next object with the same ordering key is due now
@@ -150,9 +166,9 @@ func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
 			"kind", h.kind.name, "key", h.env.Key, "envelope", h.env.ID.String(), "error", err)
 		return
 	}
-	for i := range dead {
-		e.layer.log.Error("dead letter", "kind", dead[i].Kind, "key", dead[i].Key, "task", dead[i].Task,
-			"reason", dead[i].Reason, "attempts", dead[i].Attempts)
+	for i := range s.dead {
+		d := &s.dead[i]
+		e.layer.log.Error("dead letter", "kind", d.Kind, "key", d.Key, "task", d.Task, "reason", d.Reason, "attempts", d.Attempts)
 	}
 	for i := range h.run.Tasks {
 		if t := &h.run.Tasks[i]; t.State == flow.Dead && h.tasks[i] != nil && h.env.Tasks[i].Seen&envelope.SeenDead == 0 {

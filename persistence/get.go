@@ -59,6 +59,8 @@ func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (fo
 		return read(ctx, k, key)
 	case len(k.record) == 0:
 		return l.cachedOnly(ctx, k, key)
+	case l.owes(k.cacheKey(key)):
+		return read(ctx, k, key)
 	}
 	var loaded found // set when this call was the one that rebuilt the entry
 	entry, err := l.cache.Fetch(ctx, k.cacheKey(key), k.cache.ttl, func(ctx context.Context) (volatile.Entry, error) {
@@ -203,7 +205,7 @@ func (l *Layer) cachedInto(ctx context.Context, k *kind, keys []string, out map[
 	entries, _ := l.cache.GetAll(ctx, names)
 	for i, key := range keys {
 		entry, ok := entries[names[i]]
-		if !ok {
+		if !ok || l.owes(names[i]) {
 			missing = append(missing, key)
 			continue
 		}

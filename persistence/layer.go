@@ -44,6 +44,7 @@ type Layer struct {
 	taskMu  sync.Mutex         // between starting one of tasks and ending life
 
 	engine *engine
+	owed   owed
 }
 
 // Transitory returns the transitory store, or nil if the layer has none. It

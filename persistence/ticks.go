@@ -42,7 +42,7 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 			crash.Point("clock.raise.before")
 			high, err := l.rows.Raise(ctx, ceilingName, ceiling)
 			crash.Point("clock.raise.after")
-			if fault.Outage(err) && l.rows.Features().SharedLog {
+			if fault.Outage(err) {
 				// Kinds that do not need this store go on. After a restart in
 				// the meantime the wall clock alone keeps versions growing.
 				high, err = ceiling, nil
@@ -54,23 +54,6 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 			}
 			t.clock.Raised(high)
 		}
-	}
-}
-
-// skewEvery is how often this machine's clock is held against the store's.
-const skewEvery = 10 * time.Second
-
-// watchSkew measures how far this machine's clock is ahead of a shared store's:
-// a writer far ahead would silence all others.
-func (l *Layer) watchSkew(ctx context.Context) {
-	for ctx.Err() == nil {
-		before := time.Now()
-		theirs, err := l.rows.Clock(ctx)
-		took := time.Since(before)
-		if err == nil && took < l.opts.MaxSkew {
-			l.ahead.Store(int64(before.Add(took / 2).Sub(theirs)))
-		}
-		pause(ctx, skewEvery)
 	}
 }
 

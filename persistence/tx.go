@@ -44,7 +44,7 @@ func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 		return t.flush(ctx, nil)
 	})
 	if err != nil {
-		t.refused()
+		t.refused(err)
 		return err
 	}
 	crash.Point("tx.committed")
@@ -259,13 +259,17 @@ func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error
 	return nil
 }
 
-// refused takes back the counts of what was put.
-func (t *Tx) refused() {
+// refused takes back the counts of what was put. What may have been committed
+// as this process's own all the same is looked for.
+func (t *Tx) refused(err error) {
 	if t == nil {
 		return
 	}
 	for _, a := range t.puts {
 		t.layer.engine.refuse(a)
+		if fault.Unknown(err) && a.held != nil && a.urgent() && !t.joined {
+			t.layer.engine.adopt(a.held)
+		}
 	}
 }
 
@@ -341,7 +345,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		crash.Point("tx.task.after")
 		return nil
 	}
-	done.refused()
+	done.refused(err)
 	if fault.Unknown(err) || fault.ClassOf(err) == fault.ErrConflict {
 		return e.resolve(ctx, h, i, err)
 	}

@@ -177,10 +177,15 @@ func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version, r
 		entry.Value = body
 	}
 	crash.Point("write.cache.before")
+	write := e.layer.cache.Raise
 	if replace {
-		return e.layer.cache.Replace(ctx, key, entry, t.ttl)
+		write = e.layer.cache.Replace
 	}
-	return e.layer.cache.Raise(ctx, key, entry, t.ttl)
+	superseded, err := write(ctx, key, entry, t.ttl)
+	if err != nil {
+		e.layer.owe(key, v.stamp)
+	}
+	return superseded, err
 }
 
 // refresh replaces the cache entry after a write of the record, so that a slow
@@ -192,6 +197,7 @@ func (e *engine) refresh(ctx context.Context, k *kind, v *version) {
 		return
 	}
 	if err := e.layer.cache.Invalidate(ctx, k.cacheKey(v.key), volatile.Stamp(v.stamp)); err != nil {
+		e.layer.owe(k.cacheKey(v.key), v.stamp)
 		k.cache.counter.skipped.Add(1)
 	}
 }

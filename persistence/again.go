@@ -1,0 +1,98 @@
+package persistence
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// A settling is a settlement that the outbox did not take because it was away,
+// or whose answer was lost. It is fenced, so that telling it again does nothing
+// when it was heard the first time, or when somebody else has the envelope by
+// now.
+type settling struct {
+	held *held
+	what flow.Settlement
+	dead []transactional.DeadLetter
+}
+
+// unsettled are the settlements that wait for the outbox to come back.
+type unsettled struct {
+	mu      sync.Mutex
+	list    []settling
+	telling bool
+}
+
+// tellEvery is how often an outbox that is away is told again: well inside the
+// five seconds in which its backlog must begin to drain.
+const tellEvery = tick / 2
+
+// tellAgain keeps a settlement until the outbox takes it. Without that the
+// envelope would wait for its lease to end, and run once more.
+func (e *engine) tellAgain(s settling) {
+	u := &e.unsettled
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = append(u.list, s)
+	if !u.telling {
+		u.telling = true
+		e.layer.spawn(e.tell)
+	}
+}
+
+func (e *engine) tell(ctx context.Context) {
+	u := &e.unsettled
+	for {
+		pause(ctx, tellEvery)
+		u.mu.Lock()
+		list := u.list
+		if u.telling = len(list) > 0 && ctx.Err() == nil; !u.telling {
+			u.mu.Unlock()
+			return
+		}
+		u.list = nil
+		u.mu.Unlock()
+		for i, s := range list {
+			err := e.outbox.settle(ctx, s.held, s.what, s.dead)
+			if fault.Retryable(err) || fault.Unknown(err) {
+				u.mu.Lock()
+				u.list = append(u.list, list[i:]...) // the others would hear the same
+				u.mu.Unlock()
+				break
+			}
+			e.settled(s, err)
+		}
+		e.wake()
+	}
+}
+
+// told reports whether every settlement was heard, or cannot be for now.
+func (e *engine) told() bool {
+	e.unsettled.mu.Lock()
+	defer e.unsettled.mu.Unlock()
+	return !e.unsettled.telling || e.health.isDown[Transactional].Load()
+}
+
+// adoptFor is how long a commit whose answer was lost is looked for: longer
+// than one can be under way.
+const adoptFor = 30 * time.Second
+
+// adopt looks for an envelope that was accepted as this process's own, by a
+// commit whose outcome is not known, and goes on with it if it is there.
+func (e *engine) adopt(h *held) {
+	e.layer.spawn(func(ctx context.Context) {
+		began := time.Now()
+		for wait := tick / 20; ctx.Err() == nil && time.Since(began) < adoptFor; wait = min(2*wait, 5*tick) {
+			pause(ctx, wait)
+			if mine, err := e.outbox.reload(ctx, h); err == nil && mine {
+				e.keep(h)
+				e.place(ctx, h, nowMicro())
+				return
+			}
+		}
+	})
+}
