@@ -207,6 +207,25 @@ func TestWithoutProgramsTheServersAreLacking(t *testing.T) {
 	}
 }
 
+func TestTheComposeFileHasTheServersThatAreTested(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compose := string(text)
+	for _, p := range servers.Purposes() {
+		if !strings.Contains(compose, "export "+p.Variable+"=") {
+			t.Errorf("it does not say the URL for %s", p.Variable)
+		}
+	}
+	if image := "image: cassandra:" + servers.CassandraVersion; !strings.Contains(compose, image) {
+		t.Errorf("it has not %q, which is what Maven brings", image)
+	}
+	if healthy := strings.Count(compose, "healthcheck:"); healthy != 4 {
+		t.Errorf("%d services have health checks, not 4", healthy)
+	}
+}
+
 func TestPackagesStartNoServices(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy-rc.d")
 	restore, err := startNothing(path)
