@@ -368,7 +368,7 @@ func TestContextEndsDuringAWrite(t *testing.T) {
 		t.Errorf("get: %v", err)
 	}
 	s.resume()
-	eventually(t, 3*time.Second, "the set has landed, as an unknown one may", func() bool { got, err := d.get("k"); return err == nil && got == "new" })
+	eventually(t, 5*time.Second, "the old value is gone, whether the set has landed or not", func() bool { got, err := d.get("k"); return err == nil && got != "old" })
 }
 
 // C9: a server without memory refuses, which is busy and no outage; what it
@@ -437,6 +437,6 @@ func TestServerAtItsConnectionLimit(t *testing.T) {
 		for _, hog := range hogs {
 			hog.Close()
 		}
-		eventually(t, 5*time.Second, "it serves when others leave", func() bool { return d.set("k", "v") == nil })
+		eventually(t, 20*time.Second, "it serves when others leave", func() bool { return d.set("k", "v") == nil })
 	}
 }
