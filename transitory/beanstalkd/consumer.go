@@ -113,12 +113,31 @@ func (c *consumer) attach(to *call, from state) bool {
 }
 
 // detach ends a call's claim. The blocking reserve goes on for the rest of its
-// slice, for the next call that asks for the same tubes.
-func (c *consumer) detach(from *call) {
+// slice, for the next call that asks for the same tubes; unless nobody is
+// expected to (cut), because a job that comes to nobody is held up.
+func (c *consumer) detach(from *call, cut bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.taker == from {
+	mine := c.taker == from
+	if mine {
 		c.taker = nil
+	}
+	c.mu.Unlock()
+	if mine && cut {
+		c.cutParked()
+	}
+}
+
+// cutParked ends a blocking reserve that nobody waits for, with its connection.
+func (c *consumer) cutParked() {
+	c.mu.Lock()
+	parked := c.state == waiting && c.taker == nil
+	if parked {
+		c.state = gone
+	}
+	c.mu.Unlock()
+	if parked {
+		c.link.fail()
+		c.server.drop(c.link)
 	}
 }
 
@@ -180,6 +199,7 @@ func (c *consumer) bring(jobs []fetched, err error) {
 	case err != nil:
 		c.discard()
 	case taker == nil:
+		c.server.consumers.cutParked(c.key) // or the job would go from one of them to the next
 		c.giveBack(jobs)
 	case len(jobs) == 0:
 		c.server.consumers.free(c, taken)
@@ -293,7 +313,7 @@ func (c *consumer) ask(id uint64) (jobInfo, error) {
 	}
 	return jobInfo{
 		tube: dict["tube"], priority: uint32(priority), ttr: time.Duration(ttr) * time.Second,
-		reserves: reserves, reserved: dict["state"] == "reserved",
+		reserves: max(1, reserves-c.server.returned(id)), reserved: dict["state"] == "reserved",
 	}, nil
 }
 
@@ -302,6 +322,9 @@ func (c *consumer) ask(id uint64) (jobInfo, error) {
 func (c *consumer) giveBack(jobs []fetched) {
 	c.link.extend(c.link.timeout)
 	c.link.expect(false)
+	for _, j := range jobs {
+		c.server.returns(j.id)
+	}
 	for i, r := range c.link.pipeline(len(jobs), nil, func(i int) error {
 		return c.link.client.Release(jobs[i].id, jobs[i].info.priority, 0)
 	}) {

@@ -54,20 +54,32 @@ func (p *consumers) wake() {
 
 // parked attaches a call to a consumer that waits for these tubes, for nobody.
 func (p *consumers) parked(key string, to *call) *consumer {
-	p.mu.Lock()
-	var candidates []*consumer
-	for c := range p.all {
-		if c.key == key {
-			candidates = append(candidates, c)
-		}
-	}
-	p.mu.Unlock()
-	for _, c := range candidates {
+	for _, c := range p.of(key) {
 		if c.attach(to, waiting) {
 			return c
 		}
 	}
 	return nil
+}
+
+// cutParked ends the consumers that wait for these tubes, for nobody.
+func (p *consumers) cutParked(key string) {
+	for _, c := range p.of(key) {
+		c.cutParked()
+	}
+}
+
+// of lists the consumers of one set of tubes.
+func (p *consumers) of(key string) []*consumer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []*consumer
+	for c := range p.all {
+		if c.key == key {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // acquire returns a free consumer for the tubes: one that is there, else a new

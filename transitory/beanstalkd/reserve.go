@@ -104,7 +104,7 @@ func (d *driver) wait(ctx context.Context, key string, tubes []string, max int) 
 	}
 	jobs, err := d.await(ctx, to, len(attached), failed)
 	for _, c := range attached {
-		c.detach(to)
+		c.detach(to, ctx.Err() != nil)
 	}
 	return to.gather(d, jobs, err)
 }
@@ -195,6 +195,31 @@ func (d *driver) returnUnused(jobs []transitory.Job) {
 	releases := make([]transitory.Release, len(jobs))
 	for i, job := range jobs {
 		releases[i] = transitory.Release{ID: job.ID, Priority: job.Priority}
+		if c, id, _, ok := d.parse(job.ID); ok {
+			c.server.returns(id)
+		}
 	}
 	d.Release(d.ctx, releases)
+}
+
+// mostReturned bounds what a server remembers of jobs that went back.
+const mostReturned = 4096
+
+// returns remembers that a job goes back without having been handed out: the
+// server counts the reservation all the same, and whoever reads
+// transitory.Job.Reserves would take it for a worker that died.
+func (s *server) returns(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unused == nil || len(s.unused) >= mostReturned {
+		s.unused = map[uint64]int{}
+	}
+	s.unused[id]++
+}
+
+// returned is how often a job went back so.
+func (s *server) returned(id uint64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unused[id]
 }

@@ -31,6 +31,7 @@ type server struct {
 	looked  time.Time      // when that was
 	down    error          // why it cannot be reached; nil while it can, as far as we know
 	looking bool           // somebody is asking for its stats
+	unused  map[uint64]int // how often jobs went back without having been handed out
 }
 
 func newServer(d *driver, addr string, opts Options) *server {
@@ -152,6 +153,9 @@ func (s *server) saw(stats serverStats) {
 	s.mu.Lock()
 	wasDown, before := s.down != nil, s.stats
 	s.down, s.stats, s.looked = nil, stats, time.Now()
+	if stats.id != before.id {
+		s.unused = nil // without a log, numbers name other jobs now
+	}
 	s.mu.Unlock()
 	if wasDown {
 		s.opts.Logger.Info("beanstalkd can be reached again", "address", s.addr)

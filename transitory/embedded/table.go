@@ -126,17 +126,21 @@ func promote(ctx context.Context, conn sqlitefile.Conn, now int64) (int64, error
 	SELECT id FROM transitory_jobs WHERE ready_at > 0 AND ready_at <= ? LIMIT 10000)`, now)
 }
 
+const (
+	readyQuery = `SELECT id, tube, priority, 0, ttr, reserves FROM transitory_jobs
+	WHERE tube = ? AND ready_at = 0 AND (priority, id) > (?, ?) ORDER BY priority, id LIMIT ?`
+	delayedQuery = `SELECT id, tube, priority, ready_at, ttr, reserves FROM transitory_jobs
+	WHERE ready_at > 0 AND (ready_at, id) > (?, ?) ORDER BY ready_at, id LIMIT ?`
+)
+
 // readyRows are the next ready rows of a tube beyond a key.
 func readyRows(ctx context.Context, conn sqlitefile.Conn, tube string, after key, limit int) ([]row, error) {
-	return readRows(ctx, conn, `SELECT id, tube, priority, 0, ttr, reserves FROM transitory_jobs
-	WHERE tube = ? AND ready_at = 0 AND (priority, id) > (?, ?) ORDER BY priority, id LIMIT ?`,
-		tube, int64(after.priority), after.id, limit)
+	return readRows(ctx, conn, readyQuery, tube, int64(after.priority), after.id, limit)
 }
 
 // delayedRows are the next delayed rows beyond a moment.
 func delayedRows(ctx context.Context, conn sqlitefile.Conn, after moment, limit int) ([]row, error) {
-	return readRows(ctx, conn, `SELECT id, tube, priority, ready_at, ttr, reserves FROM transitory_jobs
-	WHERE ready_at > 0 AND (ready_at, id) > (?, ?) ORDER BY ready_at, id LIMIT ?`, after.at, after.id, limit)
+	return readRows(ctx, conn, delayedQuery, after.at, after.id, limit)
 }
 
 func readRows(ctx context.Context, conn sqlitefile.Conn, query string, args ...any) ([]row, error) {
