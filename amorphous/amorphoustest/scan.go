@@ -120,7 +120,7 @@ func testPagingWhileWriting(tb *table, n int) {
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	wg.Go(func() {
-		for i := 0; ; i++ {
+		for i := range 2 * n { // no more, or a slow reader never arrives
 			select {
 			case <-stop:
 				return

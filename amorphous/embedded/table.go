@@ -53,12 +53,15 @@ func newTable(t amorphous.Table) *table {
 	if t.Placed {
 		out.other = cells + "$places"
 	}
-	out.upsert = forSizes("INSERT INTO "+cells+"("+cellColumns+") VALUES ", "(?,?,?,?,?,?,?,?)",
+	// OR FAIL keeps SQLite from copying every page that a statement of several
+	// rows changes, so as to undo it alone: a unit that fails is rolled back
+	// whole.
+	out.upsert = forSizes("INSERT OR FAIL INTO "+cells+"("+cellColumns+") VALUES ", "(?,?,?,?,?,?,?,?)",
 		" ON CONFLICT(part,ord,id,shape) DO UPDATE SET version=excluded.version,tie=excluded.tie,"+
 			"expires=excluded.expires,body=excluded.body WHERE "+newerThan)
 	out.stamps = forSizes("SELECT part,ord,id,shape,version,tie FROM "+cells+" WHERE (part,ord,id,shape) IN (VALUES ", "(?,?,?,?)", ")")
 	if t.Placed {
-		out.fresh = forSizes("INSERT INTO "+out.other+"("+placeColumns+") VALUES ", "(?,?,?,?,?,0,0,0,0,?)", " ON CONFLICT(id) DO NOTHING")
+		out.fresh = forSizes("INSERT OR FAIL INTO "+out.other+"("+placeColumns+") VALUES ", "(?,?,?,?,?,0,0,0,0,?)", " ON CONFLICT(id) DO NOTHING")
 		out.located = forSizes("SELECT "+placeColumns+" FROM "+out.other+" WHERE id IN (", "?", ")")
 		out.replace = forSizes("INSERT OR REPLACE INTO "+out.other+"("+placeColumns+") VALUES ", "(?,?,?,?,?,?,?,?,?,?)", "")
 	} else {
@@ -94,10 +97,12 @@ func (t *texts) chunks(n int, do func(from, to int, text string) error) error {
 // Unsigned numbers (shape, tie) are stored with their top bit flipped, so that
 // SQLite's signed comparison orders them as unsigned. Times are microseconds
 // since 1970; "at" is when a tombstone or a place was last written, by the
-// wall clock, for Purge.
+// wall clock, for Purge. What an upsert may replace is not declared NOT NULL,
+// though it never is: that check could fail in the middle of a statement, and
+// SQLite would prepare to undo it (see newTable).
 func (t *table) schema() []string {
 	cells := "CREATE TABLE IF NOT EXISTS " + t.cells + " (part TEXT NOT NULL, ord BLOB NOT NULL, id TEXT NOT NULL, " +
-		"shape INTEGER NOT NULL, version INTEGER NOT NULL, tie INTEGER NOT NULL, expires INTEGER, body BLOB NOT NULL, " +
+		"shape INTEGER NOT NULL, version INTEGER, tie INTEGER, expires INTEGER, body BLOB, " +
 		"PRIMARY KEY (part, ord, id, shape)) WITHOUT ROWID"
 	other := "CREATE TABLE IF NOT EXISTS " + t.other + " (part TEXT NOT NULL, ord BLOB NOT NULL, id TEXT NOT NULL, " +
 		"version INTEGER NOT NULL, tie INTEGER NOT NULL, at INTEGER NOT NULL, " +

@@ -1,0 +1,144 @@
+package cassandra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+	"go.uber.org/goleak"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestParseURL(t *testing.T) {
+	got, err := parseURL("cassandra://ann:p%40ss@h1,h2:9043/music?consistency=local_quorum&read=one&dc=dc1&timeout=2s&connect_timeout=1s&coalesce=200us&conns=3&in_flight=64&tls=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.TLS == nil || got.TLS.InsecureSkipVerify {
+		t.Error("tls=true verifies the server")
+	}
+	got.TLS = nil
+	if got.ReadConsistency = strings.ToLower(got.ReadConsistency); got.WriteConsistency != "local_quorum" {
+		t.Errorf("write consistency %q", got.WriteConsistency)
+	}
+	want := Options{Hosts: []string{"h1", "h2:9043"}, Keyspace: "music", Username: "ann", Password: "p@ss",
+		LocalDC: "dc1", Timeout: 2 * time.Second, ConnectTimeout: time.Second, Coalesce: 200 * time.Microsecond, Conns: 3, InFlight: 64}
+	got.WriteConsistency, got.ReadConsistency = "", ""
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestBadURLs(t *testing.T) {
+	for _, text := range []string{
+		"cassandra://", "cassandra://h", "cassandra://h/", "cassandra:///k", "cassandra://ann:canary@/k", "cassandra://ann:can%zzary@h/k",
+		"cassandra://h:x/k", "cassandra://h:99999/k", "cassandra://:9042/k", "cassandra://h/k-k", "cassandra://h/" + strings.Repeat("k", 49),
+		"cassandra://h/k?consistency=most", "cassandra://h/k?timeout=soon", "cassandra://h/k?timeout=-1s", "cassandra://h/k?canary=1", "cassandra://h/k?tls=perhaps",
+		"cassandra://h/k?conns=-1", "cassandra://h/k?%zz",
+	} {
+		_, err := amorphous.Open(t.Context(), amorphous.URL(text), nil)
+		if fault.ClassOf(err) != fault.ErrInvalid || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// FuzzParseURL: an error of one class that quotes nothing, or options that the
+// client's configuration can be made of.
+func FuzzParseURL(f *testing.F) {
+	f.Add("cassandra://ann:secret@h1,h2:9043/music?consistency=one")
+	f.Add("cassandra://[::1]:9042/k?tls=true")
+	f.Add("cassandra://@/?")
+	f.Fuzz(func(t *testing.T, text string) {
+		opts, err := parseURL(text)
+		if err == nil {
+			_, err = opts.cluster()
+		}
+		if err != nil && !errors.Is(err, fault.ErrInvalid) {
+			t.Errorf("class of %v", err)
+		}
+	})
+}
+
+func TestSources(t *testing.T) {
+	ctx := t.Context()
+	for name, source := range map[string]amorphous.Source{
+		"no host":         Open(Options{Keyspace: "k"}),
+		"no keyspace":     Open(Options{Hosts: []string{"h"}}),
+		"no session":      FromSession(nil, "k", nil),
+		"bad keyspace":    FromSession(new(gocql.Session), `k"; DROP`, nil),
+		"bad consistency": FromSession(new(gocql.Session), "k", &SessionOptions{WriteConsistency: "any"}),
+	} {
+		if _, err := amorphous.Open(ctx, source, nil); fault.ClassOf(err) != fault.ErrInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestConfiguration pins what of the client's defaults must not be its own.
+func TestConfiguration(t *testing.T) {
+	opts := Options{Hosts: []string{"h"}, Keyspace: "k", Username: "ann", Password: "canary"}
+	c, err := opts.cluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := c.Authenticator.(gocql.PasswordAuthenticator)
+	switch {
+	case c.RetryPolicy != nil:
+		t.Error("nothing beneath the store repeats a statement")
+	case c.WriteCoalesceWaitTime != 0:
+		t.Error("a lone caller does not wait for others")
+	case c.ReconnectInterval > time.Second:
+		t.Error("a server that returns is used at once")
+	case len(auth.AllowedAuthenticators) == 0:
+		t.Error("the password goes to a known authenticator only")
+	case reflect.DeepEqual(c.PoolConfig.HostSelectionPolicy, nil):
+		t.Error("a policy is set")
+	}
+	other, err := opts.cluster()
+	if err != nil || c.PoolConfig.HostSelectionPolicy == other.PoolConfig.HostSelectionPolicy {
+		t.Errorf("a policy object serves one session only: %v", err)
+	}
+}
+
+func TestLogger(t *testing.T) {
+	var out strings.Builder
+	l := logger{slog.New(slog.NewTextHandler(&out, nil))}
+	l.Error("broke", gocql.NewLogFieldString("host", "h1"))
+	l.Warning("hm")
+	l.Info("quiet")
+	l.Debug("quieter")
+	if s := out.String(); !strings.Contains(s, "broke") || !strings.Contains(s, "host=h1") || strings.Contains(s, "ERROR") || strings.Contains(s, "quiet") {
+		t.Errorf("log: %s", s)
+	}
+	logger{}.Error("nobody listens")
+}
+
+func ExampleOpen() {
+	// Opening needs no server; using the store does.
+	store, err := amorphous.Open(context.Background(), Open(Options{
+		Hosts: []string{"127.0.0.1:1"}, Keyspace: "music", ConnectTimeout: time.Second,
+	}), nil)
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close()
+	for _, statement := range store.Schema(amorphous.Table{Name: "plays"}) {
+		fmt.Println(statement)
+	}
+	report := store.Check(context.Background())
+	fmt.Println(report.Driver, report.Reachable)
+	// Output:
+	// CREATE TABLE IF NOT EXISTS "music"."ff_plays" (part text, ord blob, id text, shape bigint, cell blob, PRIMARY KEY ((part), ord, id, shape))
+	// cassandra false
+}
