@@ -115,10 +115,14 @@ func (c *queueCustody) settle(ctx context.Context, h *held, s flow.Settlement, d
 }
 
 // same reports whether nothing changed since the job was put, so that it can
-// be given back as it is.
+// be given back as it is. One with a handler cannot: the server would count
+// one more reservation, which is how we count the processes that it has ended.
 func (c *queueCustody) same(h *held) bool {
 	for i := range h.run.Tasks {
 		t, e := &h.run.Tasks[i], &h.env.Tasks[i]
+		if h.tasks[i] != nil && h.tasks[i].handles() {
+			return false
+		}
 		if t.State != flow.Waiting || t.Attempts != e.Attempts || t.NotBefore != e.NotBefore || t.Parked != e.Parked {
 			return false
 		}

@@ -71,7 +71,7 @@ type Task struct {
 	Parked    byte  // the purpose whose store it waits for; zero: none
 	Class     byte  // lane hint of the program that accepted it: 0 background, 1 real time
 	Seen      byte  // bits that stay with the task: see the Seen constants
-	Since     int64 // µs since 1970 of the first attempt that did not succeed; zero: none
+	Since     int64 // µs since 1970 of the first of the busy answers that are going on; zero: none
 }
 
 // Bits of Task.Seen.

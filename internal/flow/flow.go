@@ -29,9 +29,9 @@ type Task struct {
 	Spec      *Spec // nil: this program does not know the task
 	Attempts  int
 	NotBefore int64
-	Parked    byte // the purpose whose store it waits for
-	Late      bool // its slice of time is past
-	Since     int64
+	Parked    byte  // the purpose whose store it waits for
+	Late      bool  // its slice of time is past
+	Since     int64 // of the first of the Busy answers that are going on; zero: none
 	State     State
 	Reason    string // of a dead task
 	blocked   bool   // in this run
@@ -214,8 +214,13 @@ func (r *Run) Ended(now int64, e End) Action {
 }
 
 func (r *Run) apply(t *Task, now int64, e End) {
-	if e.Outcome > Skip && t.Since == 0 {
+	if e.Outcome != Busy {
+		t.Since = 0
+	} else if t.Since == 0 {
 		t.Since = now
+	}
+	if e.Outcome >= Outage && e.Outcome != Uncertain && e.Counted {
+		t.Attempts-- // it was counted before the run, and is not spent
 	}
 	switch e.Outcome {
 	case OK:

@@ -222,3 +222,47 @@ func step(t *testing.T, r *Run, rng *rand.Rand, now int64, act Action) Action {
 	}
 	return act
 }
+
+func TestABusyStoreIsAskedSoonAfterAnOutage(t *testing.T) {
+	const store = 4
+	r := specs(Spec{Priority: 1})
+	now := int64(1)
+	for range 600 { // ten minutes
+		r.Down[store] = false
+		wantAction(t, r.Begin(now, false), Start, 0)
+		wantAction(t, r.Ended(now, End{Task: 0, Outcome: Outage, Store: store}), Settle)
+		now += second
+	}
+	r.Down[store] = false
+	wantAction(t, r.Begin(now, false), Start, 0)
+	wantAction(t, r.Ended(now, End{Task: 0, Outcome: Busy}), Settle)
+	if s := r.Settlement(now); s.Due > now+second {
+		t.Errorf("one busy answer after an outage waits %d µs", s.Due-now)
+	}
+	last := int64(0)
+	for range 20 { // the longer it is busy, the rarer it is asked
+		now = r.Tasks[0].NotBefore
+		wantAction(t, r.Begin(now, false), Start, 0)
+		wantAction(t, r.Ended(now, End{Task: 0, Outcome: Busy}), Settle)
+		if wait := r.Tasks[0].NotBefore - now; wait < last {
+			t.Errorf("waits %d after %d", wait, last)
+		} else {
+			last = wait
+		}
+	}
+	if last < second {
+		t.Errorf("after 20 busy answers it still waits %d µs only", last)
+	}
+}
+
+func TestWhatSpendsNothingIsNotChargedBeforeTheRunEither(t *testing.T) {
+	for _, o := range []Outcome{Outage, Busy, Snoozed, Cancelled, Blocked} {
+		r := specs(Spec{Priority: 1})
+		wantAction(t, r.Begin(1, false), Start, 0)
+		r.Tasks[0].Attempts++ // counted, because a run was lost before
+		r.Ended(1, End{Task: 0, Outcome: o, Store: 4, Counted: true})
+		if r.Tasks[0].Attempts != 0 {
+			t.Errorf("outcome %d spent %d attempts", o, r.Tasks[0].Attempts)
+		}
+	}
+}
