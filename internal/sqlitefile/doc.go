@@ -10,6 +10,9 @@
 // together with one fsync. Nothing waits for a timer. A unit that fails is
 // rolled back alone. [File.Read] runs a unit on a reader, on one snapshot.
 //
+// A savepoint copies every page that its unit changes. Callers who would run
+// their unit again anyway say so in [Terms], and pay for none.
+//
 // # A unit cannot hold the others up
 //
 // A unit that holds the writer longer than [Options.UnitTimeout] is cut off:

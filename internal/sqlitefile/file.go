@@ -127,17 +127,29 @@ type Conn interface {
 // may it still be running, and what it shares with its caller is then not to
 // be touched. A cut-off wraps context.DeadlineExceeded and has no class.
 func (f *File) Write(ctx context.Context, unit func(Conn) error) error {
-	return f.WriteUntil(ctx, nil, unit)
+	return f.WriteAs(ctx, Terms{}, unit)
 }
 
-// WriteUntil is Write for a unit that is also cut off, with end's error, when
-// end ends while it runs. Nil never ends.
-func (f *File) WriteUntil(ctx, end context.Context, unit func(Conn) error) error {
+// Terms are what a unit and the writer agree on; zero values are those of
+// Write.
+type Terms struct {
+	// End cuts the unit off, with its error, when it ends while the unit runs.
+	// Nil never ends.
+	End context.Context
+	// Again says that the caller runs the unit again when the answer is
+	// fault.ErrBusy. Such a unit needs no savepoint, which would copy every page
+	// that the unit changes: should it fail, the whole group is rolled back, and
+	// its neighbours, which are all of this kind, are told fault.ErrBusy.
+	Again bool
+}
+
+// WriteAs is Write on other terms.
+func (f *File) WriteAs(ctx context.Context, terms Terms, unit func(Conn) error) error {
 	if err := f.enter(); err != nil {
 		return err
 	}
 	defer f.calls.Done()
-	return f.db.writer.do(ctx, end, unit)
+	return f.db.writer.do(ctx, &job{unit: unit, terms: terms, done: make(chan struct{})})
 }
 
 // enter counts a call in, so that Close can wait for it.

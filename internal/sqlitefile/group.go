@@ -19,6 +19,7 @@ type group struct {
 	w     *writer
 	raw   *rawConn // while a transaction is open
 	jobs  []*job   // which ran well and wait for the commit
+	firm  bool     // one of them must not be told to run again
 	begun time.Time
 }
 
@@ -53,7 +54,7 @@ func (g *group) fill() bool {
 
 // run gives one job its turn.
 func (g *group) run(j *job) (leads bool) {
-	t := &turn{g: g, job: j, saved: g.raw != nil}
+	t := &turn{g: g, job: j, saved: g.raw != nil && g.saves(j)}
 	if err := g.begin(t.saved); err != nil {
 		g.w.settle(err, j)
 		if !t.saved {
@@ -63,8 +64,8 @@ func (g *group) run(j *job) (leads bool) {
 	}
 	t.unit = newUnit(g.raw, nil)
 	timer := time.AfterFunc(g.w.timeout, t.cut)
-	if j.end != nil {
-		defer context.AfterFunc(j.end, func() { t.takeOver(j.end.Err()) })()
+	if end := j.terms.End; end != nil {
+		defer context.AfterFunc(end, func() { t.takeOver(end.Err()) })()
 	}
 	err := t.call()
 	timer.Stop()
@@ -76,15 +77,27 @@ func (g *group) run(j *job) (leads bool) {
 	return true
 }
 
-// begin opens the transaction, or a savepoint in the one that is open.
-func (g *group) begin(open bool) error {
-	if open {
+// saves reports whether a job that is not the first needs a savepoint.
+func (g *group) saves(j *job) bool {
+	if g.w.wary > 0 {
+		g.w.wary--
+		return true
+	}
+	return g.firm || !j.terms.Again
+}
+
+// begin opens the transaction, unless it is open, or a savepoint in it.
+func (g *group) begin(save bool) error {
+	switch {
+	case save:
 		crash.Point("sqlite.savepoint")
 		err := g.raw.control("SAVEPOINT unit")
 		if err != nil {
 			g.abort(Classify(err, "savepoint"), breaksConn(err))
 		}
 		return Classify(err, "savepoint")
+	case g.raw != nil:
+		return nil
 	}
 	raw, err := g.w.conn()
 	if err != nil {
@@ -150,32 +163,40 @@ func (g *group) conclude(t *turn, err error) {
 	case err != nil:
 		g.undo(t)
 		g.w.settle(err, t.job)
-	case t.saved:
-		if lost := g.raw.control("RELEASE unit"); lost != nil {
-			g.jobs = append(g.jobs, t.job)
-			g.abort(commitError(lost), true)
-			return
-		}
-		g.jobs = append(g.jobs, t.job)
 	default:
-		g.jobs = append(g.jobs, t.job)
+		g.keep(t)
+	}
+}
+
+// keep makes what the unit did part of the group.
+func (g *group) keep(t *turn) {
+	g.jobs = append(g.jobs, t.job)
+	g.firm = g.firm || !t.job.terms.Again
+	if !t.saved {
+		return
+	}
+	if lost := g.raw.control("RELEASE unit"); lost != nil {
+		g.abort(commitError(lost), true)
 	}
 }
 
 // undo rolls one unit back. When that fails, SQLite has ended the transaction
 // by itself: it does so when a statement that writes is interrupted.
 func (g *group) undo(t *turn) {
-	if !t.saved {
-		err := g.raw.control("ROLLBACK")
-		if err != nil && breaksConn(err) {
-			g.w.discard()
+	switch {
+	case !t.saved:
+		if len(g.jobs) > 0 {
+			g.w.wary = waryUnits
 		}
-		g.raw = nil
-		return
+		g.abort(neighbourFailed(), false)
+	case g.raw.control("ROLLBACK TO unit") != nil || g.raw.control("RELEASE unit") != nil:
+		g.abort(neighbourFailed(), false)
 	}
-	if g.raw.control("ROLLBACK TO unit") != nil || g.raw.control("RELEASE unit") != nil {
-		g.abort(fault.New(fault.ErrBusy, "", "write", "another unit of the same commit was cut off, and SQLite rolled back all of it"), false)
-	}
+}
+
+// neighbourFailed is for the units that were rolled back with another.
+func neighbourFailed() error {
+	return fault.New(fault.ErrBusy, "", "write", "another unit of the same commit failed, or was cut off, and all of it was rolled back")
 }
 
 // abort rolls the whole group back and tells its units err.
@@ -185,7 +206,7 @@ func (g *group) abort(err error, broken bool) {
 	}
 	g.raw = nil
 	g.w.settle(err, g.jobs...)
-	g.jobs = nil
+	g.jobs, g.firm = nil, false
 }
 
 // commit makes the group durable and answers its units.

@@ -14,6 +14,9 @@ import (
 const (
 	maxGroupUnits = 256
 	maxGroupWork  = 10 * time.Millisecond // after it a group takes no further unit
+	// waryUnits get a savepoint after one failed without: where failing is
+	// common, running its neighbours again would cost more than savepoints do.
+	waryUnits = 1024
 )
 
 // A writer runs units in groups. There is no goroutine while there is no work:
@@ -25,8 +28,10 @@ type writer struct {
 	timeout time.Duration
 	reopen  func() (*rawConn, error)
 
-	raw *rawConn // the leader's; nil after it broke
-	log *logKeeper
+	// What follows is the leader's.
+	raw  *rawConn // nil after it broke
+	log  *logKeeper
+	wary int // units that still get a savepoint, whatever their terms
 
 	mu     sync.Mutex
 	head   *job
@@ -39,7 +44,7 @@ type writer struct {
 // A job is a unit on its way.
 type job struct {
 	unit       func(Conn) error
-	end        context.Context // cuts the unit off; may be nil
+	terms      Terms
 	prev, next *job
 	state      jobState // guarded by writer.mu
 	err        error    // of a done job
@@ -59,11 +64,10 @@ func newWriter(raw *rawConn, timeout time.Duration, reopen func() (*rawConn, err
 }
 
 // do adds a unit and waits for its commit.
-func (w *writer) do(ctx, end context.Context, unit func(Conn) error) error {
+func (w *writer) do(ctx context.Context, j *job) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := &job{unit: unit, end: end, done: make(chan struct{})}
 	if !w.push(j) {
 		return closedError()
 	}

@@ -38,7 +38,8 @@ func (d *driver) Run(ctx context.Context, unit func(transactional.Conn) error) e
 
 // RunUntil implements transactional.Cutter.
 func (d *driver) RunUntil(ctx, end context.Context, unit func(transactional.Conn) error) error {
-	return d.file.WriteUntil(ctx, end, func(c sqlitefile.Conn) error {
+	// Package transactional runs a unit again that is told fault.ErrBusy.
+	return d.file.WriteAs(ctx, sqlitefile.Terms{End: end, Again: true}, func(c sqlitefile.Conn) error {
 		poisoned := &conn{Conn: c}
 		if err := unit(poisoned); err != nil {
 			return err
