@@ -232,7 +232,7 @@ func (c *Cache) release(ctx context.Context, key string, lease uint64, p policy)
 // even an empty slot is not filled, for what was there may have been evicted.
 func (c *Cache) keep(ctx context.Context, key string, lease uint64, e Entry, p policy) Entry {
 	next, ttl := c.real(e, p.ttl)
-	if e.Absent {
+	if e.Absent && (p.ttl == 0 || p.ttl > c.opts.Absence) {
 		ttl = c.opts.Absence
 	}
 	for range changesMost {
