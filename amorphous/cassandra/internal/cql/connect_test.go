@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,9 +228,9 @@ func TestLostAnswers(t *testing.T) {
 			if err := d.CreateSchema(t.Context(), []amorphous.Table{table}); err != nil {
 				t.Fatal(err)
 			}
-			n := 0
+			var n atomic.Int64
 			e.before = func(context.Context, Statement) error {
-				if n++; n-1 == lost {
+				if n.Add(1) == int64(lost)+1 {
 					return errLost
 				}
 				return nil

@@ -66,17 +66,17 @@ func keyText(key []any) string {
 }
 
 // table finds the table of a statement.
-func (e *emulator) table(text string) (map[string]*storage, string, error) {
+func (e *emulator) table(text string) (map[string]*storage, error) {
 	start := strings.Index(text, `"`)
 	if start < 0 {
-		return nil, "", fmt.Errorf("no table in %s", text)
+		return nil, fmt.Errorf("no table in %s", text)
 	}
 	name, _, _ := strings.Cut(text[start:], " ")
 	t := e.tables[name]
 	if t == nil {
-		return nil, name, errMissing
+		return nil, errMissing
 	}
-	return t, name, nil
+	return t, nil
 }
 
 func (e *emulator) Exec(ctx context.Context, _ Consistency, s Statement) error {
@@ -125,7 +125,7 @@ func (e *emulator) apply(s Statement) error {
 		}
 		return nil
 	}
-	parts, _, err := e.table(s.Text)
+	parts, err := e.table(s.Text)
 	if err != nil {
 		return err
 	}
@@ -204,12 +204,20 @@ func (e *emulator) Each(ctx context.Context, _ Consistency, s Statement, _ int, 
 		e.mu.Unlock()
 		return row(func(dest ...any) error { *dest[0].(*string) = "emulated"; return nil })
 	}
-	parts, name, err := e.table(s.Text)
+	parts, err := e.table(s.Text)
 	if err != nil {
 		e.mu.Unlock()
 		return err
 	}
 	var cells []stored
+	if strings.HasSuffix(s.Text, "IN ?") {
+		for _, id := range s.Args[0].([]string) {
+			if t := parts[id]; t != nil {
+				cells = append(cells, t.live()...)
+			}
+		}
+		s.Text, s.Args, parts = strings.TrimSuffix(s.Text, " WHERE id IN ?"), nil, nil
+	}
 	for _, partition := range slices.Sorted(maps.Keys(parts)) {
 		if one := strings.Contains(s.Text, "WHERE part = ?") || strings.Contains(s.Text, "WHERE id = ?"); !one || partition == s.Args[0] {
 			cells = append(cells, parts[partition].live()...)
@@ -234,8 +242,6 @@ func (e *emulator) Each(ctx context.Context, _ Consistency, s Statement, _ int, 
 			values = values[:1]
 		case strings.HasPrefix(s.Text, "SELECT id, stamp"):
 			values = []any{c.key[0], c.value, c.stamp}
-		case strings.HasSuffix(name, `_At"`):
-			values = values[1:]
 		}
 		if err := row(func(dest ...any) error { return assign(dest, values) }); err != nil {
 			return err

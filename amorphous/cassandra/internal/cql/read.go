@@ -54,10 +54,11 @@ func (d *Driver) Read(ctx context.Context, t amorphous.Table, at []amorphous.Add
 // its row yet, while its writer is between the two: the next older one then
 // still holds what the newest will replace.
 func (d *Driver) readPlaced(ctx context.Context, t *table, id string) ([]amorphous.Row, error) {
-	l, err := d.listing(ctx, t, id)
+	found, err := d.listings(ctx, t, []string{id})
 	if err != nil {
 		return nil, err
 	}
+	l := found[id]
 	places := make([]place, 0, len(l.places))
 	for at := range l.places {
 		places = append(places, at)

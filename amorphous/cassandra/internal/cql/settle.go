@@ -3,6 +3,7 @@ package cql
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -190,16 +191,36 @@ func (d *Driver) writePlaced(ctx context.Context, items []item) {
 			cells = append(cells, it)
 		}
 	}
+	settlings := all
 	var wg sync.WaitGroup
 	wg.Go(func() { d.mutate(ctx, cellsOf(cells)) })
-	for _, one := range all {
-		wg.Go(func() { one.listing, one.err = d.listing(ctx, one.table, one.id) })
+	slices.SortStableFunc(all, func(a, b *settling) int { return strings.Compare(a.table.Name, b.table.Name) })
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && n < mixedRows && all[n].table == all[0].table {
+			n++
+		}
+		some := all[:n]
+		wg.Go(func() { d.list(ctx, some) })
+		all = all[n:]
 	}
 	wg.Wait()
-	for _, one := range all {
+	for _, one := range settlings {
 		wg.Go(func() { d.settle(ctx, one) })
 	}
 	wg.Wait()
+}
+
+// list reads the listings of rows of one table, few enough for one statement.
+func (d *Driver) list(ctx context.Context, some []*settling) {
+	ids := make([]string, len(some))
+	for i, one := range some {
+		ids[i] = one.id
+	}
+	found, err := d.listings(ctx, some[0].table, ids)
+	for _, one := range some {
+		one.listing, one.err = found[one.id], err
+	}
 }
 
 // A settling is the rows of one ID that were registered, on their way to be
@@ -286,29 +307,34 @@ func (d *Driver) repair(ctx context.Context, t *table, repairs []repair) error {
 	})
 }
 
-// listing reads what is known of the places of an ID.
-func (d *Driver) listing(ctx context.Context, t *table, id string) (listing, error) {
-	l := listing{places: map[place]amorphous.Stamp{}}
+// listings reads what is known of the places of IDs.
+func (d *Driver) listings(ctx context.Context, t *table, ids []string) (map[string]listing, error) {
+	found := make(map[string]listing, len(ids))
 	err := d.query(ctx, func(ctx context.Context, s Session) error {
-		clear(l.places)
-		return s.Each(ctx, d.opts.Read, Statement{t.listed, []any{id}}, 100, func(scan func(dest ...any) error) error {
+		clear(found)
+		return s.Each(ctx, d.opts.Read, Statement{t.listed, []any{ids}}, fetchRows, func(scan func(dest ...any) error) error {
 			var ord, tie []byte
-			at := place{id: id}
+			var at place
 			var stamp amorphous.Stamp
-			if err := scan(&at.part, &ord, &tie, &stamp.Version); err != nil {
+			if err := scan(&at.id, &at.part, &ord, &tie, &stamp.Version); err != nil {
 				return err
 			}
 			if len(tie) < cellHead {
 				return errShortCell()
 			}
 			at.ord, stamp.Tie = string(ord), binary.BigEndian.Uint64(tie)
+			l := found[at.id]
 			if at.part == "" {
 				l.gone = stamp
 			} else {
+				if l.places == nil {
+					l.places = map[place]amorphous.Stamp{}
+				}
 				l.places[at] = stamp
 			}
+			found[at.id] = l
 			return nil
 		})
 	})
-	return l, t.explain(err)
+	return found, t.explain(err)
 }

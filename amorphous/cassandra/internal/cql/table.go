@@ -20,7 +20,7 @@ type table struct {
 	put, putTTL, drop   string // a cell; a range tombstone over a row
 	dropCell            string
 	register, unlist    string // a place
-	listed              string // places of an ID
+	listed              string // places of some IDs
 	row                 string // cells of a row
 	first, after        string // pages of everything
 	rest, twins, marked string
@@ -50,7 +50,7 @@ func newTable(keyspace string, t amorphous.Table) *table {
 	out.register = "UPDATE " + out.places + " USING TIMESTAMP ? SET stamp = ?" + place
 	out.unlist = "DELETE FROM " + out.places + " USING TIMESTAMP ?" + place
 	out.buried = "SELECT id, stamp, writetime(stamp) FROM " + out.places + " WHERE part = '' ALLOW FILTERING"
-	out.listed = "SELECT part, ord, stamp, writetime(stamp) FROM " + out.places + " WHERE id = ?"
+	out.listed = "SELECT id, part, ord, stamp, writetime(stamp) FROM " + out.places + " WHERE id IN ?"
 	return out
 }
 
