@@ -15,6 +15,7 @@ type job struct {
 	later  [][]*write
 	adds   []*add
 	size   int
+	seen   *seen // of the Tx that executes it; nil in a group
 
 	// try is what the attempt under way found out. A driver may return early
 	// when a context ends, and leave an attempt running that is rolled back:

@@ -120,6 +120,7 @@ type ourSQL struct {
 
 	laneReady, expired, due, claimedAny               string
 	freeOrder, successor, wakeLater, wakeClaimed      string
+	holdNow                                           string
 	mark, walk, clock                                 string
 	raise, raiseInsert, level                         string
 	marksOver, tokensOver, deleteToken                string
@@ -180,6 +181,7 @@ func (o *ourSQL) compileSettle(d *Dialect) {
 	}
 	o.hold.build, o.holdProgress.build = build(hold...), build(append(hold, "progress")...)
 	o.back.build, o.backProgress.build = build(back...), build(append(back, "progress")...)
+	o.holdNow = "UPDATE " + outbox + " SET seq = seq + 1, progress = ? WHERE id = ? AND state = 1 AND owner = ? AND seq = ?"
 	o.freeOrder = "DELETE FROM " + orders + " WHERE task = ? AND okey = ? AND id = ?"
 	o.successor = "SELECT MIN(id) FROM " + orders + " WHERE task = ? AND okey = ?"
 	o.wakeLater = "UPDATE " + outbox + " SET state = 0, queue = lane, sort = priority, due = ? WHERE id = ? AND state = 2"

@@ -25,7 +25,12 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 			continue
 		}
 		for i := range j.unit.Settle {
-			ids = append(ids, j.unit.Settle[i].ID)
+			t := &j.unit.Settle[i]
+			if !j.holdsOnly(t) {
+				ids = append(ids, t.ID)
+			} else if err := s.holdNow(ctx, c, j, t); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(ids) == 0 {
@@ -40,14 +45,34 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 		for i := range j.unit.Settle {
 			t := &j.unit.Settle[i]
 			row, there := held[t.ID]
-			if !there || row.state != stateClaimed || row.owner != t.Owner || row.seq != t.Seq {
-				e := fault.New(fault.ErrConflict, purpose, "settle", "the owner no longer holds the record, or something settled it since")
-				e.Key = t.ID.String()
-				j.try.fail(e)
+			if !j.holdsOnly(t) && (!there || row.state != stateClaimed || row.owner != t.Owner || row.seq != t.Seq) {
+				j.try.fail(t.lost())
 			}
 		}
 	}
 	return held, nil
+}
+
+// lost is what a settlement is told whose claim is no longer its owner's.
+func (t *Settlement) lost() error {
+	e := fault.New(fault.ErrConflict, purpose, "settle", "the owner no longer holds the record, or something settled it since")
+	e.Key = t.ID.String()
+	return e
+}
+
+// holdsOnly reports whether a settlement only records what remains, in a
+// transaction that ends if the unit fails. It then needs no look beforehand.
+func (j *job) holdsOnly(t *Settlement) bool {
+	return j.seen != nil && t.Hold && !t.Done && t.Progress != nil && len(t.Release) == 0
+}
+
+// holdNow checks and executes such a settlement in one statement.
+func (s *Store) holdNow(ctx context.Context, c Conn, j *job, t *Settlement) error {
+	n, err := c.Exec(ctx, s.ours.holdNow, blob(t.Progress), idArg(t.ID), int64(t.Owner), int64(t.Seq))
+	if err == nil && n == 0 {
+		j.try.fail(t.lost())
+	}
+	return err
 }
 
 func (s *Store) readHeld(ctx context.Context, c Conn, ids []RecordID) (map[RecordID]heldRow, error) {
@@ -94,6 +119,8 @@ func divideSettlements(jobs []*job, held map[RecordID]heldRow) *settling {
 					d.ordered = append(d.ordered, t.ID)
 				}
 				continue
+			case j.holdsOnly(t):
+				continue // done by checkSettle
 			case t.Hold && t.Progress == nil:
 				d.hold = append(d.hold, t)
 			case t.Hold:

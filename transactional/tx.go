@@ -17,6 +17,7 @@ import (
 type Tx struct {
 	store *Store
 	conn  Conn
+	seen  *seen
 
 	mu     sync.Mutex // held while a statement runs, so that cutting off waits for it
 	err    error      // why the transaction can only be rolled back
@@ -56,7 +57,7 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 	err = s.beginWith(ctx, s.until(end), func(_ context.Context, c Conn) error {
 		// Time runs from here: waiting for those before is not fn's fault.
 		defer time.AfterFunc(s.opts.TxTimeout, func() { cut(errCutOff) }).Stop()
-		run := &txRun{tx: &Tx{store: s, conn: c}, done: make(chan struct{}), over: &over}
+		run := &txRun{tx: &Tx{store: s, conn: c, seen: &seen{}}, done: make(chan struct{}), over: &over}
 		if _, cuts := s.driver.(Cutter); cuts {
 			defer run.end(end) // fn may end its goroutine, which is the driver's
 			run.call(end, fn)
@@ -219,6 +220,9 @@ func (t *Tx) Read(ctx context.Context, table *Table, ids ...string) (rows []Row,
 		if err == nil {
 			rows, err = t.store.readRows(ctx, t.conn, p, &p.lockRead, ids)
 		}
+		if err == nil {
+			t.seen.read(p, ids, rows, !t.store.features.SharedLog)
+		}
 		return t.store.locate(err, "read", table, "")
 	})
 	return rows, err
@@ -246,7 +250,7 @@ func (t *Tx) Apply(ctx context.Context, unit *Unit) (Result, error) {
 		if err != nil {
 			return err
 		}
-		j.try = &try
+		j.try, j.seen = &try, t.seen
 		if err = t.store.execute(ctx, t.conn, []*job{j}); err == nil {
 			err = try.err
 		}
@@ -262,6 +266,7 @@ func (t *Tx) Apply(ctx context.Context, unit *Unit) (Result, error) {
 // as the server counts.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = t.do(ctx, "exec", func() error {
+		t.seen.forget()
 		n, err = t.conn.Exec(ctx, query, args...)
 		return t.store.locate(err, "exec", nil, "")
 	})
@@ -273,6 +278,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (n int64, err 
 // transaction as it is.
 func (t *Tx) Query(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) error {
 	return t.do(ctx, "query", func() error {
+		t.seen.forget()
 		var own error
 		err := t.conn.Query(ctx, query, args, func(scan func(dest ...any) error) error {
 			own = row(scan)

@@ -110,9 +110,12 @@ func (s *Store) writeRows(ctx context.Context, c Conn, ws []*write) error {
 		if len(t.careful) == 0 {
 			continue
 		}
-		at, err := s.stampsOf(ctx, c, &t.plan.lock, t.careful)
-		if err != nil {
-			return err
+		at, ok := t.careful[0].job.seen.stamps(t.careful)
+		if !ok {
+			var err error
+			if at, err = s.stampsOf(ctx, c, &t.plan.lock, t.careful); err != nil {
+				return err
+			}
 		}
 		found[i] = at
 		for _, w := range t.careful {
@@ -131,6 +134,7 @@ func (s *Store) writeRows(ctx context.Context, c Conn, ws []*write) error {
 			return err
 		}
 	}
+	ws[0].job.seen.wrote(ws) // whoever has seen anything is alone
 	return nil
 }
 

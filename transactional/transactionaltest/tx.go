@@ -21,6 +21,73 @@ func testTx(t *testing.T, h Harness) {
 	h.run(t, "SQL", testTxSQL)
 	h.run(t, "Increment", testIncrement)
 	h.run(t, "Repeat", testTxRepeat)
+	h.run(t, "ReadAndWritten", testTxReadAndWritten)
+	h.run(t, "Holds", testTxHolds)
+}
+
+// testTxReadAndWritten: a store may remember what a transaction has read and
+// written, but never past the moment at which it changes.
+func testTxReadAndWritten(e *env) {
+	e.must(writes(thing("a", 5, 1, insert)))
+	step := func(what string, class error, do func(ctx context.Context, tx *transactional.Tx) error) {
+		e.class(what, e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			if _, err := tx.Read(ctx, things, "a", "none"); err != nil {
+				return err
+			}
+			return do(ctx, tx)
+		}), class)
+	}
+	apply := func(ws ...transactional.Write) func(context.Context, *transactional.Tx) error {
+		return func(ctx context.Context, tx *transactional.Tx) error {
+			for _, w := range ws {
+				if _, err := tx.Apply(ctx, writes(w)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	step("a row that was read cannot be inserted", fault.ErrExists, apply(thing("a", 9, 9, insert)))
+	step("nor written below its version", fault.ErrConflict, apply(thing("a", 4, 9, above)))
+	step("one that was read and is absent is inserted once", fault.ErrExists, apply(thing("none", 1, 1, insert), thing("none", 2, 2, insert)))
+	step("what was written counts as read", fault.ErrConflict, apply(thing("a", 7, 7, above), thing("a", 6, 6, above)))
+	step("a write that lost to what is there changes nothing", nil, apply(thing("a", 1, 1, newest), thing("a", 6, 6, above)))
+	e.holds("what a transaction wrote is there", "a", 6, 6)
+	step("SQL of one's own is seen", fault.ErrConflict, func(ctx context.Context, tx *transactional.Tx) error {
+		if _, err := tx.Exec(ctx, "UPDATE "+e.store.Name(things)+" SET version = 100 WHERE id = ?", "a"); err != nil {
+			return err
+		}
+		return apply(thing("a", 50, 50, above))(ctx, tx)
+	})
+	step("a row that was deleted can be inserted", nil, apply(gone("a", 8, newest), thing("a", 9, 9, insert)))
+	e.holds("and is there", "a", 9, 9)
+}
+
+// testTxHolds: what a transaction records of its own record's progress is
+// fenced like every settlement.
+func testTxHolds(e *env) {
+	r := e.record("lane", 1)
+	e.must(adds(r))
+	mine := e.claim(1, 1, "lane")[0]
+	hold := func(what string, owner, seq uint64, class error) {
+		e.class(what, e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Apply(ctx, &transactional.Unit{
+				Writes: []transactional.Write{thing("a", int64(seq)+1, 1, newest)},
+				Settle: []transactional.Settlement{{ID: mine.ID, Owner: owner, Seq: seq, Hold: true, Progress: []byte("half")}},
+			})
+			return err
+		}), class)
+	}
+	hold("a transaction of somebody else's record is refused", 2, mine.Seq, fault.ErrConflict)
+	hold("and one that was overtaken", 1, mine.Seq+1, fault.ErrConflict)
+	e.lacks("with everything in it", "a")
+	hold("the owner's is recorded", 1, mine.Seq, nil)
+	hold("once", 1, mine.Seq, fault.ErrConflict)
+	rec, _, err := e.store.Find(e.Context(), mine.ID)
+	e.nil("find", err)
+	e.same("with what remains", string(rec.Progress), "half")
+	e.same("and counted", rec.Seq, mine.Seq+1)
+	e.same("the claim is kept", rec.Owner, uint64(1))
 }
 
 func testTxCommit(e *env) {

@@ -1,0 +1,79 @@
+package transactional
+
+// A seen is what a transaction knows of rows that it has read or written: they
+// are locked, so what was there is there still, and writing them with care
+// needs no second look. Its zero value knows nothing yet, and a nil one never
+// does: the caller of Join may write beside us.
+type seen struct {
+	rows map[resource]sight
+}
+
+// A sight is a row as it was seen.
+type sight struct {
+	stamped
+	there bool
+}
+
+func (n *seen) note(space, id string, row sight) {
+	if n.rows == nil {
+		n.rows = map[resource]sight{}
+	}
+	n.rows[resource{space: space, id: id}] = row
+}
+
+// read notes what a locking read of ids returned. An absent row is only noted
+// where nobody else writes: no server locks what is not there.
+func (n *seen) read(p *plan, ids []string, rows []Row, alone bool) {
+	if n == nil {
+		return
+	}
+	if alone {
+		for _, id := range ids {
+			n.note(p.physical, id, sight{})
+		}
+	}
+	for i := range rows {
+		r := &rows[i]
+		n.note(p.physical, r.ID, sight{stamped{r.Stamp, r.Deleted}, true})
+	}
+}
+
+// wrote notes what was written.
+func (n *seen) wrote(ws []*write) {
+	if n == nil {
+		return
+	}
+	for _, w := range ws {
+		if w.mode != Newest {
+			n.note(w.plan.physical, w.id, sight{stamped{w.stamp, w.deleted}, true})
+		} else {
+			delete(n.rows, resource{space: w.plan.physical, id: w.id}) // a newer one may have won
+		}
+	}
+}
+
+// forget forgets everything: SQL of the user's own may have changed any row.
+func (n *seen) forget() {
+	if n != nil {
+		n.rows = nil
+	}
+}
+
+// stamps returns the stamps of the rows that are to be written, if all of them
+// were seen.
+func (n *seen) stamps(ws []*write) (found map[string]stamped, ok bool) {
+	if n == nil {
+		return nil, false
+	}
+	found = make(map[string]stamped, len(ws))
+	for _, w := range ws {
+		row, known := n.rows[resource{space: w.plan.physical, id: w.id}]
+		if !known {
+			return nil, false
+		}
+		if row.there {
+			found[w.id] = row.stamped
+		}
+	}
+	return found, true
+}
