@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
@@ -67,7 +68,11 @@ func (e *engine) quiet(ctx context.Context) (bool, error) {
 		}
 	}
 	if e.queue != nil && !e.health.isDown[Transitory].Load() {
-		stats, err := e.layer.queue.Stats(ctx, lanes...)
+		stats, err := e.layer.queue.Stats(ctx, append(lanes, e.suspects()...)...)
+		if fault.Outage(err) {
+			e.health.failed(Transitory, err) // what it holds is left, and Drain says so
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}

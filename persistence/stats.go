@@ -185,7 +185,9 @@ func (l *Layer) why(k *kind, t envelope.Task) string {
 
 // leftInQueue adds what waits in the queue, which can only be counted by tube.
 func (l *Layer) leftInQueue(ctx context.Context, count map[Left]int) ([]Left, error) {
-	if l.queue != nil && !l.engine.health.isDown[Transitory].Load() {
+	if l.queue != nil && l.engine.health.isDown[Transitory].Load() {
+		count[Left{Why: "the transitory store is down: what it holds waits for it"}] = 0
+	} else if l.queue != nil {
 		for _, k := range l.declared() {
 			if k.custody != TransitoryCustody {
 				continue
@@ -210,7 +212,7 @@ func (l *Layer) leftInQueue(ctx context.Context, count map[Left]int) ([]Left, er
 
 // tubesOf are all tubes in which the kind's envelopes may wait.
 func (l *Layer) tubesOf(k *kind) []string {
-	out := []string{k.lane.realTime, k.lane.background}
+	out := []string{k.lane.realTime, k.lane.background, k.lane.suspect}
 	for p := Transitory; p <= Amorphous; p++ {
 		out = append(out, k.lane.parked[p])
 	}
