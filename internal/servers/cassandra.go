@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -176,7 +177,7 @@ commitlog_sync: %s
 // port, with a keyspace "fourfold" that each node holds whole. It returns when
 // every node answers and sees all others. All of 127.0.0.0/8 must be this
 // machine, as it is on Linux.
-func Ring(ctx context.Context, n int, kind Cassandra, opts *Options) (_ []*Server, err error) {
+func Ring(ctx context.Context, n int, kind Cassandra, opts *Options) ([]*Server, error) {
 	if kind.Heap == 0 {
 		kind.Heap = 768
 	}
@@ -192,21 +193,11 @@ func Ring(ctx context.Context, n int, kind Cassandra, opts *Options) (_ []*Serve
 	if err != nil {
 		return nil, err
 	}
-	nodes, errs := make([]*Server, n), make(chan error, n)
-	for i, host := range hosts {
+	nodes, err := startTogether(n, func(i int) (*Server, error) {
 		node := kind
 		node.ring = &ring{hosts: hosts, node: i, storage: storage}
-		go func() {
-			server, err := start(ctx, node, host, port, opts)
-			nodes[i] = server
-			errs <- err
-		}()
-	}
-	for range nodes {
-		if e := <-errs; e != nil && err == nil {
-			err = e
-		}
-	}
+		return start(ctx, node, hosts[i], port, opts)
+	})
 	if err == nil {
 		err = meet(ctx, nodes)
 	}
@@ -217,6 +208,23 @@ func Ring(ctx context.Context, n int, kind Cassandra, opts *Options) (_ []*Serve
 			}
 		}
 		return nil, err
+	}
+	return nodes, nil
+}
+
+// startTogether starts n servers side by side. It returns those that run also
+// when others failed.
+func startTogether(n int, start func(i int) (*Server, error)) ([]*Server, error) {
+	nodes, errs := make([]*Server, n), make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { nodes[i], errs[i] = start(i) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nodes, err
+		}
 	}
 	return nodes, nil
 }

@@ -212,17 +212,17 @@ func (o *Options) validate() error {
 	var faults []error
 	for i, p := range o.Purposes {
 		if !slices.Contains(everyPurpose, p) {
-			faults = append(faults, fmt.Errorf("Purposes has %v, which is none", p))
+			faults = append(faults, fmt.Errorf("the option Purposes has %v, which is none", p))
 		}
 		if slices.Contains(o.Purposes[:i], p) {
-			faults = append(faults, fmt.Errorf("Purposes has %v twice; Nodes says how many servers it has", p))
+			faults = append(faults, fmt.Errorf("the option Purposes has %v twice; Nodes says how many servers it has", p))
 		}
 	}
 	for p, n := range o.Nodes {
 		if !slices.Contains(everyPurpose, p) || n < 1 || n > 9 {
-			faults = append(faults, fmt.Errorf("Nodes has %d for %v; there are 1 to 9 of a purpose", n, p))
+			faults = append(faults, fmt.Errorf("the option Nodes has %d for %v; there are 1 to 9 of a purpose", n, p))
 		} else if p == persistence.Transactional && n > 1 {
-			faults = append(faults, errors.New("Nodes has several for transactional, and MariaDB is started once"))
+			faults = append(faults, errors.New("the option Nodes has several for transactional, and MariaDB is started once"))
 		}
 	}
 	return errors.Join(faults...)
