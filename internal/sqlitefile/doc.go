@@ -27,7 +27,7 @@
 // SQLite writes to a log first and copies it into the database now and then,
 // by default inside some commit, whose whole group then waits. Here a
 // goroutine copies it on a connection of its own, and the log stays near
-// 64 MiB at most; only a reader that keeps its snapshot for long makes it
+// 128 MiB at most; only a reader that keeps its snapshot for long makes it
 // grow beyond that.
 //
 // # What errors mean
