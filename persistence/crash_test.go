@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,11 +82,16 @@ type town struct {
 	members   *persistence.Handle[member]
 	pages     *persistence.Handle[page]
 
-	healed atomic.Bool // sick pings can be handled
+	healed atomic.Bool             // sick pings can be handled
+	faults *persistencetest.Faults // nil: the stores do not fail
 }
 
 func (w *town) open(ctx context.Context, dir string) (*persistence.Layer, error) {
-	layer, err := embedded.Open(ctx, dir, nil)
+	stores := embedded.Stores(dir)
+	if w.faults != nil {
+		stores = w.faults.Wrap(stores)
+	}
+	layer, err := persistence.Open(ctx, stores, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +182,11 @@ func (w *town) load(ctx context.Context, layer *persistence.Layer, r *persistenc
 	id := func(round int, what string, i int) string { return fmt.Sprintf("r%d.%s.%d", round, what, i) }
 	put := func(what string, i int, put func(id string) error) error {
 		id := id(r.Round, what, i)
-		return r.Try(id, func() error { return put(id) })
+		err := r.Try(id, func() error { return put(id) })
+		if fault.Accepted(err) {
+			return nil
+		}
+		return err
 	}
 	parts := []func() error{
 		func() error { return w.loadArrivals(ctx, r, id) },
@@ -274,7 +286,7 @@ func (w *town) loadSick(ctx context.Context, r *persistencetest.Recorder, name f
 	id := name(r.Round, "ping.sick", 0)
 	var receipt *persistence.Receipt
 	err := r.Try(id, func() (err error) { receipt, err = w.pings.Put(ctx, ping{ID: id}); return err })
-	if err != nil {
+	if err != nil && !fault.Accepted(err) {
 		return err
 	}
 	if err := receipt.Wait(ctx, "answer"); err == nil {
@@ -536,4 +548,113 @@ func (w *town) checkCustody(ctx context.Context, bad *findings) {
 func TestCrash(t *testing.T) {
 	w := &town{}
 	persistencetest.Crash(t, persistencetest.Scenario{Open: w.open, Load: w.load, Check: w.check})
+}
+
+// loadOutage does everything twice: while the queue and the amorphous store are
+// down, and when they are back.
+func (w *town) loadOutage(ctx context.Context, layer *persistence.Layer, r *persistencetest.Recorder) error {
+	w.faults.Down(persistence.Transitory, persistence.Amorphous)
+	for i := range 4 {
+		for _, what := range []string{"ping", "page", "arrival"} {
+			id := fmt.Sprintf("r%d.%s.%d", r.Round, what, 100+i)
+			err := r.Try(id, func() (err error) {
+				switch what {
+				case "ping":
+					_, err = w.pings.Put(ctx, ping{ID: id})
+				case "page":
+					_, err = w.pages.Put(ctx, page{id, "a page"})
+				default:
+					_, err = w.arrivals.Put(ctx, arrival{ID: id, User: user(i)})
+				}
+				return err
+			})
+			if err != nil && !fault.Accepted(err) {
+				return err
+			}
+		}
+	}
+	w.faults.Up()
+	return w.load(ctx, layer, r)
+}
+
+// What was accepted while stores were down survives a kill as well: in the
+// outbox, where it spilled to or was put after all.
+func TestCrashDuringAnOutage(t *testing.T) {
+	w := &town{faults: persistencetest.NewFaults()}
+	persistencetest.Crash(t, persistencetest.Scenario{Open: w.open, Load: w.loadOutage, Check: w.check, Runs: 12})
+}
+
+// poisonDir names the directory for the child of TestCrashOfAPoisonTask, and
+// poisonCustody the custody of its kind.
+const (
+	poisonDir     = "FOURFOLD_POISON_DIR"
+	poisonCustody = "FOURFOLD_POISON_CUSTODY"
+)
+
+// poisoned is a program that one of its tasks ends each time that it runs.
+func poisoned(t *testing.T, dir string, custody persistence.Custody) {
+	layer, err := embedded.Open(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	pings := persistence.Declare(layer, "ping", persistence.Plan[ping]{
+		{Priority: 1, Name: "answer", Purpose: persistence.Transitory, MaxAttempts: 3, Do: func(_ context.Context, p ping) error {
+			if p.ID == "poison" {
+				os.Exit(3)
+			}
+			return nil
+		}},
+		{Priority: 2, Name: "object", Purpose: persistence.Amorphous},
+	}, persistence.KindOptions{Custody: custody})
+	if _, err := os.Stat(filepath.Join(dir, "put")); err != nil {
+		for _, id := range []string{"before", "poison", "after"} {
+			if _, err := pings.Put(t.Context(), ping{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "put"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := persistencetest.Drain(t, layer); len(left) > 0 {
+		t.Fatalf("left %+v", left)
+	}
+	letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
+	if err != nil || len(letters) != 1 || letters[0].Key != "poison" || letters[0].Task != "answer" {
+		t.Errorf("dead letters %+v, %v; want the poison task alone", letters, err)
+	}
+	for _, id := range []string{"before", "poison", "after"} {
+		if _, err := pings.Get(t.Context(), id); err != nil {
+			t.Errorf("the other task of %s: %v", id, err)
+		}
+	}
+}
+
+// "A poison task cannot loop the worker": one that takes the process down each
+// time becomes a dead letter, and holds up neither its siblings nor others.
+func TestCrashOfAPoisonTask(t *testing.T) {
+	if dir := os.Getenv(poisonDir); dir != "" {
+		custody, _ := strconv.Atoi(os.Getenv(poisonCustody))
+		poisoned(t, dir, persistence.Custody(custody))
+		return
+	}
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		dir := t.TempDir()
+		for start := 1; ; start++ {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestCrashOfAPoisonTask$")
+			cmd.Env = append(os.Environ(), poisonDir+"="+dir, poisonCustody+"="+strconv.Itoa(int(opts.Custody)))
+			out, err := cmd.CombinedOutput()
+			switch {
+			case err == nil && start > 1:
+				return
+			case err == nil:
+				t.Fatalf("the poison did not end the process: nothing is proved\n%s", out)
+			case cmd.ProcessState.ExitCode() != 3:
+				t.Fatalf("start %d: %v\n%s", start, err, out)
+			case start == 10:
+				t.Fatalf("the poison task ended %d processes, with MaxAttempts 3\n%s", start, out)
+			}
+		}
+	})
 }

@@ -29,6 +29,8 @@ type outboxCustody struct {
 
 func (c *outboxCustody) name() Custody { return TransactionalCustody }
 
+func (c *outboxCustody) lease() time.Duration { return c.layer.lease() }
+
 // record is the outbox row of an envelope.
 func (c *outboxCustody) record(h *held, s flow.Settlement) transactional.Record {
 	env := *h.env
@@ -57,6 +59,7 @@ func (c *outboxCustody) open(rec *transactional.Record) *held {
 	}
 	h := c.layer.hold(k, env)
 	h.custody, h.seq, h.lost = c, rec.Seq, rec.Lost
+	h.suspect = h.suspicious()
 	h.receipt = c.layer.engine.followed(rec.ID)
 	return h
 }

@@ -25,6 +25,8 @@ type queueCustody struct {
 
 func (c *queueCustody) name() Custody { return TransitoryCustody }
 
+func (c *queueCustody) lease() time.Duration { return c.layer.opts.Lease }
+
 // job is an envelope as a job in the tube that a settlement leads to.
 func (c *queueCustody) job(h *held, s flow.Settlement, tasks []envelope.Task) transitory.Job {
 	env := *h.env
@@ -76,6 +78,15 @@ func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
 	h.custody, h.job, h.tube, h.lost = c, job.ID, job.Tube, max(job.Reserves-1, 0)
 	h.receipt = c.layer.engine.followed(h.id())
 	c.layer.engine.doneBefore(h)
+	if job.Tube == k.lane.suspect {
+		h.suspect = true
+		return h
+	}
+	if h.suspicious() {
+		c.setAside(ctx, k, job)
+		return nil
+	}
+	h.lost = 0
 	return h
 }
 

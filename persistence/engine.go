@@ -24,6 +24,8 @@ type engine struct {
 
 	realTime   *lane
 	background *lane
+	suspected  *lane      // envelopes that may be what ends the process
+	inquiry    sync.Mutex // held while one of those runs
 	health     *health
 
 	mu       sync.Mutex
@@ -53,7 +55,8 @@ func newEngine(l *Layer) *engine {
 		held:       map[*held]struct{}{},
 		track:      map[transactional.RecordID]*Receipt{},
 	}
-	e.realTime.stopped, e.background.stopped = true, true
+	e.suspected = newLane(l.opts.MaxHeld)
+	e.realTime.stopped, e.background.stopped, e.suspected.stopped = true, true, true
 	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {
 		e.outbox = &outboxCustody{layer: l, store: l.rows}
@@ -123,7 +126,11 @@ func (e *engine) place(ctx context.Context, h *held, now int64) {
 // hand puts an envelope into its lane; what has no room there goes back to
 // custody.
 func (e *engine) hand(ctx context.Context, h *held) {
-	if evicted := e.laneOf(h.realTime).push(h); evicted != nil {
+	ln := e.laneOf(h.realTime)
+	if h.suspect {
+		ln = e.suspected
+	}
+	if evicted := ln.push(h); evicted != nil {
 		evicted.run.Down = e.health.down()
 		e.release(ctx, evicted, evicted.run.Settlement(nowMicro()))
 	}

@@ -29,6 +29,7 @@ type held struct {
 	job     transitory.ID // in the queue
 	tube    string        // that the job came from
 	lost    int           // claims that ended without a settlement
+	suspect bool          // it was lost so often that it runs alone
 	counted bool          // attempts were made durable before the run
 
 	leased   time.Time // when the claim was made or renewed; renew only
@@ -127,6 +128,8 @@ type custodian interface {
 	count(ctx context.Context, h *held) error
 	// extend keeps held envelopes from being handed to others.
 	extend(ctx context.Context, hs []*held)
+	// lease is how long a claim lasts that nobody extends.
+	lease() time.Duration
 	// name says which custody this is.
 	name() Custody
 }
@@ -152,6 +155,7 @@ type kindLanes struct {
 	realTime   string
 	background string
 	parked     [5]string // by purpose
+	suspect    string    // a tube only
 }
 
 func (l *Layer) lanes(k *kind) *kindLanes {
@@ -180,7 +184,7 @@ func (l *Layer) nameLanes(k *kind) {
 
 func (l *Layer) lanesOf(kind string) *kindLanes {
 	base := l.opts.Namespace + "/" + kind
-	out := &kindLanes{realTime: base + "/rt", background: base + "/bg"}
+	out := &kindLanes{realTime: base + "/rt", background: base + "/bg", suspect: base + "/suspect"}
 	for p := Transitory; p <= Amorphous; p++ {
 		out.parked[p] = base + "/parked/" + p.String()
 	}

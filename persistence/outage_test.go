@@ -759,3 +759,26 @@ func TestAllStoresDown(t *testing.T) {
 		d.clean()
 	})
 }
+
+// A handler that runs for longer than any lease keeps its envelope, in either
+// custody: nobody else runs it meanwhile.
+func TestLongHandlersKeepTheirClaim(t *testing.T) {
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		inDrill(t, func(d *drill) {
+			var runs atomic.Int64
+			longs := persistence.Declare(d.layer, "long", persistence.Plan[visit]{
+				{Priority: 1, Name: "run", Purpose: persistence.Transitory, Timeout: time.Hour, Do: func(ctx context.Context, v visit) error {
+					runs.Add(1)
+					time.Sleep(20 * time.Minute)
+					return ctx.Err()
+				}},
+			}, opts)
+			d.serve()
+			d.within(21*time.Minute, d.put(longs, 3))
+			if n := runs.Load(); n != 3 {
+				t.Errorf("3 long handlers ran %d times", n)
+			}
+			d.clean()
+		})
+	})
+}

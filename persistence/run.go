@@ -55,7 +55,9 @@ func (w *worker) conduct(ctx context.Context, h *held) {
 			act = w.class(ctx, h, act.Tasks)
 		case flow.Look:
 			crash.Point("class.between")
-			act = h.run.Looked(nowMicro(), w.lane.urgent(act.Priority))
+			// A suspect does not give way: what it did must be settled before
+			// the next one runs, which may end the process.
+			act = h.run.Looked(nowMicro(), !h.suspect && w.lane.urgent(act.Priority))
 		case flow.Pass:
 			crash.Point("class.pass")
 			h.priority, h.realTime = act.Priority, false
@@ -80,7 +82,7 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 	if ctx.Err() != nil {
 		h.run.Stop()
 	}
-	if h.lost > 0 && w.suspicious(h, tasks) {
+	if h.suspect && h.lost > 0 && w.suspicious(h, tasks) {
 		if err := w.countFirst(ctx, h, tasks); err != nil {
 			return w.cancel(ctx, h, tasks, err)
 		}
@@ -153,6 +155,9 @@ func (w *worker) suspicious(h *held, tasks []int) bool {
 func (w *worker) countFirst(ctx context.Context, h *held, tasks []int) error {
 	for _, i := range tasks {
 		t := &h.run.Tasks[i]
+		if !h.tasks[i].handles() {
+			continue
+		}
 		t.Attempts++
 		if _, queued := h.custody.(*queueCustody); queued {
 			t.Attempts = max(t.Attempts, h.lost)

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,15 +56,20 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 	e.working.Store(1)
 	e.realTime.start()
 	e.background.start()
+	e.suspected.start()
 	handlers, cancelHandlers := context.WithCancel(context.Background())
 	workers := e.workers(handlers, e.layer.opts.RealTimeWorkers, e.layer.opts.Workers)
 	services, cancelServices := context.WithCancel(context.Background())
 	serving := e.serve(services)
+	workers.Go(func() { e.interrogate(handlers) })
+	if e.queue != nil {
+		workers.Go(func() { e.summon(services, handlers) })
+	}
 	return func() {
 		cancelServices()
 		serving.Wait()
 		e.working.Store(0)
-		e.giveBack(append(e.realTime.stop(), e.background.stop()...))
+		e.giveBack(slices.Concat(e.realTime.stop(), e.background.stop(), e.suspected.stop()))
 		waitGrace(workers, e.layer.opts.Grace, cancelHandlers)
 		cancelHandlers()
 		e.serving.Unlock()
@@ -272,8 +278,7 @@ func (e *engine) lanes(realTime bool, want func(*kind) bool) []string {
 
 // renew keeps the claims of what this process holds for long.
 func (e *engine) renew(ctx context.Context) {
-	lease := e.layer.lease()
-	every := time.NewTicker(lease / 3)
+	every := time.NewTicker(e.layer.opts.Lease / 3)
 	defer every.Stop()
 	for {
 		select {
@@ -283,7 +288,7 @@ func (e *engine) renew(ctx context.Context) {
 		}
 		by := map[custodian][]*held{}
 		for _, h := range e.holding() {
-			if time.Since(h.leased) > lease/4 {
+			if time.Since(h.leased) > h.custody.lease()/4 {
 				h.leased = time.Now()
 				by[h.custody] = append(by[h.custody], h)
 			}

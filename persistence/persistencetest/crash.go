@@ -30,6 +30,9 @@ type Scenario struct {
 	// drained. Its error is the evidence: it names the first object that is
 	// wrong, and how.
 	Check func(ctx context.Context, layer *persistence.Layer, h *History) error
+	// Runs is how many kills are enough when no flag says more. Zero means one
+	// per point, and fewer with -short or -race.
+	Runs int
 	// Leaves allows tasks to be left when everything due is drained; otherwise
 	// they are evidence.
 	Leaves bool
@@ -74,7 +77,7 @@ func Crash(t *testing.T, s Scenario) {
 		return
 	}
 	c.census()
-	c.runAll(c.plans(numberOf(len(c.points))))
+	c.runAll(c.plans(s.runs(len(c.points))))
 	c.verdict()
 }
 
@@ -90,12 +93,15 @@ func once(t *testing.T) {
 	}
 }
 
-// numberOf is how many runs are worth while.
-func numberOf(points int) int {
+// runs is how many runs are worth while.
+func (s *Scenario) runs(points int) int {
 	switch {
 	case *crashRuns > 0:
 		return *crashRuns
-	case testing.Short() || raceEnabled:
+	case s.Runs > 0:
+		points = min(points, s.Runs)
+	}
+	if testing.Short() || raceEnabled {
 		return min(points, 6)
 	}
 	return points

@@ -1,0 +1,103 @@
+package persistence
+
+import (
+	"context"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transitory"
+)
+
+// A task that ends the process takes along whatever else the process held, and
+// what ran beside it looks as guilty as it does. So an envelope with a handler
+// that was lost more than once is a suspect: suspects run one at a time, in both
+// custodies, and only they are charged for a run before it begins.
+//
+// The outbox is told of each such run. A queue counts how often it handed a job
+// out, not how often its tasks ran; so its suspects go to a tube of their own,
+// whose jobs are reserved one at a time and run at once: there, a reservation
+// that ended without an answer is a run that ended the process.
+
+// doubtful is how many losses make a suspect: a connection that broke once, or
+// one crash, does not.
+const doubtful = 2
+
+// suspicious reports whether the envelope may be what ends the process.
+func (h *held) suspicious() bool {
+	if h.lost < doubtful {
+		return false
+	}
+	for i, t := range h.tasks {
+		if t != nil && t.handles() && h.run.Tasks[i].State == flow.Waiting {
+			return true
+		}
+	}
+	return false
+}
+
+// setAside moves a job to the suspects of its kind. Like every move it is a put
+// and then a delete.
+func (c *queueCustody) setAside(ctx context.Context, k *kind, job *transitory.Job) {
+	moved := transitory.Job{Tube: k.lane.suspect, Priority: job.Priority, TTR: c.layer.opts.Lease, Body: job.Body}
+	if _, err := c.put(ctx, moved); err != nil {
+		return // it is handed out again when its time is over
+	}
+	c.store.Delete(ctx, job.ID)
+}
+
+// suspects are the tubes of the kinds in transitory custody.
+func (e *engine) suspects() []string {
+	var out []string
+	for _, k := range e.layer.declared() {
+		if k.custody == TransitoryCustody {
+			for _, lanes := range k.served {
+				out = append(out, lanes.suspect)
+			}
+		}
+	}
+	return out
+}
+
+// interrogate runs the suspects that this process claimed from the outbox, and
+// those that gave way to something more urgent, until their lane stops.
+func (e *engine) interrogate(handlers context.Context) {
+	w := e.newWorker(false)
+	w.lane = e.suspected
+	for h := w.lane.pop(); h != nil; h = w.lane.pop() {
+		e.examine(handlers, w, h)
+	}
+}
+
+// examine runs one suspect, alone.
+func (e *engine) examine(handlers context.Context, w *worker, h *held) {
+	e.flight.Add(1)
+	defer e.flight.Add(-1)
+	e.inquiry.Lock()
+	defer e.inquiry.Unlock()
+	w.conduct(handlers, h)
+}
+
+// summon takes suspects from the queue, one at a time, until ctx ends.
+func (e *engine) summon(ctx, handlers context.Context) {
+	w := e.newWorker(false)
+	w.lane = e.suspected
+	for ctx.Err() == nil {
+		tubes := e.suspects()
+		if len(tubes) == 0 || e.health.isDown[Transitory].Load() {
+			pause(ctx, tick/10)
+			continue
+		}
+		hs, err := e.reserve(ctx, tubes, 1)
+		if err != nil && !fault.Cancelled(err) {
+			if fault.Outage(err) {
+				e.health.failed(Transitory, err)
+			}
+			pause(ctx, tick/10)
+		}
+		for _, h := range hs {
+			e.moves.Add(1)
+			e.keep(h)
+			e.examine(handlers, w, h)
+		}
+	}
+}
