@@ -57,6 +57,19 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 	}
 }
 
+// ready waits until a transaction that starts now will get its versions: inside
+// it must not wait for them.
+func (t *ticks) ready(ctx context.Context) error {
+	for !t.clock.Roomy() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
 // now returns the next version. Within a transaction it does not wait for the
 // high-water mark but says fault.ErrBusy, so that the transaction ends, lets
 // the mark be written, and is run again.

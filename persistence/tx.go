@@ -34,6 +34,9 @@ func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	if err := l.needRows("tx"); err != nil {
 		return err
 	}
+	if err := l.ticks.ready(ctx); err != nil {
+		return err
+	}
 	var t *Tx
 	err := l.rows.Tx(ctx, func(ctx context.Context, raw *transactional.Tx) error {
 		t = &Tx{layer: l, tx: raw}
@@ -321,6 +324,9 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 	crash.Point("tx.task.before")
 	i := slices.Index(h.tasks, t)
 	state := &h.run.Tasks[i]
+	if err := e.layer.ticks.ready(ctx); err != nil {
+		return err
+	}
 	var done *Tx
 	err := e.layer.rows.Tx(ctx, func(ctx context.Context, raw *transactional.Tx) error {
 		done = &Tx{layer: e.layer, tx: raw}

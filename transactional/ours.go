@@ -113,19 +113,18 @@ type ourSQL struct {
 	held, heldSkip, heldThere                                      sized
 	deleteRecords, deleteOrders, ordersOf                          sized
 	back, backProgress, hold, holdProgress                         sized
-	tokens, deleteTokens                                           sized
+	tokens                                                         sized
 	claim, unclaimed, find, extend, freeSome, promoteSome          sized
 	deadThere, deleteDead                                          sized
 	deleteMarks                                                    sized
 
-	laneReady, expired, due, claimedAny               string
-	freeOrder, successor, wakeLater, wakeClaimed      string
-	holdNow                                           string
-	mark, walk, clock                                 string
-	raise, raiseInsert, level                         string
-	marksOver, tokensOver, deleteToken                string
-	table                                             map[string]string // quoted names
-	backColumns, holdColumns, backSet, holdSet, names []string
+	laneReady, expired, due, claimedAny          string
+	freeOrder, successor, wakeLater, wakeClaimed string
+	holdNow                                      string
+	mark, walk, clock                            string
+	raise, raiseInsert, level                    string
+	marksOver, tokensOver, deleteToken           string
+	table                                        map[string]string // quoted names
 }
 
 func (o *ourSQL) compile(s *Store) {

@@ -131,7 +131,7 @@ func (game *game) lastPosition(ctx context.Context, user string) (newest Positio
 }
 
 func positionOf(c Checkin) Position {
-	return Position{ID: c.ID, User: c.User, Venue: c.Venue, At: c.At, Lat: c.Lat, Lon: c.Lon}
+	return Position(c)
 }
 
 // stamp orders positions by the time of the check-in, then by its key, so that

@@ -84,6 +84,27 @@ func (c *Clock) Now() (version int64, ok bool) {
 	return version, ok
 }
 
+// Roomy reports whether versions can be handed out for a while yet; when not,
+// a higher ceiling has been asked for.
+func (c *Clock) Roomy() bool {
+	if c.want == nil {
+		return true
+	}
+	wall := time.Now().UnixMicro()
+	c.mu.Lock()
+	next, ceiling := max(wall, c.state.Last), c.state.Ceiling
+	c.mu.Unlock()
+	least := Ahead / 4
+	if next > wall {
+		least = Step / 2 // a clock that runs ahead gets small ceilings
+	}
+	if ceiling-next > least {
+		return true
+	}
+	c.want(max(next+Step, wall+Ahead))
+	return false
+}
+
 // Raised tells that a ceiling is durable.
 func (c *Clock) Raised(ceiling int64) {
 	c.mu.Lock()

@@ -15,6 +15,7 @@ import (
 
 // Types that tests of faults need by name.
 type (
+	//lint:ignore U1000 unexported fields are what it is about
 	hidden struct{ a, b int }
 	tagged struct {
 		Hash string `transactional:""`

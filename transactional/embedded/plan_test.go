@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transactional/embedded"
 )
@@ -126,7 +127,9 @@ func exercise(t *testing.T, s *transactional.Store) {
 		_, err = s.Sweep(ctx)
 		must(err)
 	}
-	_, _, err = s.Find(ctx, records[0].ID)
+	if _, _, err = s.Find(ctx, records[0].ID); fault.ClassOf(err) != fault.ErrNotFound {
+		must(err)
+	}
 	_, _, err = s.Find(ctx, records[1].ID)
 	must(err)
 	must(s.Walk(ctx, func(transactional.Record) bool { return true }))

@@ -56,11 +56,10 @@ func ttrRedelivers(e *env) {
 	e.class("touch by the late worker", e.q.Touch(e.ctx, first.ID)[0], fault.ErrNotFound)
 	e.class("release by the late worker", e.q.Release(e.ctx, transitory.Release{ID: first.ID})[0], fault.ErrNotFound)
 	e.eventually("the job never is deleted", func() bool {
-		jobs := []transitory.Job{again}
 		if e.q.Delete(e.ctx, again.ID)[0] == nil {
 			return true
 		}
-		jobs = e.reserve(1, "t")
+		jobs := e.reserve(1, "t")
 		again = jobs[0]
 		return false
 	})

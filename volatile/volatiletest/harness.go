@@ -156,13 +156,13 @@ func (e *env) get(t testing.TB, key string) (volatile.Item, bool) {
 		t.Fatalf("get %q returned %d items", key, len(items))
 	}
 	e.agree(t, key, items)
-	for _, item := range items {
-		if item.Key != key {
-			t.Fatalf("get %q returned the key %q", key, item.Key)
-		}
-		return item, true
+	if len(items) == 0 {
+		return volatile.Item{}, false
 	}
-	return volatile.Item{}, false
+	if items[0].Key != key {
+		t.Fatalf("get %q returned the key %q", key, items[0].Key)
+	}
+	return items[0], true
 }
 
 // agree checks that GetOne says the same as Get did. An entry may end between

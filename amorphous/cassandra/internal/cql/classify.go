@@ -1,7 +1,6 @@
 package cql
 
 import (
-	"context"
 	"errors"
 	"regexp"
 	"strings"
@@ -147,12 +146,4 @@ func unknownOf(err error) error {
 		return err
 	}
 	return &fault.Error{Class: fault.ErrUnknown, Err: err}
-}
-
-// ended reports whether a context is over, as the error that says so.
-func ended(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return NotSent(err)
-	}
-	return nil
 }

@@ -199,12 +199,12 @@ func (n *Node) run() error {
 				tail = tail[1:]
 			}
 		}
-		ready <- errors.New("Cassandra did not start:\n" + strings.Join(tail, "\n"))
+		ready <- errors.New("the node did not start:\n" + strings.Join(tail, "\n"))
 	}()
 	select {
 	case err = <-ready:
 	case <-time.After(3 * time.Minute):
-		err = errors.New("Cassandra was not ready after three minutes")
+		err = errors.New("the node was not ready after three minutes")
 	}
 	if err != nil {
 		n.stop()
