@@ -68,21 +68,28 @@ func (e *engine) quiet(ctx context.Context) (bool, error) {
 		}
 	}
 	if e.queue != nil && !e.health.isDown[Transitory].Load() {
-		stats, err := e.layer.queue.Stats(ctx, append(lanes, e.suspects()...)...)
-		if fault.Outage(err) {
-			e.health.failed(Transitory, err) // what it holds is left, and Drain says so
-			return false, nil
-		}
-		if err != nil {
+		if empty, err := e.emptied(ctx, lanes); !empty || err != nil {
 			return false, err
-		}
-		for _, s := range stats {
-			if s.Ready+s.Reserved > 0 {
-				return false, nil
-			}
 		}
 	}
 	return idle(), nil
+}
+
+// emptied reports whether the tubes hold nothing that is due. What was moved to
+// the suspects is due in a moment.
+func (e *engine) emptied(ctx context.Context, tubes []string) (bool, error) {
+	due := len(tubes)
+	stats, err := e.layer.queue.Stats(ctx, append(tubes, e.suspects()...)...)
+	if fault.Outage(err) {
+		e.health.failed(Transitory, err) // what it holds is left, and Drain says so
+		return false, nil
+	}
+	for i, s := range stats {
+		if s.Ready+s.Reserved > 0 || i >= due && s.Delayed > 0 {
+			return false, err
+		}
+	}
+	return true, err
 }
 
 func anyKind(*kind) bool { return true }

@@ -36,9 +36,10 @@ func (h *held) suspicious() bool {
 }
 
 // setAside moves a job to the suspects of its kind. Like every move it is a put
-// and then a delete.
+// and then a delete; the copy is handed out a little later, or it might end the
+// process before the original is gone, each time anew.
 func (c *queueCustody) setAside(ctx context.Context, k *kind, job *transitory.Job) {
-	moved := transitory.Job{Tube: k.lane.suspect, Priority: job.Priority, TTR: c.layer.opts.Lease, Body: job.Body}
+	moved := transitory.Job{Tube: k.lane.suspect, Priority: job.Priority, Delay: tick / 5, TTR: c.layer.opts.Lease, Body: job.Body}
 	if _, err := c.put(ctx, moved); err != nil {
 		return // it is handed out again when its time is over
 	}
