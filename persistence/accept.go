@@ -33,6 +33,9 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
+	if insideTx(ctx, l) {
+		return nil, 0, errInsideTx("put")
+	}
 	if run := Current(ctx); run != nil && p.token == "" && run.layer == l && k.envelopes() {
 		p.token = run.token()
 	}

@@ -48,6 +48,28 @@ func (r *Run) token() string {
 	return r.ID + "." + strconv.FormatInt(r.puts.Add(1), 10)
 }
 
+// putsSoFar is how many Puts a run had made, for what may run again within it.
+type putsSoFar struct {
+	run *Run
+	n   int64
+}
+
+// putsOf returns how many Puts the run of this context has made.
+func putsOf(ctx context.Context, l *Layer) putsSoFar {
+	run := Current(ctx)
+	if run == nil || run.layer != l {
+		return putsSoFar{}
+	}
+	return putsSoFar{run, run.puts.Load()}
+}
+
+// restore makes the next Put of the run have the token that it had then.
+func (p putsSoFar) restore() {
+	if p.run != nil {
+		p.run.puts.Store(p.n)
+	}
+}
+
 // taskID derives the id of a task from kind, key, task and token, else
 // version.
 func taskID(kind, key, task, token string, version int64) string {

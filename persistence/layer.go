@@ -78,9 +78,13 @@ func (l *Layer) has(p Purpose) bool {
 // open returns fault.ErrClosed once the layer is closed.
 func (l *Layer) open(op string) error {
 	if l.closed.Load() {
-		return fault.New(fault.ErrClosed, "", op, "the layer is closed")
+		return errLayerClosed(op)
 	}
 	return nil
+}
+
+func errLayerClosed(op string) error {
+	return fault.New(fault.ErrClosed, "", op, "the layer is closed")
 }
 
 // kindOf returns the declared kind of this name or former name, or nil.

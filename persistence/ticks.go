@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -17,11 +18,15 @@ const ceilingName = "clock"
 // store: a transaction that asks for a version may hold the only writer.
 type ticks struct {
 	clock  *hlc.Clock
-	wanted chan int64 // capacity 1: a ceiling to make durable
+	wanted chan int64      // capacity 1: a ceiling to make durable
+	over   <-chan struct{} // the layer is closed; nil where the clock has no ceiling
 }
 
+// errMark is why a transaction must run again: see ticks.now.
+var errMark = errors.New("the clock's high-water mark is being written")
+
 func newTicks(l *Layer, ceiling int64) *ticks {
-	t := &ticks{wanted: make(chan int64, 1)}
+	t := &ticks{wanted: make(chan int64, 1), over: l.life.Done()}
 	t.clock = hlc.New(ceiling, func(ceiling int64) {
 		select {
 		case t.wanted <- ceiling:
@@ -48,7 +53,9 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 				high, err = ceiling, nil
 			}
 			if err != nil {
-				l.log.Warn("the clock's high-water mark is not durable yet", "error", err)
+				if ctx.Err() == nil {
+					l.log.Warn("the clock's high-water mark is not durable yet", "error", err)
+				}
 				pause(ctx, tick/10)
 				continue
 			}
@@ -64,6 +71,8 @@ func (t *ticks) ready(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-t.over:
+			return errLayerClosed("tx")
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -80,11 +89,13 @@ func (t *ticks) now(ctx context.Context, inTx bool) (int64, error) {
 			return version, nil
 		}
 		if inTx {
-			return 0, fault.New(fault.ErrBusy, "transactional", "put", "the clock's high-water mark is being written")
+			return 0, &fault.Error{Op: "put", Store: "transactional", Class: fault.ErrBusy, Err: errMark}
 		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
+		case <-t.over:
+			return 0, errLayerClosed("put")
 		case <-time.After(time.Millisecond):
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
@@ -21,6 +22,7 @@ type Tx struct {
 	joined bool           // the caller commits
 	absent map[place]bool // rows that were read and not there
 	raced  bool           // one of them is to be inserted
+	again  bool           // it failed for a reason that another run does not meet
 	read   int64          // the highest version that was read
 	puts   []*accepting
 	dirty  []transactional.Write // written in memory, flushed before a scan and at the end
@@ -34,11 +36,38 @@ func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	if err := l.needRows("tx"); err != nil {
 		return err
 	}
-	if err := l.ticks.ready(ctx); err != nil {
-		return err
+	if insideTx(ctx, l) {
+		return errInsideTx("tx")
 	}
-	var t *Tx
-	err := l.rows.Tx(ctx, func(ctx context.Context, raw *transactional.Tx) error {
+	first := putsOf(ctx, l)
+	for try := 1; ; try++ {
+		t, err := l.tryTx(ctx, fn)
+		if err == nil {
+			crash.Point("tx.committed")
+			return t.committed(ctx)
+		}
+		t.refused(err)
+		if t == nil || !t.again || fault.Unknown(err) || try == txTries {
+			return err
+		}
+		first.restore() // what runs again puts under the same tokens
+		pause(ctx, time.Duration(try)*time.Millisecond)
+	}
+}
+
+// txTries bounds how often a transaction runs again that lost a race, or that
+// the clock's high-water mark overtook. Deadlocks are the store's own affair.
+const txTries = 10
+
+// tryTx runs the function of a transaction and commits. The Tx is nil when it
+// never began.
+func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (t *Tx, err error) {
+	if err := l.ticks.ready(ctx); err != nil {
+		return nil, err
+	}
+	first := putsOf(ctx, l)
+	err = l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
+		first.restore()
 		t = &Tx{layer: l, tx: raw}
 		if err := fn(ctx, t); err != nil {
 			return err
@@ -46,12 +75,23 @@ func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 		crash.Point("tx.flush")
 		return t.flush(ctx, nil)
 	})
-	if err != nil {
-		t.refused(err)
-		return err
-	}
-	crash.Point("tx.committed")
-	return t.committed(ctx)
+	return t, err
+}
+
+// txKey is the key of contexts that a transaction of a layer hands out.
+type txKey struct{}
+
+// insideTx reports whether the context is that of a transaction of the layer
+// whose store has one writer: whatever else writes would wait for it, and it
+// for that.
+func insideTx(ctx context.Context, l *Layer) bool {
+	inside, _ := ctx.Value(txKey{}).(*Layer)
+	return inside == l && l.rows != nil && !l.rows.Features().SharedLog
+}
+
+func errInsideTx(op string) error {
+	return fault.New(fault.ErrInvalid, "transactional", op,
+		"a transaction of this layer is open in this context, and would wait for itself: use Handle.In(tx), or do it after the transaction")
 }
 
 // Join returns a Tx on a transaction of the caller's own pool, which the
@@ -144,6 +184,7 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 	}
 	a, err := t.layer.prepare(ctx, k, obj, p, t)
 	if err != nil {
+		t.again = t.again || errors.Is(err, errMark)
 		return nil, err
 	}
 	if err := a.rowWrites(p, transactional.Above); err != nil {
@@ -196,6 +237,7 @@ func (t *Tx) insertAbsent(writes []transactional.Write) {
 // runs again, and reads what is there now.
 func (t *Tx) raceLost(err error) error {
 	if t.raced && fault.ClassOf(err) == fault.ErrExists {
+		t.again = true
 		return &fault.Error{Op: "put", Store: "transactional", Class: fault.ErrBusy, Err: errors.New("a row that was not there was inserted meanwhile")}
 	}
 	return err
@@ -328,7 +370,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		return err
 	}
 	var done *Tx
-	err := e.layer.rows.Tx(ctx, func(ctx context.Context, raw *transactional.Tx) error {
+	err := e.layer.rows.Tx(context.WithValue(ctx, txKey{}, e.layer), func(ctx context.Context, raw *transactional.Tx) error {
 		done = &Tx{layer: e.layer, tx: raw}
 		if run := Current(ctx); run != nil {
 			run.puts.Store(0)
