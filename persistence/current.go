@@ -6,8 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type Run struct {
 
 	layer *Layer
 	held  *held
-	puts  atomic.Int64 // Puts made by this run, for their tokens
+	puts  putTally // for the tokens of what this run puts
 }
 
 type runKey struct{}
@@ -42,47 +43,71 @@ func (r *Run) Newer(ctx context.Context) (bool, error) {
 	return r.layer.newer(ctx, r.held.kind, r.Key, r.held.stamp())
 }
 
-// token names the next Put of this run, so that a handler that runs twice puts
-// once.
-func (r *Run) token() string {
-	return r.ID + "." + strconv.FormatInt(r.puts.Add(1), 10)
+// token names the next Put of this object by this run, so that a handler that
+// runs twice puts once: also when it puts several objects in another order, or
+// computes an object anew from what its first run changed.
+func (r *Run) token(kind, key string) string {
+	sum := sha256.Sum256([]byte(kind + "\x00" + key))
+	object := hex.EncodeToString(sum[:8])
+	return r.ID + "." + object + "." + strconv.Itoa(r.puts.next(object))
 }
 
-// putsSoFar is how many Puts a run had made, for what may run again within it.
-type putsSoFar struct {
-	run *Run
-	n   int64
+// A putTally counts the Puts of a run by object.
+type putTally struct {
+	mu sync.Mutex
+	n  map[string]int
 }
 
-// putsOf returns how many Puts the run of this context has made.
-func putsOf(ctx context.Context, l *Layer) putsSoFar {
+func (p *putTally) next(object string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.n == nil {
+		p.n = map[string]int{}
+	}
+	p.n[object]++
+	return p.n[object]
+}
+
+// putsOf returns a function that sets the tally of this context's run back to
+// what it is now, for what may run again within the run.
+func putsOf(ctx context.Context, l *Layer) (restore func()) {
 	run := Current(ctx)
 	if run == nil || run.layer != l {
-		return putsSoFar{}
+		return func() {}
 	}
-	return putsSoFar{run, run.puts.Load()}
-}
-
-// restore makes the next Put of the run have the token that it had then.
-func (p putsSoFar) restore() {
-	if p.run != nil {
-		p.run.puts.Store(p.n)
+	run.puts.mu.Lock()
+	defer run.puts.mu.Unlock()
+	now := maps.Clone(run.puts.n)
+	return func() {
+		run.puts.mu.Lock()
+		defer run.puts.mu.Unlock()
+		run.puts.n = maps.Clone(now)
 	}
 }
 
 // taskID derives the id of a task from kind, key, task and token, else
 // version.
 func taskID(kind, key, task, token string, version int64) string {
-	if token == "" {
-		token = "v" + strconv.FormatInt(version, 10)
+	// Every run of a handler has one made, so it is put together on the stack.
+	var text [256]byte
+	b := text[:0]
+	part := func(mark, value string) {
+		b = strconv.AppendInt(b, int64(len(mark)+len(value)), 10)
+		b = append(append(append(b, ':'), mark...), value...)
+	}
+	part("", kind)
+	part("", key)
+	part("", task)
+	if token != "" {
+		part("t", token)
 	} else {
-		token = "t" + token
+		var digits [20]byte
+		part("v", string(strconv.AppendInt(digits[:0], version, 10)))
 	}
-	h := sha256.New()
-	for _, part := range [...]string{kind, key, task, token} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(b)
+	var id [32]byte
+	hex.Encode(id[:], sum[:16])
+	return string(id[:])
 }
 
 // errPermanent marks an error that no attempt can mend.

@@ -1,0 +1,182 @@
+package persistence_test
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transitory"
+)
+
+// nothingQueue hands jobs through and keeps none.
+type nothingQueue struct {
+	mu   sync.Mutex
+	jobs []transitory.Job
+	some chan struct{} // closed when a job comes
+	n    uint64
+}
+
+func (q *nothingQueue) Put(_ context.Context, jobs []transitory.Job) []error {
+	q.mu.Lock()
+	for _, j := range jobs {
+		q.n++
+		j.ID = transitory.ID(strconv.FormatUint(q.n, 36))
+		q.jobs = append(q.jobs, j)
+	}
+	close(q.some)
+	q.some = make(chan struct{})
+	q.mu.Unlock()
+	return make([]error, len(jobs))
+}
+
+func (q *nothingQueue) take(tubes []string, most int) (out []transitory.Job, some chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	kept := q.jobs[:0]
+	for _, j := range q.jobs {
+		mine := false
+		for _, tube := range tubes {
+			mine = mine || tube == j.Tube
+		}
+		if mine && len(out) < most {
+			out = append(out, j)
+		} else {
+			kept = append(kept, j)
+		}
+	}
+	q.jobs = kept
+	return out, q.some
+}
+
+func (q *nothingQueue) Reserve(ctx context.Context, tubes []string, most int) ([]transitory.Job, error) {
+	for {
+		out, some := q.take(tubes, most)
+		if len(out) > 0 {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-some:
+		}
+	}
+}
+
+func (q *nothingQueue) Delete(_ context.Context, ids []transitory.ID) []error {
+	return make([]error, len(ids))
+}
+
+func (q *nothingQueue) Release(_ context.Context, r []transitory.Release) []error {
+	return make([]error, len(r))
+}
+
+func (q *nothingQueue) Touch(_ context.Context, ids []transitory.ID) []error {
+	return make([]error, len(ids))
+}
+
+func (q *nothingQueue) Stats(_ context.Context, tubes []string) ([]transitory.TubeStats, error) {
+	return make([]transitory.TubeStats, len(tubes)), nil
+}
+
+func (q *nothingQueue) Close() error { return nil }
+
+func (q *nothingQueue) Features() transitory.Features {
+	return transitory.Features{Name: "nothing", Durability: fault.Written, MaxBody: 1 << 20, Resolution: time.Second}
+}
+
+// nothingCells takes every cell and keeps none.
+type nothingCells struct{}
+
+func (nothingCells) Write(_ context.Context, _ amorphous.Table, rows []amorphous.Row) []error {
+	return make([]error, len(rows))
+}
+
+func (nothingCells) Read(context.Context, amorphous.Table, []amorphous.Address) ([]amorphous.Row, error) {
+	return nil, nil
+}
+
+func (nothingCells) Scan(context.Context, amorphous.Table, amorphous.Range) (amorphous.Page, error) {
+	return amorphous.Page{}, nil
+}
+func (nothingCells) Prepare(context.Context, []amorphous.Table) error      { return nil }
+func (nothingCells) Schema([]amorphous.Table) []string                     { return nil }
+func (nothingCells) CreateSchema(context.Context, []amorphous.Table) error { return nil }
+func (nothingCells) Close() error                                          { return nil }
+func (nothingCells) Features() amorphous.Features {
+	return amorphous.Features{Name: "nothing", Durability: fault.Written, MaxBody: 1 << 20}
+}
+
+// routedTasks is how many tasks one Put of the routing benchmark causes.
+const routedTasks = 16
+
+// routing opens a layer over stores that do nothing, and a kind with
+// routedTasks tasks in four classes: three handlers to one default write.
+func routing(tb testing.TB) *persistence.Handle[visit] {
+	layer, err := persistence.Open(tb.Context(), persistence.Stores{
+		Transitory: transitory.SourceFunc(func(context.Context) (transitory.Driver, error) {
+			return &nothingQueue{some: make(chan struct{})}, nil
+		}),
+		Amorphous: amorphous.SourceFunc(func(context.Context) (amorphous.Driver, error) { return nothingCells{}, nil }),
+	}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	do := func(context.Context, visit) error { return nil }
+	var plan persistence.Plan[visit]
+	for i := range routedTasks {
+		t := persistence.Task[visit]{Name: "t" + strconv.Itoa(i), Priority: 1 + i/4, Purpose: persistence.Transitory, Do: do}
+		if i%4 == 3 {
+			t.Purpose, t.Do = persistence.Amorphous, nil
+			if i < routedTasks-1 {
+				t.PartitionBy = "User"
+			}
+		}
+		plan = append(plan, t)
+	}
+	h := persistence.Declare(layer, "visit", plan)
+	ctx, stop := context.WithCancel(context.Background())
+	var working sync.WaitGroup
+	working.Go(func() { _ = layer.Work(ctx) })
+	tb.Cleanup(func() { stop(); working.Wait(); layer.Close() })
+	return h
+}
+
+func route(tb testing.TB, h *persistence.Handle[visit]) {
+	r, err := h.Put(tb.Context(), visit{ID: "v", User: "ann", Venue: "pier"})
+	if err == nil {
+		err = r.Wait(tb.Context())
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// BenchmarkRouting is what a task costs beside its store: encoding, custody,
+// lanes, workers, step functions, receipts.
+func BenchmarkRouting(b *testing.B) {
+	h := routing(b)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			route(b, h)
+		}
+	})
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/routedTasks, "ns/task")
+}
+
+// TestRoutingAllocations bounds the memory of routing, which unlike its time
+// is the same on every machine.
+func TestRoutingAllocations(t *testing.T) {
+	h := routing(t)
+	const most = 16
+	if n := testing.AllocsPerRun(200, func() { route(t, h) }) / routedTasks; n > most {
+		t.Errorf("%.1f allocations per task, want at most %d", n, most)
+	} else {
+		t.Logf("%.1f allocations per task", n)
+	}
+}
