@@ -36,9 +36,6 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 	if insideTx(ctx, l) {
 		return nil, 0, errInsideTx("put")
 	}
-	if run := Current(ctx); run != nil && p.token == "" && run.layer == l && k.envelopes() {
-		p.token = run.token()
-	}
 	a, err := l.prepare(ctx, k, obj, p, nil)
 	if err != nil {
 		return nil, 0, err
@@ -125,7 +122,7 @@ func (e *engine) rowsDone(ctx context.Context, a *accepting, res transactional.R
 
 // refuse takes back the counts of an object that was not accepted.
 func (e *engine) refuse(a *accepting) {
-	for _, t := range a.receipt.tasks {
+	for _, t := range a.receipt.Tasks() {
 		a.kind.task(t.Name).counter.accepted.Add(-1)
 	}
 }
@@ -196,7 +193,7 @@ func (e *engine) durability(t *task) fault.Durability {
 func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, error) {
 	h := e.open(a, e.outbox)
 	a.receipt.Durability = e.layer.rows.Features().Durability
-	rec := e.outbox.record(h, a.settlement())
+	rec := a.record(e.outbox)
 	mine := e.mine(a)
 	if mine {
 		rec.Owner, rec.Lease = e.layer.owner, e.layer.lease()

@@ -27,6 +27,7 @@ type accepting struct {
 	unit    transactional.Unit
 	receipt *Receipt
 	held    *held // nil when no task is left for after acceptance
+	byRun   bool  // the token is that of a handler's run, and a repeat may have other content
 }
 
 // maxToken is the longest token, in bytes.
@@ -45,6 +46,9 @@ func (l *Layer) prepare(ctx context.Context, k *kind, obj any, p putOptions, tx 
 	}
 	if err != nil {
 		return nil, putError(k, a.version.key, err)
+	}
+	if run := Current(ctx); run != nil && p.token == "" && run.layer == l && k.envelopes() {
+		p.token, a.byRun = run.token(k.name, a.version.key), true
 	}
 	l.choose(a, obj, p)
 	return a, nil
@@ -244,6 +248,15 @@ func (a *accepting) rowWrites(p putOptions, mode transactional.Mode) error {
 		a.unit.Writes = append(a.unit.Writes, w)
 	}
 	return nil
+}
+
+// record is the outbox row of the envelope.
+func (a *accepting) record(c *outboxCustody) transactional.Record {
+	rec := c.record(a.held, a.settlement())
+	if a.byRun {
+		rec.Digest = 0 // the same for every content
+	}
+	return rec
 }
 
 // settlement is where the envelope waits first.

@@ -19,11 +19,12 @@ import (
 type Tx struct {
 	layer  *Layer
 	tx     *transactional.Tx
-	joined bool           // the caller commits
-	absent map[place]bool // rows that were read and not there
-	raced  bool           // one of them is to be inserted
-	again  bool           // it failed for a reason that another run does not meet
-	read   int64          // the highest version that was read
+	joined bool                   // the caller commits
+	absent map[place]bool         // rows that were read and not there
+	raced  bool                   // one of them is to be inserted
+	again  bool                   // it failed for a reason that another run does not meet
+	repeat transactional.RecordID // what an earlier run of the handler put last
+	read   int64                  // the highest version that was read
 	puts   []*accepting
 	dirty  []transactional.Write // written in memory, flushed before a scan and at the end
 }
@@ -32,25 +33,38 @@ type Tx struct {
 // may ask to run fn again from the start (a deadlock), so fn must have no
 // effect but through tx. An unknown outcome of the commit is
 // fault.ErrUnknown.
+//
+// Inside a handler, a transaction that an earlier run of the handler committed
+// is not repeated: what fn does is rolled back, and the error is nil. That is
+// known by the envelopes of what it put; one that put none runs again.
 func (l *Layer) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	_, err := l.transact(ctx, fn)
+	return err
+}
+
+// transact is Tx; repeat is the envelope of what an earlier run of a handler
+// put last, and zero when this one committed.
+func (l *Layer) transact(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (repeat transactional.RecordID, err error) {
 	if err := l.needRows("tx"); err != nil {
-		return err
+		return repeat, err
 	}
 	if insideTx(ctx, l) {
-		return errInsideTx("tx")
+		return repeat, errInsideTx("tx")
 	}
-	first := putsOf(ctx, l)
+	restore := putsOf(ctx, l) // what runs again puts under the same tokens
 	for try := 1; ; try++ {
-		t, err := l.tryTx(ctx, fn)
+		t, err := l.tryTx(ctx, fn, restore)
 		if err == nil {
 			crash.Point("tx.committed")
-			return t.committed(ctx)
+			return repeat, t.committed(ctx)
 		}
 		t.refused(err)
-		if t == nil || !t.again || fault.Unknown(err) || try == txTries {
-			return err
+		switch {
+		case t != nil && errors.Is(err, errRepeat):
+			return t.repeat, nil
+		case t == nil || !t.again || fault.Unknown(err) || try == txTries:
+			return repeat, err
 		}
-		first.restore() // what runs again puts under the same tokens
 		pause(ctx, time.Duration(try)*time.Millisecond)
 	}
 }
@@ -61,13 +75,12 @@ const txTries = 10
 
 // tryTx runs the function of a transaction and commits. The Tx is nil when it
 // never began.
-func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) (t *Tx, err error) {
+func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, restore func()) (t *Tx, err error) {
 	if err := l.ticks.ready(ctx); err != nil {
 		return nil, err
 	}
-	first := putsOf(ctx, l)
 	err = l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
-		first.restore()
+		restore()
 		t = &Tx{layer: l, tx: raw}
 		if err := fn(ctx, t); err != nil {
 			return err
@@ -117,7 +130,7 @@ func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj
 	if err := l.checkOptions(k, putOptions{hasIf: true}); err != nil {
 		return nil, putError(k, key, err)
 	}
-	err = l.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+	repeat, err := l.transact(ctx, func(ctx context.Context, tx *Tx) error {
 		obj, err := tx.get(ctx, k, key)
 		if err != nil {
 			return err
@@ -131,8 +144,11 @@ func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj
 		receipt, err = tx.put(ctx, k, obj, putOptions{})
 		return err
 	})
-	if err != nil && !fault.Accepted(err) {
+	switch {
+	case err != nil && !fault.Accepted(err):
 		return nil, err
+	case repeat != transactional.RecordID{}:
+		return l.Receipt(ctx, repeat.String())
 	}
 	return receipt, err
 }
@@ -178,9 +194,6 @@ func (t *Tx) saw(k *kind, stamp transactional.Stamp) {
 func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
 	if err := t.layer.open("put"); err != nil {
 		return nil, err
-	}
-	if run := Current(ctx); run != nil && p.token == "" && run.layer == t.layer && k.envelopes() {
-		p.token = run.token()
 	}
 	a, err := t.layer.prepare(ctx, k, obj, p, t)
 	if err != nil {
@@ -283,7 +296,7 @@ func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error
 	unit := &transactional.Unit{Writes: t.dirty, Settle: settle}
 	for _, a := range t.puts {
 		if a.held != nil {
-			rec := t.layer.engine.outbox.record(a.held, a.settlement())
+			rec := a.record(t.layer.engine.outbox)
 			if a.urgent() && !t.joined {
 				rec.Owner, rec.Lease = t.layer.owner, t.layer.lease()
 			}
@@ -298,11 +311,27 @@ func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error
 	if err != nil {
 		return t.raceLost(err)
 	}
-	if i := slices.IndexFunc(res.Repeats, func(id transactional.RecordID) bool { return id != (transactional.RecordID{}) }); i >= 0 {
-		return fault.New(fault.ErrConflict, "transactional", "put", "the token was accepted before, by envelope "+res.Repeats[i].String())
-	}
-	return nil
+	return t.repeated(res.Repeats)
 }
+
+// repeated is the error of a transaction whose tokens were accepted before. It
+// is errRepeat when all of them are those of a handler's run: an earlier run of
+// the handler committed it.
+func (t *Tx) repeated(ids []transactional.RecordID) error {
+	i := slices.IndexFunc(ids, func(id transactional.RecordID) bool { return id != (transactional.RecordID{}) })
+	if i < 0 {
+		return nil
+	}
+	e := fault.Error{Op: "put", Store: "transactional", Class: fault.ErrConflict}
+	if !slices.Contains(ids, transactional.RecordID{}) && !slices.ContainsFunc(t.puts, func(a *accepting) bool { return a.held != nil && !a.byRun }) {
+		t.repeat, e.Err = ids[len(ids)-1], errRepeat
+		return &e
+	}
+	e.Err = errors.New("the token was accepted before, by envelope " + ids[i].String())
+	return &e
+}
+
+var errRepeat = errors.New("an earlier run of the handler put this")
 
 // refused takes back the counts of what was put. What may have been committed
 // as this process's own all the same is looked for.
@@ -370,11 +399,10 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		return err
 	}
 	var done *Tx
+	restore := putsOf(ctx, e.layer)
 	err := e.layer.rows.Tx(context.WithValue(ctx, txKey{}, e.layer), func(ctx context.Context, raw *transactional.Tx) error {
 		done = &Tx{layer: e.layer, tx: raw}
-		if run := Current(ctx); run != nil {
-			run.puts.Store(0)
-		}
+		restore()
 		if err := t.tx(ctx, done, obj); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package persistence_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,5 +61,68 @@ func TestAPutBesideItsOwnTransactionIsRefusedAtOnce(t *testing.T) {
 		if !errors.Is(err, fault.ErrInvalid) {
 			t.Errorf("%s: %v after %v, want fault.ErrInvalid at once", name, err, time.Since(began))
 		}
+	}
+}
+
+// "A Put inside a handler takes its token from that run, so a handler that runs
+// twice puts once": also when its second run computes another content from
+// what the first one left, and when it puts in another order.
+func TestAHandlerThatRunsTwicePutsOnceWhateverItComputes(t *testing.T) {
+	layer := openLayer(t, nil)
+	var told atomic.Int64
+	tallies := persistence.Declare(layer, "tally", persistence.Plan[tally]{
+		{Purpose: persistence.Transactional},
+		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, Do: func(context.Context, tally) error { told.Add(1); return nil }},
+	})
+	for _, user := range []string{"ann", "bob"} {
+		if _, err := tallies.Put(t.Context(), tally{User: user}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs := 0
+	jobs := persistence.Declare(layer, "job", persistence.Plan[job]{{Priority: 1, Name: "x", Purpose: persistence.Transitory, MaxAttempts: 2,
+		Do: func(ctx context.Context, j job) error {
+			runs++
+			receipt, err := tallies.Update(ctx, "ann", func(n *tally) error { n.N++; return nil })
+			if err != nil || receipt == nil {
+				return persistence.Permanent(fmt.Errorf("run %d, update: %v, %w", runs, receipt, err))
+			}
+			err = layer.Tx(ctx, func(ctx context.Context, tx *persistence.Tx) error {
+				bob, err := tallies.In(tx).Get(ctx, "bob")
+				if err == nil {
+					_, err = tallies.In(tx).Put(ctx, tally{User: "bob", N: bob.N + 1})
+				}
+				return err
+			})
+			for i := range 20 { // in one order first, in the other then
+				if runs == 2 {
+					i = 19 - i
+				}
+				_, perr := tallies.Put(ctx, tally{User: fmt.Sprint("new", i), N: runs})
+				err = errors.Join(err, perr)
+			}
+			if runs == 1 {
+				return errors.Join(err, persistence.Snooze(0))
+			}
+			if err != nil {
+				return persistence.Permanent(err)
+			}
+			return nil
+		}}})
+	if _, err := jobs.Put(t.Context(), job{ID: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, layer)
+	dead, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
+	if err != nil || len(dead) > 0 || runs != 2 {
+		t.Fatalf("%d runs, dead letters %+v, %v", runs, dead, err)
+	}
+	for _, user := range []string{"ann", "bob", "new0", "new19"} {
+		if got, err := tallies.Get(t.Context(), user); err != nil || got.N != 1 {
+			t.Errorf("%s is %+v (%v), want N 1: the second run puts nothing more", user, got, err)
+		}
+	}
+	if told.Load() != 2+2+20 {
+		t.Errorf("told %d times, want once for each of 24 accepted versions", told.Load())
 	}
 }
