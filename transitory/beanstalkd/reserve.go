@@ -170,6 +170,11 @@ func (d *driver) await(ctx context.Context, to *call, waiting int, failed []erro
 // the rest goes back. Nothing is kept for a call that ends with an error.
 func (to *call) gather(d *driver, jobs []transitory.Job, err error) ([]transitory.Job, error) {
 	var back []transitory.Job
+	if len(jobs) > to.max {
+		// A consumer that waits for several calls may bring more than this one
+		// asked for.
+		jobs, back = jobs[:to.max:to.max], append(back, jobs[to.max:]...)
+	}
 	for {
 		select {
 		case a := <-to.arrivals:
