@@ -52,6 +52,9 @@ func (c *outboxCustody) open(rec *transactional.Record) *held {
 		env.Tasks, err = envelope.DecodeTasks(rec.Progress)
 	}
 	k := c.layer.kindOf(rec.Kind)
+	if err == nil && (transactional.RecordID(env.ID) != rec.ID || env.Kind != rec.Kind || env.Key != rec.Key) {
+		err = fault.New(fault.ErrCorrupt, "transactional", "claim", "the envelope is another one's")
+	}
 	if err != nil || k == nil {
 		c.layer.log.Error("an envelope in the outbox cannot be read", "kind", rec.Kind, "key", rec.Key,
 			"envelope", rec.ID.String(), "error", err)

@@ -66,12 +66,13 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 // lost: it goes to the quarantine tube, as it is.
 func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
 	env, err := envelope.Decode(job.Body)
-	var k *kind
-	if err == nil {
-		k = c.layer.kindOf(env.Kind)
+	if err != nil {
+		c.setApart(ctx, job, err)
+		return nil
 	}
-	if err != nil || k == nil {
-		c.quarantine(ctx, job, err)
+	k := c.layer.kindOf(env.Kind)
+	if k == nil {
+		c.forward(ctx, job, env.Kind)
 		return nil
 	}
 	h := c.layer.hold(k, env)
@@ -83,22 +84,50 @@ func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
 		return h
 	}
 	if h.suspicious() {
-		c.setAside(ctx, k, job)
+		c.move(ctx, job, k.lane.suspect)
 		return nil
 	}
 	h.lost = 0
 	return h
 }
 
-func (c *queueCustody) quarantine(ctx context.Context, job *transitory.Job, cause error) {
+// newerWait is how long a job of a newer program's format is left to that
+// program before this one looks at it again.
+const newerWait = 10 * time.Second
+
+// setApart deals with a job that cannot be read: one in a format of the future
+// is a newer program's, and waits for it; anything else is set apart.
+func (c *queueCustody) setApart(ctx context.Context, job *transitory.Job, cause error) {
+	if fault.ClassOf(cause) == fault.ErrUnsupported {
+		c.store.Release(ctx, transitory.Release{ID: job.ID, Priority: job.Priority, Delay: newerWait})
+		return
+	}
 	tube := c.layer.opts.Namespace + "/quarantine"
 	c.layer.log.Error("a job in the queue is no envelope of ours; it is moved aside, not run",
 		"tube", job.Tube, "to", tube, "bytes", len(job.Body), "error", cause)
-	errs := c.store.Put(ctx, transitory.Job{Tube: tube, Body: job.Body, TTR: job.TTR})
-	if errs[0] != nil {
+	c.move(ctx, job, tube)
+}
+
+// forward gives a job of a kind that this program does not know to whoever
+// serves that kind.
+func (c *queueCustody) forward(ctx context.Context, job *transitory.Job, kind string) {
+	tube := c.layer.lanesOf(kind).background
+	if err := transitory.ValidTube(tube); err != nil || tube == job.Tube {
+		c.setApart(ctx, job, fault.New(fault.ErrCorrupt, "transitory", "reserve", "an envelope of no kind"))
+		return
+	}
+	c.move(ctx, job, tube)
+}
+
+// move puts a job into another tube, as it is, and deletes it where it was. The
+// copy is handed out a little later: a poison job must not end the process
+// before the original is gone, each time anew.
+func (c *queueCustody) move(ctx context.Context, job *transitory.Job, tube string) {
+	copied := transitory.Job{Tube: tube, Priority: job.Priority, Delay: tick / 5, TTR: c.layer.opts.Lease, Body: job.Body}
+	if _, err := c.put(ctx, copied); err != nil {
 		return // it is handed out again when its time is over
 	}
-	crash.Point("quarantine.between")
+	crash.Point("move.between")
 	c.store.Delete(ctx, job.ID)
 }
 

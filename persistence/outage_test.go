@@ -84,7 +84,6 @@ func inDrill(t *testing.T, test func(d *drill), without ...persistence.Purpose) 
 			if err := d.layer.Close(); err != nil {
 				t.Error("close:", err)
 			}
-			time.Sleep(time.Second) // readers that were cut off let go of their connections
 		}()
 		d.declare(!slices.Contains(without, persistence.Transactional))
 		test(d)

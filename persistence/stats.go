@@ -158,6 +158,7 @@ func (l *Layer) statOf(index map[[2]string]*TaskStats, kind, task string) *TaskS
 func (l *Layer) countLeft(count map[Left]int, rec *transactional.Record) {
 	tasks, err := envelope.DecodeTasks(rec.Progress)
 	if err != nil {
+		count[Left{Kind: rec.Kind, Why: "cannot be read"}]++
 		return
 	}
 	k := l.kindOf(rec.Kind)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
-	"github.com/fourfold-dev/fourfold/transitory"
 )
 
 // A task that ends the process takes along whatever else the process held, and
@@ -33,17 +32,6 @@ func (h *held) suspicious() bool {
 		}
 	}
 	return false
-}
-
-// setAside moves a job to the suspects of its kind. Like every move it is a put
-// and then a delete; the copy is handed out a little later, or it might end the
-// process before the original is gone, each time anew.
-func (c *queueCustody) setAside(ctx context.Context, k *kind, job *transitory.Job) {
-	moved := transitory.Job{Tube: k.lane.suspect, Priority: job.Priority, Delay: tick / 5, TTR: c.layer.opts.Lease, Body: job.Body}
-	if _, err := c.put(ctx, moved); err != nil {
-		return // it is handed out again when its time is over
-	}
-	c.store.Delete(ctx, job.ID)
 }
 
 // suspects are the tubes of the kinds in transitory custody.

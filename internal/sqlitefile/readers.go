@@ -73,9 +73,15 @@ func (f *File) Read(ctx context.Context, unit func(Conn) error) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { u.revoke(ctx.Err()) })
+	revoked := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(revoked)
+		u.revoke(ctx.Err())
+	})
 	defer func() {
-		stop()
+		if !stop() {
+			<-revoked // nothing of a read outlives it
+		}
 		u.finish()
 		f.mu.Lock()
 		delete(f.reads, u)
