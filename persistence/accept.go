@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -64,15 +65,25 @@ func (l *Layer) putAll(ctx context.Context, k *kind, objs []any, p putOptions) [
 	}
 	const most = 256 // at a time: as many as a group takes
 	var wg sync.WaitGroup
+	var panicked atomic.Pointer[any]
 	slots := make(chan struct{}, most)
 	for i := range objs {
 		slots <- struct{}{}
 		wg.Go(func() {
+			defer func() {
+				// Such as of a When: it is the caller's to recover, as in Put.
+				if v := recover(); v != nil {
+					panicked.Store(&v)
+				}
+				<-slots
+			}()
 			out[i].Receipt, out[i].Err = l.put(ctx, k, objs[i], p)
-			<-slots
 		})
 	}
 	wg.Wait()
+	if v := panicked.Load(); v != nil {
+		panic(*v)
+	}
 	return out
 }
 

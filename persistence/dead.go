@@ -121,7 +121,7 @@ func (d *DeadLetters) Replay(ctx context.Context, perSecond int, ids ...string) 
 	if perSecond <= 0 {
 		perSecond = 100
 	}
-	every := time.NewTicker(time.Second / time.Duration(perSecond))
+	every := time.NewTicker(max(time.Second/time.Duration(perSecond), 1))
 	defer every.Stop()
 	for n, id := range ids {
 		if n > 0 {

@@ -11,7 +11,7 @@ import (
 // A Left is a group of tasks that Drain left.
 type Left struct {
 	Kind string
-	Task string
+	Task string // empty in transitory custody, where whole envelopes are counted
 	Why  string // such as "not due", "waits for the amorphous store", "served by another program"
 	N    int
 }

@@ -2,9 +2,11 @@ package persistence
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
@@ -42,8 +44,9 @@ type engine struct {
 	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
 
 	trackMu sync.Mutex
-	track   map[transactional.RecordID]*Receipt // of this process's Puts whose envelope comes back through custody
-	tracked []transactional.RecordID            // the same in order, for the bound
+	track   map[transactional.RecordID]*Receipt              // of this process's Puts whose envelope comes back through custody
+	tracked []transactional.RecordID                         // the same in order, for the bound
+	faint   map[transactional.RecordID]weak.Pointer[Receipt] // of those over the bound, as long as somebody has the receipt
 }
 
 func newEngine(l *Layer) *engine {
@@ -54,6 +57,7 @@ func newEngine(l *Layer) *engine {
 		background: newLane(l.opts.MaxHeld),
 		held:       map[*held]struct{}{},
 		track:      map[transactional.RecordID]*Receipt{},
+		faint:      map[transactional.RecordID]weak.Pointer[Receipt]{},
 	}
 	e.suspected = newLane(l.opts.MaxHeld)
 	e.realTime.stopped, e.background.stopped, e.suspected.stopped = true, true, true
@@ -208,14 +212,15 @@ func (e *engine) letters(h *held) []transactional.DeadLetter {
 const maxTracked = 1 << 14
 
 // follow makes a receipt follow its envelope, which comes back through
-// custody. The oldest is forgotten over the bound; its Wait then asks custody.
+// custody. Over the bound the oldest is followed only as long as somebody else
+// has it.
 func (e *engine) follow(id transactional.RecordID, r *Receipt) {
 	e.trackMu.Lock()
 	defer e.trackMu.Unlock()
 	e.track[id] = r
 	e.tracked = append(e.tracked, id)
 	for len(e.track) > maxTracked {
-		delete(e.track, e.tracked[0])
+		e.fade(e.tracked[0])
 		e.tracked = e.tracked[1:]
 	}
 	if len(e.tracked) > 2*maxTracked {
@@ -226,16 +231,31 @@ func (e *engine) follow(id transactional.RecordID, r *Receipt) {
 	}
 }
 
+// fade leaves a receipt to those who have it.
+func (e *engine) fade(id transactional.RecordID) {
+	r := e.track[id]
+	if r == nil {
+		return // it is finished
+	}
+	delete(e.track, id)
+	e.faint[id] = weak.Make(r)
+	runtime.AddCleanup(r, e.unfollow, id)
+}
+
 // followed returns the receipt that follows an envelope, or nil.
 func (e *engine) followed(id transactional.RecordID) *Receipt {
 	e.trackMu.Lock()
 	defer e.trackMu.Unlock()
-	return e.track[id]
+	if r := e.track[id]; r != nil {
+		return r
+	}
+	return e.faint[id].Value()
 }
 
 // unfollow forgets the receipt of a finished envelope.
 func (e *engine) unfollow(id transactional.RecordID) {
 	e.trackMu.Lock()
 	delete(e.track, id)
+	delete(e.faint, id)
 	e.trackMu.Unlock()
 }

@@ -319,6 +319,9 @@ func (t *Tx) seen(ctx context.Context, k *kind, rows []transactional.Row) ([]any
 
 // readable refuses kinds whose record the transaction does not hold.
 func (t *Tx) readable(k *kind, op string) error {
+	if err := t.usable(k, op); err != nil {
+		return err
+	}
 	if err := t.layer.readable(k, op); err != nil {
 		return err
 	}

@@ -18,13 +18,14 @@ type mark struct {
 	Kind     string            `json:"k"`
 	Key      string            `json:"i"`
 	Version  int64             `json:"v"`
+	Token    string            `json:"t,omitempty"`
 	Accepted int64             `json:"a"`           // µs
 	Other    map[string]string `json:"o,omitempty"` // tasks that ended otherwise than done
 }
 
 // mark makes the mark of a finished envelope.
 func (h *held) mark() []byte {
-	m := mark{Kind: h.kind.name, Key: h.env.Key, Version: h.env.Version, Accepted: h.env.Accepted.UnixMicro()}
+	m := mark{Kind: h.kind.name, Key: h.env.Key, Version: h.env.Version, Token: h.env.Token, Accepted: h.env.Accepted.UnixMicro()}
 	for i := range h.run.Tasks {
 		if s := h.run.Tasks[i].State; s > flow.Done {
 			if m.Other == nil {
@@ -58,9 +59,9 @@ func (l *Layer) Receipt(ctx context.Context, id string) (*Receipt, error) {
 		rec, done, err := l.rows.Find(ctx, transactional.RecordID(eid))
 		switch {
 		case err == nil && done != nil:
-			return l.receiptOfMark(id, done)
+			return l.receiptOfMark(ctx, id, done)
 		case err == nil:
-			return l.receiptOfRecord(&rec)
+			return l.receiptOfRecord(ctx, &rec)
 		case fault.ClassOf(err) != fault.ErrNotFound:
 			return nil, err
 		}
@@ -71,7 +72,7 @@ func (l *Layer) Receipt(ctx context.Context, id string) (*Receipt, error) {
 	return nil, fault.New(fault.ErrNotFound, "", "receipt", "no envelope with this id is remembered")
 }
 
-func (l *Layer) receiptOfMark(id string, data []byte) (*Receipt, error) {
+func (l *Layer) receiptOfMark(ctx context.Context, id string, data []byte) (*Receipt, error) {
 	var m mark
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, &fault.Error{Op: "receipt", Class: fault.ErrCorrupt, Err: err}
@@ -88,11 +89,32 @@ func (l *Layer) receiptOfMark(id string, data []byte) (*Receipt, error) {
 			}
 			r.tasks = append(r.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority, State: state})
 		}
+		return r, l.findDead(ctx, r, k, m.Token)
 	}
 	return r, nil
 }
 
-func (l *Layer) receiptOfRecord(rec *transactional.Record) (*Receipt, error) {
+// findDead marks the tasks of a receipt dead that have a dead letter. Custody
+// forgets a task when it is final, and its letter stays.
+func (l *Layer) findDead(ctx context.Context, r *Receipt, k *kind, token string) error {
+	for i := range r.tasks {
+		t := &r.tasks[i]
+		if t.State != TaskDone {
+			continue
+		}
+		id := taskID(k.name, r.Key, t.Name, token, r.Version)
+		letters, err := l.rows.DeadLetters(ctx, transactional.DeadFilter{After: before(id), Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(letters) > 0 && letters[0].ID == id {
+			t.State = TaskDead
+		}
+	}
+	return nil
+}
+
+func (l *Layer) receiptOfRecord(ctx context.Context, rec *transactional.Record) (*Receipt, error) {
 	env, err := envelope.Decode(rec.Body)
 	if err != nil {
 		return nil, err
@@ -118,7 +140,7 @@ func (l *Layer) receiptOfRecord(rec *transactional.Record) (*Receipt, error) {
 		}
 		r.tasks = append(r.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority, State: state})
 	}
-	return r, nil
+	return r, l.findDead(ctx, r, k, env.Token)
 }
 
 // letter makes the dead letter of a task.

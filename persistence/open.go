@@ -23,6 +23,9 @@ import (
 // opts means the defaults.
 func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 	o, err := opts.withDefaults()
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +51,14 @@ func (l *Layer) openStores(ctx context.Context, s Stores) error {
 	if s.Transitory != nil {
 		driver, err := s.Transitory.OpenDriver(ctx)
 		if err != nil {
-			return fmt.Errorf("transitory: %w", err)
+			return openError(Transitory, err)
 		}
 		l.queue = transitory.New(driver)
 	}
 	if s.Volatile != nil {
 		driver, err := s.Volatile.OpenDriver(ctx)
 		if err != nil {
-			return fmt.Errorf("volatile: %w", err)
+			return openError(Volatile, err)
 		}
 		if l.cache, err = volatile.New(driver, &volatile.Options{Namespace: l.opts.Namespace}); err != nil {
 			return err
@@ -64,11 +67,20 @@ func (l *Layer) openStores(ctx context.Context, s Stores) error {
 	return l.openTables(ctx, s)
 }
 
+// openError says which store cannot be opened, unless its error does.
+func openError(p Purpose, err error) error {
+	var e *fault.Error
+	if errors.As(err, &e) && e.Store == p.String() {
+		return err
+	}
+	return fmt.Errorf("%s: %w", p, err)
+}
+
 func (l *Layer) openTables(ctx context.Context, s Stores) error {
 	if s.Transactional != nil {
 		driver, err := s.Transactional.OpenDriver(ctx)
 		if err != nil {
-			return fmt.Errorf("transactional: %w", err)
+			return openError(Transactional, err)
 		}
 		if l.rows, err = transactional.New(driver, &transactional.Options{Namespace: l.opts.Namespace, Logger: l.log}); err != nil {
 			return err
@@ -85,7 +97,7 @@ func (l *Layer) openTables(ctx context.Context, s Stores) error {
 	if s.Amorphous != nil {
 		driver, err := s.Amorphous.OpenDriver(ctx)
 		if err != nil {
-			return fmt.Errorf("amorphous: %w", err)
+			return openError(Amorphous, err)
 		}
 		if l.cells, err = amorphous.New(driver, &amorphous.Options{Namespace: l.opts.Namespace}); err != nil {
 			return err

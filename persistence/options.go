@@ -55,7 +55,7 @@ type Options struct {
 	// Logger receives what a person should know. Default slog.Default().
 	Logger *slog.Logger
 	// Observer receives events: it implements at least one of the Observer
-	// interfaces of this package (DoneObserver, PutObserver, …); one that
+	// interfaces of this package (PutObserver, TaskObserver, StoreObserver); one that
 	// implements none is refused. Nil: nobody listens.
 	Observer any
 }

@@ -108,8 +108,9 @@ const poll = time.Second
 
 // Wait returns when the named tasks (none: all of them) are final. A dead
 // letter among them is fault.ErrRefused that names the task. When ctx ends
-// first, the error is ctx's. Tasks that other processes do are seen in
-// transactional custody only, within a second.
+// first, the error is ctx's, and fault.ErrClosed when the layer closes first.
+// Tasks that other processes do are seen in transactional custody only, within
+// a second.
 func (r *Receipt) Wait(ctx context.Context, tasks ...string) error {
 	for _, name := range tasks {
 		if _, ok := r.State(name); !ok {
@@ -125,6 +126,11 @@ func (r *Receipt) Wait(ctx context.Context, tasks ...string) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-r.layer.life.Done():
+			if _, pending, err := r.pending(tasks); err != nil || !pending {
+				return err
+			}
+			return errLayerClosed("wait")
 		case <-changed:
 		case <-time.After(poll):
 			if err := r.refresh(ctx); err != nil {

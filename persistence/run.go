@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -232,10 +233,17 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 	if timeout == 0 {
 		timeout = w.engine.layer.opts.Timeout
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, runKey{}, run), timeout)
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, runKey{}, run), timeout, errTimeout)
 	defer cancel()
-	return false, w.call(ctx, h, t)
+	err = w.call(ctx, h, t)
+	if fault.Cancelled(err) && context.Cause(ctx) == errTimeout {
+		err = fmt.Errorf("the handler ran longer than its Timeout of %v: %w", timeout, err)
+	}
+	return false, err
 }
+
+// errTimeout ends the context of a handler.
+var errTimeout = errors.New("the handler's Timeout is over")
 
 // call runs the user's function; a panic is an error of its task.
 func (w *worker) call(ctx context.Context, h *held, t *task) (err error) {

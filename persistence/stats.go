@@ -35,7 +35,10 @@ func (c *counter) ended(s flow.State) {
 
 // TaskStats counts one task. Done, Superseded and Skipped count what this layer
 // did since it opened; Pending and Dead are what custody holds now, whoever
-// accepted it.
+// accepted it. A queue cannot tell what its jobs hold, so in transitory custody
+// Pending is what this layer accepted and has not seen the end of, and Unknown
+// and Oldest are zero; in a layer without a transactional store Dead is what
+// this layer gave up.
 type TaskStats struct {
 	Kind, Task string
 	Accepted   int64         // Done + Superseded + Pending + Dead
@@ -108,6 +111,11 @@ func (l *Layer) Stats(ctx context.Context) (Stats, error) {
 // statsFromCustody adds what waits in the outbox and the dead letters.
 func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskStats) error {
 	if l.rows == nil {
+		for _, k := range l.declared() {
+			for _, t := range k.tasks {
+				index[[2]string{k.name, t.name}].Dead = t.counter.dead.Load()
+			}
+		}
 		return nil
 	}
 	now := time.Now()

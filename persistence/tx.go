@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -23,6 +24,7 @@ type Tx struct {
 	absent map[place]bool         // rows that were read and not there
 	raced  bool                   // one of them is to be inserted
 	again  bool                   // it failed for a reason that another run does not meet
+	over   atomic.Bool            // its function has returned
 	repeat transactional.RecordID // what an earlier run of the handler put last
 	read   int64                  // the highest version that was read
 	puts   []*accepting
@@ -82,6 +84,7 @@ func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 	err = l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
 		restore()
 		t = &Tx{layer: l, tx: raw}
+		defer t.over.Store(true)
 		if err := fn(ctx, t); err != nil {
 			return err
 		}
@@ -190,9 +193,23 @@ func (t *Tx) saw(k *kind, stamp transactional.Stamp) {
 	}
 }
 
+// usable refuses what would be lost, or would land in another store: a
+// transaction whose function has returned, and one of another layer.
+func (t *Tx) usable(k *kind, op string) error {
+	switch {
+	case t == nil:
+		return &fault.Error{Op: op, Kind: k.name, Class: fault.ErrInvalid, Err: errors.New("In was given no transaction")}
+	case t.over.Load():
+		return &fault.Error{Op: op, Kind: k.name, Class: fault.ErrClosed, Err: errors.New("the transaction is over: its function has returned")}
+	case t.layer.kindOf(k.name) != k:
+		return &fault.Error{Op: op, Kind: k.name, Class: fault.ErrInvalid, Err: errors.New("the transaction is of another layer than the handle")}
+	}
+	return t.layer.open(op)
+}
+
 // put records an object.
 func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
-	if err := t.layer.open("put"); err != nil {
+	if err := t.usable(k, "put"); err != nil {
 		return nil, err
 	}
 	a, err := t.layer.prepare(ctx, k, obj, p, t)
@@ -402,6 +419,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 	restore := putsOf(ctx, e.layer)
 	err := e.layer.rows.Tx(context.WithValue(ctx, txKey{}, e.layer), func(ctx context.Context, raw *transactional.Tx) error {
 		done = &Tx{layer: e.layer, tx: raw}
+		defer done.over.Store(true)
 		restore()
 		if err := t.tx(ctx, done, obj); err != nil {
 			return err

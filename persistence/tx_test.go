@@ -126,3 +126,40 @@ func TestAHandlerThatRunsTwicePutsOnceWhateverItComputes(t *testing.T) {
 		t.Errorf("told %d times, want once for each of 24 accepted versions", told.Load())
 	}
 }
+
+// "It must not be used … after the function that got it returned": what is put
+// then would be lost, and what is put in another layer's transaction would land
+// in another layer's store.
+func TestATransactionIsForItsFunctionAndItsLayer(t *testing.T) {
+	one, other := openLayer(t, nil), openLayer(t, nil)
+	plan := persistence.Plan[visit]{{Purpose: persistence.Transactional}}
+	visits, foreign := persistence.Declare(one, "visit", plan), persistence.Declare(other, "visit", plan)
+	try := func(name string, class error, tx *persistence.Tx, h *persistence.Handle[visit]) {
+		t.Helper()
+		_, put := h.In(tx).Put(t.Context(), visit{ID: "v1"})
+		_, remove := h.In(tx).Delete(t.Context(), "v1")
+		_, get := h.In(tx).Get(t.Context(), "v1")
+		_, find := h.In(tx).Find(t.Context(), persistence.Query{})
+		for op, err := range map[string]error{"put": put, "delete": remove, "get": get, "find": find} {
+			if !errors.Is(err, class) {
+				t.Errorf("%s: %s: %v, want %v", name, op, err, class)
+			}
+		}
+	}
+	var kept *persistence.Tx
+	err := one.Tx(t.Context(), func(ctx context.Context, tx *persistence.Tx) error {
+		kept = tx
+		try("a handle of another layer", fault.ErrInvalid, tx, foreign)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	try("after its function", fault.ErrClosed, kept, visits)
+	try("none at all", fault.ErrInvalid, nil, visits)
+	for name, h := range map[string]*persistence.Handle[visit]{"its own": visits, "the other": foreign} {
+		if _, err := h.Get(t.Context(), "v1"); !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("%s layer has what was refused: %v", name, err)
+		}
+	}
+}

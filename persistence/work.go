@@ -70,7 +70,7 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 		serving.Wait()
 		e.working.Store(0)
 		e.giveBack(slices.Concat(e.realTime.stop(), e.background.stop(), e.suspected.stop()))
-		waitGrace(workers, e.layer.opts.Grace, cancelHandlers)
+		e.waitGrace(workers, cancelHandlers)
 		cancelHandlers()
 		e.serving.Unlock()
 	}, nil
@@ -80,17 +80,28 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 func (e *engine) stopped() { e.serving.Lock() }
 
 // waitGrace waits for the workers, and cancels their handlers when it takes
-// too long.
-func waitGrace(workers *sync.WaitGroup, grace time.Duration, cancel func()) {
+// too long. Nothing can end a function that does not look at its context, so
+// that is said instead of waiting in silence.
+func (e *engine) waitGrace(workers *sync.WaitGroup, cancel func()) {
 	done := make(chan struct{})
 	go func() { workers.Wait(); close(done) }()
 	select {
 	case <-done:
 		return
-	case <-time.After(grace):
+	case <-time.After(e.layer.opts.Grace):
 		cancel()
 	}
-	<-done
+	for wait := 2 * tick; ; wait = min(2*wait, time.Minute) {
+		select {
+		case <-done:
+			return
+		case <-time.After(wait):
+			for _, h := range e.holding() {
+				e.layer.log.Warn("a handler goes on after its context has ended; Work and Close wait for it",
+					"kind", h.kind.name, "key", h.env.Key, "tasks", len(h.tasks))
+			}
+		}
+	}
 }
 
 // giveBack returns what waited in the lanes to custody.

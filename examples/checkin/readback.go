@@ -2,26 +2,30 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
-// readBack fills books from what the stores hold, row by row.
+// readBack fills books from what the stores hold, row by row. The parts fill
+// books of their own, side by side.
 func (game *game) readBack(ctx context.Context, t *town.Town, show *progress) (*books, error) {
+	show.say("reading everything back")
 	b := &books{}
-	for _, part := range []struct {
-		name string
-		read func(context.Context, *town.Town, *books) error
-	}{
-		{"check-ins", game.readCheckins}, {"activity", game.readActivity}, {"inboxes", game.readInboxes},
-		{"badges", game.readBadges},
-	} {
-		show.say("reading back: %s", part.name)
-		if err := part.read(ctx, t, b); err != nil {
-			return nil, fmt.Errorf("reading back %s: %w", part.name, err)
-		}
+	parts := []func(context.Context, *town.Town, *books) error{
+		game.readCheckins, game.readActivity, game.readInboxes, game.readBadges,
+	}
+	errs := make([]error, len(parts))
+	var reading sync.WaitGroup
+	for i, read := range parts {
+		reading.Go(func() { errs[i] = read(ctx, t, b) })
+	}
+	reading.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("reading back: %w", err)
 	}
 	return b, nil
 }

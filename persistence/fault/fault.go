@@ -98,10 +98,28 @@ func (e *Error) Error() string {
 	if e.Class != nil {
 		b.WriteString(e.Class.Error())
 	}
-	if e.Err != nil && e.Err != e.Class {
-		b.WriteString(": " + sanitize(e.Err.Error()))
+	if cause := e.cause(); cause != nil {
+		b.WriteString(": " + sanitize(cause.Error()))
 	}
 	return b.String()
+}
+
+// cause is what there is to say beyond the whereabouts and the class: a cause
+// that has the same class and no other whereabouts is skipped for its own.
+func (e *Error) cause() error {
+	err := e.Err
+	for {
+		inner, ok := err.(*Error)
+		if !ok || inner.Class != e.Class || inner.Kind != "" || inner.Key != "" ||
+			inner.Store != "" && inner.Store != e.Store || inner.Op != "" && inner.Op != e.Op {
+			break
+		}
+		err = inner.Err
+	}
+	if err == e.Class {
+		return nil
+	}
+	return err
 }
 
 // Unwrap shows both the class and the cause to errors.Is and errors.As.

@@ -61,7 +61,7 @@ var (
 //	go test -run Crash -args -crash.at=settle.outbox.before:3   // one run, as a failure names it
 //
 // At most one Crash per test; use t.Run for several.
-func Crash(t *testing.T, s Scenario) {
+func Crash(t testing.TB, s Scenario) {
 	t.Helper()
 	if order := os.Getenv(childVariable); order != "" {
 		s.child(t.Name(), order) // does not return for the test that is meant
@@ -84,7 +84,7 @@ func Crash(t *testing.T, s Scenario) {
 var crashed sync.Map
 
 // once refuses a second Crash in one test: its children would be the first's.
-func once(t *testing.T) {
+func once(t testing.TB) {
 	t.Helper()
 	if _, again := crashed.LoadOrStore(t.Name(), t); again && os.Getenv(childVariable) == "" {
 		if n := flag.Lookup("test.count"); n == nil || n.Value.String() == "1" {
@@ -109,7 +109,7 @@ func (s *Scenario) runs(points int) int {
 
 // A campaign is all runs of one Crash.
 type campaign struct {
-	t    *testing.T
+	t    testing.TB
 	seed uint64
 	dir  string
 

@@ -42,7 +42,7 @@ func (p *plan) String() string {
 	return strings.Join(text, ",")
 }
 
-func parseKills(t *testing.T, text string) (out []kill) {
+func parseKills(t testing.TB, text string) (out []kill) {
 	for _, one := range strings.Split(text, ",") {
 		parts := strings.Split(one, ":")
 		k := kill{point: parts[0], hit: 1}
