@@ -34,7 +34,7 @@ type engine struct {
 	held     map[*held]struct{} // for the leases
 	working  atomic.Int32       // 1 while Work or Drain serves the lanes
 	draining atomic.Bool        // who serves is Drain, and ends by itself
-	serving  sync.Mutex         // held by who serves, until everything has stopped
+	serving  gate               // held by who serves, until everything has stopped
 	nudging  atomic.Bool        // a nudge to other processes is on its way
 	flight   atomic.Int64       // envelopes in workers' hands
 	moves    atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
@@ -49,6 +49,22 @@ type engine struct {
 	faint   map[transactional.RecordID]weak.Pointer[Receipt] // of those over the bound, as long as somebody has the receipt
 }
 
+// A gate is a mutex for what may take long. Time goes on in a test's bubble
+// while somebody waits for it, which it does not for a sync.Mutex.
+type gate chan struct{}
+
+func (g gate) Lock()   { g <- struct{}{} }
+func (g gate) Unlock() { <-g }
+
+func (g gate) TryLock() bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func newEngine(l *Layer) *engine {
 	e := &engine{
 		layer:      l,
@@ -56,6 +72,7 @@ func newEngine(l *Layer) *engine {
 		realTime:   newLane(l.opts.MaxHeld),
 		background: newLane(l.opts.MaxHeld),
 		held:       map[*held]struct{}{},
+		serving:    make(gate, 1),
 		track:      map[transactional.RecordID]*Receipt{},
 		faint:      map[transactional.RecordID]weak.Pointer[Receipt]{},
 	}
