@@ -286,7 +286,7 @@ func TestCtrlCStopsGracefully(t *testing.T) {
 func TestTheRealFile(t *testing.T) {
 	events, friends := os.Getenv("FOURFOLD_CHECKIN_EVENTS"), os.Getenv("FOURFOLD_CHECKIN_FRIENDS")
 	if events == "" || friends == "" {
-		t.Skip("SKIPPED: the replay of a real file; set FOURFOLD_CHECKIN_EVENTS and FOURFOLD_CHECKIN_FRIENDS to its paths")
+		t.Skip("the data set that FOURFOLD_CHECKIN_EVENTS and FOURFOLD_CHECKIN_FRIENDS name is NOT TESTED: set them to its two paths")
 	}
 	var out strings.Builder
 	cmd := child(t, 0, 0, "-events", events, "-friends", friends, "-json")

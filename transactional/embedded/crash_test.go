@@ -46,7 +46,7 @@ func crashUnit(n int64) *transactional.Unit {
 func TestCrashChild(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" {
-		t.Skip("runs as the child of TestCrash only")
+		t.Skip("the process that TestCrash starts and kills")
 	}
 	store, err := transactional.Open(context.Background(), embedded.Dir(dir, nil), nil)
 	if err != nil {

@@ -32,6 +32,8 @@ const passing = `{"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"pass","Package":"p","Test":"TestS"}
 {"Action":"output","Package":"p","Test":"TestChild","Output":"    x_test.go:9: the process that TestCrash kills\n"}
 {"Action":"skip","Package":"p","Test":"TestChild"}
+{"Action":"output","Package":"p","Test":"TestReal","Output":"    x_test.go:9: the data set that SOME_FILE names\n"}
+{"Action":"skip","Package":"p","Test":"TestReal"}
 {"Action":"pass","Package":"p","Elapsed":2}
 `
 
