@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/transactional"
 )
 
 // A Purpose is why data is kept.
@@ -118,7 +119,9 @@ type Task[T any] struct {
 	// Concurrency bounds the runs of this task at a time in this process; zero
 	// means the number of workers.
 	Concurrency int
-	// PerKey bounds the runs at a time for objects of one key; zero: unbounded.
+	// PerKey bounds the runs at a time for objects of one key, over all
+	// processes: at most MaxPerKey; zero: unbounded. Needs transactional custody.
+	// A run over the bound waits in custody and spends no attempt.
 	PerKey int
 	// OrderingKey runs the task in the order of acceptance among objects with
 	// the same value of this field, also across processes. A Go field name;
@@ -134,6 +137,7 @@ const (
 	MaxPriority        = 1 << 20
 	DefaultMaxAttempts = 20
 	MaxTasks           = 64
+	MaxPerKey          = transactional.MaxSlots
 	// MaxTransitory is the largest envelope in transitory custody, in bytes.
 	MaxTransitory = 64 << 10
 )

@@ -224,7 +224,7 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 		run.Attempt--
 	}
 	e.event.ID = run.ID
-	leave, err := t.limit.enter(ctx, h.env.Key)
+	ctx, leave, err := w.engine.enter(ctx, h.kind, t, h.env.Key)
 	if err != nil {
 		return false, err
 	}

@@ -61,6 +61,9 @@ func (c *compiler) checkRange(w *wording) {
 			c.taskFault(w, "%s is %d: use a positive number, or leave it out", n.word, n.value)
 		}
 	}
+	if w.perKey > MaxPerKey {
+		c.taskFault(w, "PerKey is %d, and %d is the most: use less, or leave it out", w.perKey, MaxPerKey)
+	}
 	if w.bucket > 0 && w.bucket < time.Minute {
 		c.taskFault(w, "Bucket is %v, which makes more partitions than rows: use a minute or more", w.bucket)
 	}

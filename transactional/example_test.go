@@ -204,3 +204,24 @@ func ExampleStore_Tx() {
 	fmt.Println(err, must(store.Read(ctx, pages, "home"))[0].Values[0])
 	// Output: <nil> 42
 }
+
+// At most one process at a time makes a customer's invoice, over all that share
+// the database.
+func ExampleStore_Enter() {
+	ctx := context.Background()
+	store, done := tempStore(ctx)
+	defer done()
+
+	slot := must(store.Enter(ctx, "invoice", "customer 7", 1, time.Minute))
+	_, err := store.Enter(ctx, "invoice", "customer 7", 1, time.Minute)
+	fmt.Println("another one meanwhile:", errors.Is(err, fault.ErrBusy))
+
+	if err := store.Leave(ctx, slot); err != nil {
+		panic(err)
+	}
+	_, err = store.Enter(ctx, "invoice", "customer 7", 1, time.Minute)
+	fmt.Println("afterwards:", err)
+	// Output:
+	// another one meanwhile: true
+	// afterwards: <nil>
+}

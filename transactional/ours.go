@@ -71,6 +71,14 @@ var systemTables = []systemTable{
 		indexes: [][]string{{"id"}},
 	},
 	{
+		name: "slots",
+		columns: [][2]string{
+			{"name", colName}, {"okey", colName}, {"place", colNumber}, {"owner", colNumber}, {"until", colNumber},
+		},
+		key:     []string{"name", "okey", "place"},
+		indexes: [][]string{{"until"}},
+	},
+	{
 		name: "dead",
 		columns: [][2]string{
 			{"id", colName}, {"kind", colName}, {"okey", colName}, {"task", colName}, {"reason", string(Text)},
@@ -124,6 +132,8 @@ type ourSQL struct {
 	mark, walk, clock                            string
 	raise, raiseInsert, level                    string
 	marksOver, tokensOver, deleteToken           string
+	slots, insertSlot, takeSlot, staySlot        string
+	leaveSlot, slotsOver                         string
 	table                                        map[string]string // quoted names
 }
 
@@ -136,6 +146,7 @@ func (o *ourSQL) compile(s *Store) {
 	o.compileWrites(&s.dialect)
 	o.compileSettle(&s.dialect)
 	o.compileClaim(&s.dialect)
+	o.compileSlots(&s.dialect)
 	o.compileRest(&s.dialect)
 }
 
@@ -203,6 +214,17 @@ func (o *ourSQL) compileClaim(d *Dialect) {
 	o.freeSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority, owner = 0, lost = lost + 1 WHERE id", "")
 	o.promoteSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority WHERE id", "")
 	o.walk = "SELECT " + strings.Join(claimColumns[:len(claimColumns)-1], ", ") + " FROM " + outbox + " WHERE id > ? ORDER BY id LIMIT ?"
+}
+
+func (o *ourSQL) compileSlots(d *Dialect) {
+	slots, t := o.table["slots"], ourTable("slots")
+	const one, mine = " WHERE name = ? AND okey = ? AND place = ?", " AND owner = ?"
+	o.slots = "SELECT place, until FROM " + slots + " WHERE name = ? AND okey = ?" + d.Lock
+	o.insertSlot = o.into("slots", t.names(), " "+d.IgnoreDuplicate(t.key))(1)
+	o.takeSlot = "UPDATE " + slots + " SET owner = ?, until = ?" + one
+	o.staySlot = "UPDATE " + slots + " SET until = ?" + one + mine
+	o.leaveSlot = "DELETE FROM " + slots + one + mine
+	o.slotsOver = "SELECT name, okey, place, owner FROM " + slots + " WHERE until <= ? ORDER BY until LIMIT ?" + d.LockSkip
 }
 
 func (o *ourSQL) compileRest(d *Dialect) {

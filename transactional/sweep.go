@@ -13,8 +13,8 @@ const (
 
 // Sweep frees what crashed owners held: records whose lease is over are due
 // again, and each of them counts one more loss. It returns how many, makes
-// ready what has become due, and purges marks and tokens past their time, a
-// bounded number at a time.
+// ready what has become due, and purges marks, tokens and slots past their time,
+// a bounded number at a time.
 func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "sweep", nil, "")
@@ -27,7 +27,10 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 		_, err = s.sweep(ctx, s.ours.marksOver, true, &s.ours.deleteMarks)
 	}
 	if err == nil {
-		err = s.sweepTokens(ctx)
+		err = s.sweepOver(ctx, s.ours.tokensOver, scanToken, s.ours.deleteToken)
+	}
+	if err == nil {
+		err = s.sweepOver(ctx, s.ours.slotsOver, scanSlot, s.ours.leaveSlot)
 	}
 	return freed, s.explain(ctx, err, "sweep", nil)
 }
@@ -98,30 +101,44 @@ func (s *Store) moveSome(ctx context.Context, c Conn, query string, args []any, 
 	})
 }
 
-// sweepTokens purges tokens past their time.
-func (s *Store) sweepTokens(ctx context.Context) error {
+// A scanner scans one row into the arguments of the statement that removes it.
+type scanner func(scan func(...any) error) ([]any, error)
+
+func scanToken(scan func(...any) error) ([]any, error) {
+	var kind, token string
+	err := scan(&kind, &token)
+	return []any{kind, token}, err
+}
+
+func scanSlot(scan func(...any) error) ([]any, error) {
+	var name, key string
+	var place, owner int64
+	err := scan(&name, &key, &place, &owner)
+	return []any{name, key, place, owner}, err
+}
+
+// sweepOver removes, one by one, the rows that a query finds to be past their
+// time.
+func (s *Store) sweepOver(ctx context.Context, query string, row scanner, remove string) error {
 	for range sweepChunks {
 		found := 0
 		err := s.run(ctx, func(ctx context.Context, c Conn) error {
-			found = 0
 			now, err := s.clock.now(ctx, s, c)
 			if err != nil {
 				return err
 			}
-			type named struct{ kind, token string }
-			var over []named
-			err = c.Query(ctx, s.ours.tokensOver, []any{now, int64(sweepChunk)}, func(scan func(...any) error) error {
-				var n named
-				err := scan(&n.kind, &n.token)
-				over = append(over, n)
+			var over [][]any
+			err = c.Query(ctx, query, []any{now, int64(sweepChunk)}, func(scan func(...any) error) error {
+				args, err := row(scan)
+				over = append(over, args)
 				return err
 			})
 			if err != nil {
 				return err
 			}
 			found = len(over)
-			for _, n := range over {
-				if _, err := c.Exec(ctx, s.ours.deleteToken, n.kind, n.token); err != nil {
+			for _, args := range over {
+				if _, err := c.Exec(ctx, remove, args...); err != nil {
 					return err
 				}
 			}

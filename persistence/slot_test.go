@@ -1,0 +1,62 @@
+package persistence_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/servertest"
+	"github.com/fourfold-dev/fourfold/transactional"
+	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
+)
+
+// PerKey holds over all that share a database: here two layers, each with
+// workers of its own, as two processes have.
+func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
+	servers := servertest.Start(t, servertest.Options{Purposes: []persistence.Purpose{persistence.Transactional}})
+	var now, most, runs atomic.Int64
+	open := func() *persistence.Handle[job] {
+		layer, err := persistence.Open(t.Context(),
+			persistence.Stores{Transactional: transactional.URL(servers.URL(persistence.Transactional))},
+			&persistence.Options{Namespace: "perkey", Workers: 8, Lease: 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { layer.Close() })
+		jobs := persistence.Declare(layer, "job", persistence.Plan[job]{
+			{Priority: 1, Name: "run", Purpose: persistence.Transactional, PerKey: 2, Do: func(_ context.Context, j job) error {
+				n := now.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				time.Sleep(5 * time.Millisecond) // long enough to overlap, were it not bounded
+				now.Add(-1)
+				runs.Add(1)
+				return nil
+			}},
+		})
+		if err := layer.CreateSchema(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		serve(t, layer)
+		return jobs
+	}
+	handles := []*persistence.Handle[job]{open(), open()}
+	const puts = 40
+	for i := range puts {
+		r, err := handles[i%2].Put(t.Context(), job{ID: "hot", Group: fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer wait(t, r, nil)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for runs.Load() < puts && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if runs.Load() < puts || most.Load() > 2 {
+		t.Errorf("%d of %d ran, %d at a time over both; want at most 2", runs.Load(), puts, most.Load())
+	}
+}
