@@ -72,8 +72,8 @@ func (k *buckets) register(ctx context.Context, b *batch) error {
 // its rows, rounded up so that it is written now and then only. The moment is
 // the version too, so that the longest life wins.
 func (k *buckets) life(expires time.Time) (version int64, until time.Time) {
-	if expires.IsZero() {
-		return 1, time.Time{}
+	if expires.IsZero() || k.layout.expires != nil {
+		return 1, time.Time{} // for good, also when each row has an end of its own
 	}
 	step := max(k.layout.TTL/8, time.Hour)
 	until = expires.Truncate(step).Add(2 * step)

@@ -3,11 +3,9 @@ package amorphous
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/crc64"
 	"reflect"
 	"sync"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/hlc"
 	"github.com/fourfold-dev/fourfold/internal/record"
@@ -113,29 +111,15 @@ func (c *Collection[T]) PutAt(ctx context.Context, stamp Stamp, objs ...T) error
 	return c.put(ctx, "put", c.layout.set, stamp, objs)
 }
 
-// Patch writes only the named fields of an object, beside those that place it,
-// without reading the others: each property keeps its newest value, whoever
-// wrote it. The object's key, partition and order must be set.
-func (c *Collection[T]) Patch(ctx context.Context, obj T, fields ...string) error {
-	narrow := *c.layout
-	narrow.Fields = fields
-	var faults []error
-	add := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if len(fields) == 0 || c.layout.typ.Key == nil {
-		add("Patch names the fields that it writes, of a struct")
-	}
-	set := c.layout.typ.Set(narrow.kept(add))
-	if len(faults) > 0 {
-		return c.fail("patch", "", invalid("%v", errors.Join(faults...)))
-	}
-	return c.put(ctx, "patch", set, Stamp{}, []T{obj})
+func (c *Collection[T]) put(ctx context.Context, op string, set *record.Set, stamp Stamp, objs []T) error {
+	return c.putAs(ctx, op, set, set.Shape, stamp, objs)
 }
 
-func (c *Collection[T]) put(ctx context.Context, op string, set *record.Set, stamp Stamp, objs []T) error {
+func (c *Collection[T]) putAs(ctx context.Context, op string, set *record.Set, shape uint64, stamp Stamp, objs []T) error {
 	b := c.pool.Get().(*batch)
 	defer c.release(b)
 	for i := range objs {
-		if err := c.encode(b, set, stamp, reflect.ValueOf(&objs[i]).Elem()); err != nil {
+		if err := c.encode(b, set, shape, stamp, reflect.ValueOf(&objs[i]).Elem()); err != nil {
 			return c.fail(op, b.key(), err)
 		}
 	}
@@ -168,8 +152,8 @@ func (b *batch) key() string {
 
 // encode appends an object to a batch. The bodies are cut out of the buffer at
 // the end, when it no longer moves.
-func (c *Collection[T]) encode(b *batch, set *record.Set, stamp Stamp, v reflect.Value) error {
-	b.rows = append(b.rows, Row{Shape: set.Shape, Stamp: stamp})
+func (c *Collection[T]) encode(b *batch, set *record.Set, shape uint64, stamp Stamp, v reflect.Value) error {
+	b.rows = append(b.rows, Row{Shape: shape, Stamp: stamp})
 	r := &b.rows[len(b.rows)-1]
 	if err := c.locate(r, b, v); err != nil {
 		return err
@@ -180,10 +164,10 @@ func (c *Collection[T]) encode(b *batch, set *record.Set, stamp Stamp, v reflect
 			return err
 		}
 	}
-	if c.layout.TTL > 0 {
-		r.Expires = time.Now().Add(c.layout.TTL)
-	}
 	var err error
+	if r.Expires, err = c.layout.end(v); err != nil {
+		return err
+	}
 	b.buf, err = set.Append(b.buf, v)
 	b.ends = append(b.ends, len(b.buf))
 	return err

@@ -187,14 +187,14 @@ func testReads(t *testing.T, l amorphous.Layout) {
 		t.Errorf("an empty partition field is a partition: %s, %v", ids(got), err)
 	}
 	n := 0
-	for _, err := range c.Everything(t.Context(), nil) {
+	for _, err := range c.Scan(nil).Objects(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		n++
 	}
 	if n != 62 {
-		t.Errorf("Everything is %d objects, want 62", n)
+		t.Errorf("Scan yields %d objects, want 62", n)
 	}
 }
 

@@ -59,6 +59,10 @@
 //
 //	err := inbox.Patch(ctx, Message{ID: "m1", To: "ann", At: at, Text: "edited"}, "Text")
 //
+// A property whose type changed is no garbage: reading an old value of it is
+// fault.ErrCorrupt, or what Layout.Convert makes of it. A [Document] needs no
+// struct at all.
+//
 // # Partitions
 //
 // The rule of this store is to write data the way it will be read. With
@@ -75,6 +79,11 @@
 // write:
 //
 //	messages, next, err := inbox.Page(ctx, "ann", &amorphous.Query{Limit: 50, After: cursor})
+//
+// [Scan] reads everything, and can stop at any object and go on in another
+// process. A read may ask for another consistency than the store's own:
+//
+//	m, err := inbox.Get(amorphous.WithConsistency(ctx, amorphous.LocalOne), "m1")
 //
 // # Errors
 //

@@ -101,7 +101,8 @@ type Driver interface {
 	Write(ctx context.Context, table Table, rows []Row) []error
 	// Read returns the live cells at the addresses. What is not there is left
 	// out. Cells of one row stand together, rows in the order of the addresses.
-	// In a Placed table the returned rows carry their place.
+	// In a Placed table the returned rows carry their place. Read and Scan honour
+	// ConsistencyOf their context where the store has replicas.
 	Read(ctx context.Context, table Table, at []Address) ([]Row, error)
 	// Scan returns one page of a range.
 	Scan(ctx context.Context, table Table, r Range) (Page, error)

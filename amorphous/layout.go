@@ -31,6 +31,9 @@ type Layout struct {
 	Bucket time.Duration
 	// TTL is how long an object is kept after it was put. Zero: for good.
 	TTL time.Duration
+	// Expires names the field, a time.Time, that says until when this object
+	// is kept; its zero value means for good. It excludes TTL.
+	Expires string
 	// Fields are the fields that are kept, beside the key and those named
 	// above. Empty: what the tags say; without tags, all.
 	Fields []string
@@ -40,12 +43,22 @@ type Layout struct {
 	// about twice as fast, objects are found by partition only, and Remove
 	// takes the place of Delete.
 	Copies bool
+	// Convert says, by Go field name, how a value is read that was written
+	// when the property had another type: old is what is stored, as a Document
+	// has it, and the result has the field's type. Without it such a value is
+	// fault.ErrCorrupt, which names the property.
+	Convert map[string]func(old any) (any, error)
 }
 
 // A source is where a layout finds a value in an object.
 type source struct {
 	field    *record.Field // nil in a Document
 	property string
+}
+
+// isTime reports whether the value is a time.Time.
+func (s *source) isTime() bool {
+	return s != nil && s.field != nil && s.field.Type == reflect.TypeFor[time.Time]()
 }
 
 // of returns the value in an object.
@@ -70,12 +83,17 @@ type layout struct {
 	set        *record.Set
 	partition  *source // nil: the key
 	order      *source // nil: no order
+	expires    *source // nil: no row says when it ends
 	descending bool
+	patch      bool // a Set of some fields only
 }
 
 // compile checks a Layout against a type and lists all faults together.
 func (l Layout) compile(t reflect.Type) (*layout, error) {
 	typ, faults := record.Compile(t)
+	if len(faults) == 0 {
+		faults = typ.Convert(l.Convert)
+	}
 	if len(faults) > 0 {
 		return nil, fault.New(fault.ErrInvalid, purpose, "declare", errors.Join(faults...).Error())
 	}
@@ -86,6 +104,7 @@ func (l Layout) compile(t reflect.Type) (*layout, error) {
 	if l.Oldest != "" {
 		out.order = out.find("Oldest", l.Oldest, add)
 	}
+	out.expires = out.find("Expires", l.Expires, add)
 	switch {
 	case typ.Key == nil && t != reflect.TypeFor[record.Document]():
 		add(`%v has no key: tag a field persistence:"key"`, t)
@@ -93,12 +112,16 @@ func (l Layout) compile(t reflect.Type) (*layout, error) {
 		add("Newest and Oldest exclude each other")
 	case l.PartitionBy == "" && (out.order != nil || l.Copies):
 		add("Newest, Oldest and Copies need PartitionBy: a partition that is a key has one row")
-	case l.Bucket != 0 && (out.order == nil || out.order.field == nil || out.order.field.Type != reflect.TypeFor[time.Time]()):
+	case l.Bucket != 0 && !out.order.isTime():
 		add("Bucket divides time: order by a field that is a time.Time")
 	case l.Bucket != 0 && l.Bucket < time.Minute:
 		add("Bucket is %v, which makes more partitions than rows: use a minute or more", l.Bucket)
 	case l.TTL < 0:
 		add("TTL is negative")
+	case l.TTL > 0 && l.Expires != "":
+		add("TTL and Expires exclude each other")
+	case out.expires != nil && !out.expires.isTime():
+		add("Expires says when an object ends: name a field that is a time.Time")
 	}
 	out.set = typ.Set(out.kept(add))
 	if len(faults) > 0 {
@@ -139,12 +162,21 @@ func (l *layout) kept(add func(string, ...any)) []*record.Field {
 		if len(l.Fields) > 0 {
 			keep = slices.Contains(named, f)
 		}
-		places := l.partition != nil && l.partition.field == f || l.order != nil && l.order.field == f
-		if keep || places || f == l.typ.Key || f == l.typ.Version || f == l.typ.Rest {
+		if keep || l.places(f) || f == l.typ.Key || f == l.typ.Version || f == l.typ.Rest && !l.patch {
 			out = append(out, renamed(f))
 		}
 	}
 	return out
+}
+
+// places reports whether a field says where and until when a row lies.
+func (l *layout) places(f *record.Field) bool {
+	for _, s := range []*source{l.partition, l.order, l.expires} {
+		if s != nil && s.field == f {
+			return true
+		}
+	}
+	return false
 }
 
 // stores reports what the tags say: the fields tagged for this purpose; when

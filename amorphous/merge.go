@@ -40,8 +40,9 @@ func Grouped(cells []Row) iter.Seq[[]Row] {
 
 // Merge returns the body and the stamp of a row, given its live cells. One
 // cell is the body as it is; of several, each property comes from the newest
-// cell that has it. Ok is false when there is no live cell. A body that is not
-// a record is fault.ErrCorrupt.
+// cell that has it; a whole Document covers everything older, since what it
+// does not hold it has not. Ok is false when there is no live cell. A body that
+// is not a record is fault.ErrCorrupt.
 func Merge(cells []Row) (body []byte, stamp Stamp, ok bool, err error) {
 	switch len(cells) {
 	case 0:
@@ -66,9 +67,11 @@ func Merge(cells []Row) (body []byte, stamp Stamp, ok bool, err error) {
 		}
 		return cmp.Compare(a.Shape, b.Shape)
 	})
-	bodies := make([][]byte, len(sorted))
-	for i, cell := range sorted {
-		bodies[i] = cell.Body
+	bodies := make([][]byte, 0, len(sorted))
+	for _, cell := range sorted {
+		if bodies = append(bodies, cell.Body); cell.Shape == record.DocumentShape {
+			break
+		}
 	}
 	body, err = record.Merge(bodies...)
 	if err != nil {

@@ -122,28 +122,6 @@ func (c *Collection[T]) All(ctx context.Context, partition string, q *Query) ite
 	})
 }
 
-// Everything iterates over all partitions, in an order of the store's own,
-// from a cursor on, nil for the start. What is written meanwhile may be seen or
-// not; all else is seen once. It is fault.ErrCorrupt at an object that cannot
-// be decoded.
-func (c *Collection[T]) Everything(ctx context.Context, after []byte) iter.Seq2[T, error] {
-	return pages(0, func(limit int) (objs []T, more bool, err error) {
-		page, err := c.store.Scan(ctx, c.table, Range{Limit: limit, After: after})
-		if err != nil {
-			return nil, false, err
-		}
-		for row := range Grouped(page.Rows) {
-			obj, err := c.decode(row)
-			if err != nil {
-				return objs, false, err
-			}
-			objs = append(objs, obj)
-		}
-		after = page.Next
-		return objs, after != nil, nil
-	})
-}
-
 // pages flattens pages; limit zero means no bound.
 func pages[T any](limit int, read func(limit int) ([]T, bool, error)) iter.Seq2[T, error] {
 	const size = 500
@@ -173,7 +151,7 @@ func pages[T any](limit int, read func(limit int) ([]T, bool, error)) iter.Seq2[
 }
 
 // Cursor returns the cursor that goes on behind an object, for Query.After and
-// Everything.
+// Scan.
 func (c *Collection[T]) Cursor(obj T) ([]byte, error) {
 	v := reflect.ValueOf(&obj).Elem()
 	key, err := c.layout.typ.KeyOf(v)

@@ -134,6 +134,9 @@ func (s *Store) Read(ctx context.Context, table Table, at ...Address) ([]Row, er
 	if len(at) == 0 {
 		return nil, nil
 	}
+	if err := checkConsistency(ctx); err != nil {
+		return nil, locate(err, "read", table.Name, "")
+	}
 	for i := range at {
 		if err := validateAddress(table, &at[i]); err != nil {
 			return nil, locate(err, "read", table.Name, at[i].ID)
@@ -151,7 +154,7 @@ func (s *Store) Read(ctx context.Context, table Table, at ...Address) ([]Row, er
 func (s *Store) Scan(ctx context.Context, table Table, r Range) (Page, error) {
 	qualified, err := s.enter(ctx, table)
 	if err == nil {
-		err = validateRange(&r)
+		err = errors.Join(validateRange(&r), checkConsistency(ctx))
 	}
 	if err != nil {
 		return Page{}, locate(err, "scan", table.Name, "")

@@ -42,6 +42,7 @@ func Run(t *testing.T, h Harness) {
 		{"Placed", testPlaced}, {"Scan", testScan}, {"Expiry", testExpiry}, {"Values", testValues},
 		{"Limits", testLimits}, {"Lifecycle", testLifecycle}, {"Concurrency", testConcurrency},
 		{"Restart", testRestart}, {"Purge", testPurge}, {"Model", testModel},
+		{"Properties", testProperties}, {"Everything", testEverything}, {"Consistency", testConsistency},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) { g.run(t, h) })

@@ -64,7 +64,7 @@ func (game *game) readActivity(ctx context.Context, t *town.Town, b *books) erro
 // readInboxes reads every notice of every inbox, and counts them by check-in.
 func (game *game) readInboxes(ctx context.Context, t *town.Town, b *books) error {
 	fanout := make([]int32, lastLine(t)+1)
-	for n, err := range game.inbox.Everything(ctx, nil) {
+	for n, err := range game.inbox.Scan(nil).Objects(ctx) {
 		if err != nil {
 			return err
 		}

@@ -61,6 +61,10 @@ func shape(fields []*Field) uint64 {
 		}
 		names = append(names, f.Name)
 	}
+	return shapeOf(names)
+}
+
+func shapeOf(names []string) uint64 {
 	slices.Sort(names)
 	if sum := Digest([]byte(strings.Join(names, ","))); sum != 0 {
 		return sum

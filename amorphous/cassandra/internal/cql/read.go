@@ -54,7 +54,7 @@ func (d *Driver) Read(ctx context.Context, t amorphous.Table, at []amorphous.Add
 // its row yet, while its writer is between the two: the next older one then
 // still holds what the newest will replace.
 func (d *Driver) readPlaced(ctx context.Context, t *table, id string) ([]amorphous.Row, error) {
-	found, err := d.listings(ctx, t, []string{id})
+	found, err := d.listings(ctx, d.reading(ctx), t, []string{id})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (d *Driver) readRow(ctx context.Context, t *table, at place) ([]amorphous.R
 	var rows collector
 	err := d.query(ctx, func(ctx context.Context, s Session) error {
 		rows = collector{now: time.Now(), limit: 1}
-		return s.Each(ctx, d.opts.Read, Statement{t.row, []any{at.part, []byte(at.ord), at.id}}, 100, rows.add)
+		return s.Each(ctx, d.reading(ctx), Statement{t.row, []any{at.part, []byte(at.ord), at.id}}, 100, rows.add)
 	})
 	if err != nil {
 		return nil, t.explain(err)

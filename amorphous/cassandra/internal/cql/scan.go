@@ -50,7 +50,7 @@ func (d *Driver) Scan(ctx context.Context, t amorphous.Table, r amorphous.Range)
 // more.
 func (d *Driver) collect(ctx context.Context, rows *collector, s Statement) (full bool, err error) {
 	err = d.query(ctx, func(ctx context.Context, session Session) error {
-		err := session.Each(ctx, d.opts.Read, s, min(rows.limit+1, fetchRows), rows.add)
+		err := session.Each(ctx, d.reading(ctx), s, min(rows.limit+1, fetchRows), rows.add)
 		if full = errors.Is(err, errFull); full {
 			return nil
 		}
@@ -129,7 +129,7 @@ func (d *Driver) everything(ctx context.Context, t *table, rows *collector, afte
 func (d *Driver) twins(ctx context.Context, t *table, partition string) (out []string, err error) {
 	err = d.query(ctx, func(ctx context.Context, s Session) error {
 		out = out[:0]
-		return s.Each(ctx, d.opts.Read, Statement{t.twins, []any{partition}}, fetchRows, func(scan func(dest ...any) error) error {
+		return s.Each(ctx, d.reading(ctx), Statement{t.twins, []any{partition}}, fetchRows, func(scan func(dest ...any) error) error {
 			var twin string
 			if err := scan(&twin); err != nil {
 				return err

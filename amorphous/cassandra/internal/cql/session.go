@@ -1,6 +1,10 @@
 package cql
 
-import "context"
+import (
+	"context"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+)
 
 // A Consistency says how many replicas must answer, by its code in the CQL
 // protocol, which all clients share.
@@ -25,6 +29,14 @@ func ParseConsistency(name string) (Consistency, bool) {
 		"local_quorum": LocalQuorum, "each_quorum": EachQuorum, "local_one": LocalOne,
 	}[name]
 	return c, ok
+}
+
+// reading is the consistency of a read: its context's, else the driver's.
+func (d *Driver) reading(ctx context.Context) Consistency {
+	if c, ok := ParseConsistency(amorphous.ConsistencyOf(ctx).String()); ok {
+		return c
+	}
+	return d.opts.Read
 }
 
 // A Statement is a text with its values. All of ours are plain reads, or

@@ -217,7 +217,7 @@ func (d *Driver) list(ctx context.Context, some []*settling) {
 	for i, one := range some {
 		ids[i] = one.id
 	}
-	found, err := d.listings(ctx, some[0].table, ids)
+	found, err := d.listings(ctx, d.opts.Read, some[0].table, ids)
 	for _, one := range some {
 		one.listing, one.err = found[one.id], err
 	}
@@ -308,11 +308,11 @@ func (d *Driver) repair(ctx context.Context, t *table, repairs []repair) error {
 }
 
 // listings reads what is known of the places of IDs.
-func (d *Driver) listings(ctx context.Context, t *table, ids []string) (map[string]listing, error) {
+func (d *Driver) listings(ctx context.Context, c Consistency, t *table, ids []string) (map[string]listing, error) {
 	found := make(map[string]listing, len(ids))
 	err := d.query(ctx, func(ctx context.Context, s Session) error {
 		clear(found)
-		return s.Each(ctx, d.opts.Read, Statement{t.listed, []any{ids}}, fetchRows, func(scan func(dest ...any) error) error {
+		return s.Each(ctx, c, Statement{t.listed, []any{ids}}, fetchRows, func(scan func(dest ...any) error) error {
 			var ord, tie []byte
 			var at place
 			var stamp amorphous.Stamp

@@ -1,0 +1,61 @@
+package amorphous
+
+import (
+	"context"
+	"iter"
+)
+
+// A Scan reads everything that a Collection holds, all partitions, in an order
+// of the store's own. It can stop at any object, and go on behind it, in
+// another process too: Cursor says where it is. It must not be used by two
+// goroutines at a time.
+type Scan[T any] struct {
+	collection *Collection[T]
+	at         []byte // behind the object that was yielded last
+	seen       int
+	over       bool
+}
+
+// Scan returns a scan of everything from a cursor on, nil for the start.
+func (c *Collection[T]) Scan(after []byte) *Scan[T] {
+	return &Scan[T]{collection: c, at: after}
+}
+
+// Cursor returns the cursor that goes on behind the object that was yielded
+// last. It survives restarts and concurrent writes.
+func (s *Scan[T]) Cursor() []byte { return s.at }
+
+// Seen is how many objects this scan has yielded.
+func (s *Scan[T]) Seen() int { return s.seen }
+
+// scanPage is how many rows a scan reads at a time.
+const scanPage = 500
+
+// Objects iterates over the objects that are left. What is written meanwhile
+// may be seen or not; all else is seen once. An object that cannot be decoded
+// is yielded as fault.ErrCorrupt, and the scan goes on behind it if the caller
+// does; after any other error it has stopped, and Objects tries again from
+// there.
+func (s *Scan[T]) Objects(ctx context.Context) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for !s.over {
+			page, err := s.collection.store.Scan(ctx, s.collection.table, Range{Limit: scanPage, After: s.at})
+			if err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for row := range Grouped(page.Rows) {
+				obj, err := s.collection.decode(row)
+				s.at = Address{Partition: row[0].Partition, Order: row[0].Order, ID: row[0].ID}.Cursor()
+				if err == nil {
+					s.seen++
+				}
+				if !yield(obj, err) {
+					return
+				}
+			}
+			s.over = page.Next == nil
+		}
+	}
+}
