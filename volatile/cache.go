@@ -72,7 +72,8 @@ func (o *Options) withDefaults() (Options, error) {
 // is no expiry, a negative one is fault.ErrInvalid.
 type Cache struct {
 	driver   Driver
-	one      OneGetter // the driver, when it can
+	one      OneGetter   // the driver, when it can
+	many     ManySwapper // the driver, when it can
 	opts     Options
 	features Features
 	stats    counters
@@ -97,6 +98,7 @@ func New(driver Driver, opts *Options) (*Cache, error) {
 		c.features = featured.Features()
 	}
 	c.one, _ = driver.(OneGetter)
+	c.many, _ = driver.(ManySwapper)
 	c.closing, c.close = context.WithCancel(context.Background())
 	return c, nil
 }

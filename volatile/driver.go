@@ -70,3 +70,9 @@ type Checker interface {
 type OneGetter interface {
 	GetOne(ctx context.Context, key string) (item Item, found bool, err error)
 }
+
+// ManySwapper swaps many entries, of different keys, in fewer round trips than
+// one Swap each. A driver may implement it; the answers are those of Swap.
+type ManySwapper interface {
+	SwapAll(ctx context.Context, items []Item) []error
+}

@@ -71,12 +71,15 @@ func (c *Cache) Invalidate(ctx context.Context, key string, stamp Stamp) error {
 }
 
 func (c *Cache) invalidate(ctx context.Context, key string, stamp Stamp) error {
-	return c.change(ctx, key, func(s slot) (stored, time.Duration, bool) {
-		if s.ours && !s.Stamp.Less(stamp) {
-			return stored{}, 0, false
-		}
-		return barrier(stamp), c.barrierTTL(), true
-	})
+	return c.change(ctx, key, func(s slot) (stored, time.Duration, bool) { return c.invalidation(s, stamp) })
+}
+
+// invalidation says what an invalidation writes over what it found, if it does.
+func (c *Cache) invalidation(s slot, stamp Stamp) (next stored, ttl time.Duration, write bool) {
+	if s.ours && !s.Stamp.Less(stamp) {
+		return stored{}, 0, false
+	}
+	return barrier(stamp), c.barrierTTL(), true
 }
 
 // barrier is a placeholder that nobody rebuilds behind.
@@ -113,19 +116,9 @@ func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, tt
 	if c.tooLarge(e.Value) {
 		return false, c.refuse(ctx, op, key, full, e)
 	}
-	next, ttl := c.real(e, ttl)
 	var superseded bool
 	err := c.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
-		v := judge(s)
-		superseded = v == yield
-		switch v {
-		case put:
-			return next, ttl, true
-		case raiseFloor:
-			// The lease stays whose it was: its reader may fill in what is new enough.
-			return stored{Entry: Entry{Stamp: e.Stamp}, hollow: true, lease: s.lease}, c.barrierTTL(), true
-		}
-		return stored{}, 0, false
+		return c.verdict(e, ttl, s, judge, &superseded)
 	})
 	if err != nil {
 		return false, c.fail(op, key, err)
@@ -134,6 +127,21 @@ func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, tt
 		c.stats.superseded.Add(1)
 	}
 	return superseded, nil
+}
+
+// verdict says what a write of e puts over what it found, if it does.
+func (c *Cache) verdict(e Entry, ttl time.Duration, s slot, judge func(slot) verdict, superseded *bool) (stored, time.Duration, bool) {
+	v := judge(s)
+	*superseded = v == yield
+	switch v {
+	case put:
+		next, ttl := c.real(e, ttl)
+		return next, ttl, true
+	case raiseFloor:
+		// The lease stays whose it was: its reader may fill in what is new enough.
+		return stored{Entry: Entry{Stamp: e.Stamp}, hollow: true, lease: s.lease}, c.barrierTTL(), true
+	}
+	return stored{}, 0, false
 }
 
 // real is the stored form of a program's entry, and its TTL.
@@ -182,8 +190,11 @@ func (c *Cache) change(ctx context.Context, key string, decide func(slot) (next 
 			return err
 		}
 	}
-	return fault.New(fault.ErrBusy, purpose, "swap", "too many writers of one key")
+	return errStorm
 }
+
+// errStorm is what changesMost leads to.
+var errStorm = fault.New(fault.ErrBusy, purpose, "swap", "too many writers of one key")
 
 // pause lets the others go on after a conflict: at once at first, then after
 // random steps of up to a few milliseconds.

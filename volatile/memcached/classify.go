@@ -55,6 +55,12 @@ func classify(err error, write bool) verdict {
 		return verdict{class: fault.ErrUnavailable, told: true}
 	case errors.Is(err, memcache.ErrMalformedKey):
 		return verdict{class: fault.ErrInvalid}
+	case errors.Is(err, errNoPlace):
+		return verdict{class: fault.ErrUnavailable, unsent: true}
+	case errors.Is(err, errNoPipe):
+		return verdict{class: fault.ErrUnavailable, unsent: true, closed: true}
+	case errors.Is(err, errLeft):
+		return verdict{class: lost}
 	case errors.Is(err, errStale), errors.Is(err, errEpochOver):
 		return verdict{class: fault.ErrUnavailable, unsent: true, closed: true}
 	case errors.As(err, &dial), errors.As(err, &connect):

@@ -7,7 +7,7 @@
 //	memcached:///run/memcached.sock             a Unix socket
 //
 //	timeout=500ms    bounds dialling and every operation
-//	conns=64         operations, and so connections, under way per member
+//	conns=64         connections per member; sixteen times as many operations are under way
 //	max=1047552      the largest value, in bytes: the servers' -I less a kilobyte
 //	tls=true         encrypt, and verify the servers by the system's roots
 //	ca=FILE          verify them by these certificates only
@@ -28,6 +28,16 @@
 // A member that does not answer costs its timeout once; then its operations
 // fail at once with fault.ErrUnavailable, while a probe looks for its return,
 // which takes a second at most to be noticed.
+//
+// # The pipe
+//
+// A lone operation has a connection of its own. From eight at a time on they
+// share one: what is asked while a write is under way leaves with the next,
+// without a timer, and one answer follows the other. Groups (Set, Delete and
+// SwapAll of many entries) always go that way, up to 128 commands at a time;
+// values from 16 KiB on never do. A caller that leaves gives up its answer
+// only; a server that is silent, or out of step, ends the pipe and fails
+// everything that waits on it, as unknown where it writes.
 //
 // # Nothing stale after an outage
 //

@@ -19,8 +19,8 @@ import (
 const (
 	// getMost is how many keys one command asks for.
 	getMost = 128
-	// setsAtOnce is how many entries of one Set or Delete are under way.
-	setsAtOnce = 8
+	// widesAtOnce is how many wide values of one Set are under way.
+	widesAtOnce = 8
 )
 
 // A driver is the members and the ring that says which key lies where.
@@ -167,13 +167,34 @@ func (l *lane) get(keys []string) ([]volatile.Item, error) {
 
 // Set writes entries whatever is there.
 func (d *driver) Set(ctx context.Context, items []volatile.Item) []error {
-	return each(len(items), func(i int) error {
-		if err := d.check(ctx, "set", items[i]); err != nil {
-			return err
-		}
-		return d.store(ctx, operation{name: "set", key: items[i].Key, write: true, again: true}, items[i],
-			func(l *lane, item *memcache.Item) error { return l.client.Set(item) })
-	})
+	return d.group(ctx, verb{
+		operation: operation{name: "set", write: true, again: true},
+		command: func(e *epoch, b []byte, item *volatile.Item) ([]byte, error) {
+			return appendStore(e, b, "set", item, 0), nil
+		},
+		single: func(ctx context.Context, item volatile.Item) error {
+			return d.store(ctx, operation{name: "set", key: item.Key, write: true, again: true}, item,
+				func(l *lane, item *memcache.Item) error { return l.client.Set(item) })
+		},
+	}, items)
+}
+
+// SwapAll is Swap for many.
+func (d *driver) SwapAll(ctx context.Context, items []volatile.Item) []error {
+	return d.group(ctx, verb{
+		operation: operation{name: "swap", write: true},
+		command: func(e *epoch, b []byte, item *volatile.Item) ([]byte, error) {
+			if item.Token == 0 {
+				return appendStore(e, b, "add", item, 0), nil
+			}
+			cas, ok := e.cas(item.Token)
+			if !ok {
+				return b, memcache.ErrCASConflict
+			}
+			return appendStore(e, b, "cas", item, cas), nil
+		},
+		single: d.swap,
+	}, items)
 }
 
 // Swap writes one entry if its token stands for what is there.
@@ -181,6 +202,10 @@ func (d *driver) Swap(ctx context.Context, item volatile.Item) error {
 	if err := d.check(ctx, "swap", item); err != nil {
 		return err
 	}
+	return d.swap(ctx, item)
+}
+
+func (d *driver) swap(ctx context.Context, item volatile.Item) error {
 	return d.store(ctx, operation{name: "swap", key: item.Key, write: true}, item, func(l *lane, wire *memcache.Item) error {
 		if item.Token == 0 {
 			return l.client.Add(wire)
@@ -200,6 +225,9 @@ func (d *driver) Swap(ctx context.Context, item volatile.Item) error {
 // store sends one entry by a command.
 func (d *driver) store(ctx context.Context, o operation, item volatile.Item, send func(*lane, *memcache.Item) error) error {
 	body, flags := wireValue(item.Value)
+	if len(body) >= wideFrom {
+		o.how = never
+	}
 	_, err := do(ctx, d.member(item.Key), o, func(l *lane) (struct{}, error) {
 		wire := &memcache.Item{Key: wireKey(l.epoch.gen, item.Key), Value: body, Flags: flags, Expiration: expiry(item.TTL, time.Now())}
 		if l.epoch.held.Load() {
@@ -220,14 +248,21 @@ func (l *lane) settle(wire string) error {
 
 // Delete removes entries.
 func (d *driver) Delete(ctx context.Context, keys []string) []error {
-	return each(len(keys), func(i int) error {
-		if err := d.check(ctx, "delete", volatile.Item{Key: keys[i]}); err != nil {
+	items := make([]volatile.Item, len(keys))
+	for i, key := range keys {
+		items[i].Key = key
+	}
+	return d.group(ctx, verb{
+		operation: operation{name: "delete", write: true, again: true},
+		command: func(e *epoch, b []byte, item *volatile.Item) ([]byte, error) {
+			return appendDelete(e, b, item.Key), nil
+		},
+		single: func(ctx context.Context, item volatile.Item) error {
+			_, err := do(ctx, d.member(item.Key), operation{name: "delete", key: item.Key, write: true, again: true},
+				func(l *lane) (struct{}, error) { return struct{}{}, l.client.Delete(wireKey(l.epoch.gen, item.Key)) })
 			return err
-		}
-		_, err := do(ctx, d.member(keys[i]), operation{name: "delete", key: keys[i], write: true, again: true},
-			func(l *lane) (struct{}, error) { return struct{}{}, l.client.Delete(wireKey(l.epoch.gen, keys[i])) })
-		return err
-	})
+		},
+	}, items)
 }
 
 // Add adds to a counter. An Add whose outcome is unknown is not repeated.
@@ -274,25 +309,18 @@ func (l *lane) increment(wire string, delta int64) (uint64, error) {
 	return sum, err
 }
 
-// each calls one for every index, some at once, and returns the errors in
-// order.
-func each(n int, one func(i int) error) []error {
-	errs := make([]error, n)
-	if n == 1 {
-		errs[0] = one(0)
-		return errs
-	}
+// each calls one for every index, some at once.
+func each(n int, one func(i int)) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(n, setsAtOnce) {
+	for range min(n, widesAtOnce) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				errs[i] = one(i)
+				one(i)
 			}
 		})
 	}
 	wg.Wait()
-	return errs
 }
 
 // Close closes every connection and waits for the goroutines of its own.

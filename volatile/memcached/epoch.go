@@ -27,9 +27,12 @@ type epoch struct {
 	verified atomic.Int64 // when the generation was last read: nanoseconds since start
 	held     atomic.Bool  // as it was then
 
-	mu   sync.Mutex
-	free []*lane // the one used last is the last
-	over bool    // nothing new begins in it
+	mu       sync.Mutex
+	free     []*lane       // with connections of their own; the one used last is the last
+	shared   *pipe         // nil: none is open
+	dialling chan struct{} // closed when the pipe is open, or could not be; nil: nobody dials
+	refused  error         // why it could not be
+	over     bool          // nothing new begins in it
 }
 
 // start is what the times of epochs count from, on the monotonic clock.
@@ -43,7 +46,7 @@ func (e *epoch) age() time.Duration { return time.Duration(sinceStart() - e.veri
 // verify reads the generation again over one of the epoch's connections.
 func (e *epoch) verify() error {
 	asked := sinceStart()
-	return e.use(context.Background(), func(l *lane) error {
+	return e.useOwn(context.Background(), func(l *lane) error {
 		items, err := l.client.GetMulti([]string{genKey, holdKey})
 		if err != nil {
 			return err
@@ -58,7 +61,28 @@ func (e *epoch) verify() error {
 }
 
 // use runs one operation on a lane of its own, not for longer than ctx.
-func (e *epoch) use(ctx context.Context, send func(l *lane) error) error {
+func (e *epoch) use(ctx context.Context, how sharing, send func(l *lane) error) error {
+	if l := e.takeShared(ctx, how); l != nil {
+		defer e.give(l)
+		defer l.begin(ctx)()
+		return send(l)
+	}
+	select {
+	case e.member.conns <- struct{}{}:
+	default:
+		select {
+		case e.member.conns <- struct{}{}:
+		case <-ctx.Done():
+			return errNoPlace
+		}
+	}
+	defer func() { <-e.member.conns }()
+	return e.useOwn(ctx, send)
+}
+
+// useOwn is use over a connection of the lane's own, beside the places that
+// operations have: the driver's own do not wait for one.
+func (e *epoch) useOwn(ctx context.Context, send func(l *lane) error) error {
 	l := e.take()
 	defer e.give(l)
 	defer l.begin(ctx)()
@@ -70,23 +94,31 @@ func (e *epoch) use(ctx context.Context, send func(l *lane) error) error {
 func (e *epoch) take() *lane {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if last := len(e.free) - 1; last >= 0 {
-		l := e.free[last]
-		e.free = e.free[:last]
+	return pick(e, &e.free, nil)
+}
+
+// pick takes the last of the free lanes, or makes one.
+func pick(e *epoch, free *[]*lane, p *pipe) *lane {
+	if last := len(*free) - 1; last >= 0 {
+		l := (*free)[last]
+		*free = (*free)[:last]
 		return l
 	}
-	return newLane(e)
+	return newLane(e, p)
 }
 
 // give takes a lane back. After the epoch's end its connection is closed.
 func (e *epoch) give(l *lane) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.over {
+	switch {
+	case l.pipe != nil:
+		l.pipe.free = append(l.pipe.free, l)
+	case e.over:
 		l.client.Close()
-		return
+	default:
+		e.free = append(e.free, l)
 	}
-	e.free = append(e.free, l)
 }
 
 // purge closes the idle connections: what closed one has most likely closed
@@ -105,8 +137,25 @@ func (e *epoch) purge() {
 func (e *epoch) end() {
 	e.mu.Lock()
 	e.over = true
+	p := e.shared
+	e.shared = nil
 	e.mu.Unlock()
 	e.purge()
+	if p != nil {
+		p.end()
+	}
+}
+
+// stop is end for a member that is down or closed: what waits on the pipe
+// fails at once.
+func (e *epoch) stop(err error) {
+	e.mu.Lock()
+	p := e.shared
+	e.mu.Unlock()
+	e.end()
+	if p != nil {
+		p.fail(err)
+	}
 }
 
 // The upper 16 bits of a token are the epoch's number, the others the server's

@@ -25,33 +25,45 @@ var crlf = []byte("\r\n")
 // feed follows the next bytes of the stream.
 func (f *framer) feed(b []byte) error {
 	for len(b) > 0 {
-		f.done = false
+		n, err := f.next(b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// next follows the stream to the end of an answer at most, and returns how
+// many bytes that were.
+func (f *framer) next(b []byte) (n int, err error) {
+	f.done = false
+	for n < len(b) && !f.done {
 		if f.skip > 0 {
-			n := min(f.skip, len(b))
-			f.skip -= n
-			b = b[n:]
+			some := min(f.skip, len(b)-n)
+			f.skip -= some
+			n += some
 			continue
 		}
-		end := bytes.IndexByte(b, '\n')
+		end := bytes.IndexByte(b[n:], '\n')
+		some := end + 1
 		if end < 0 {
-			f.line = append(f.line, b...)
-			b = nil
-		} else {
-			f.line = append(f.line, b[:end+1]...)
-			b = b[end+1:]
+			some = len(b) - n
 		}
-		if len(f.line) > lineMost {
-			return fmt.Errorf("a line of more than %d bytes in an answer", lineMost)
+		if len(f.line)+some > lineMost {
+			return n, fmt.Errorf("a line of more than %d bytes in an answer", lineMost)
 		}
+		f.line = append(f.line, b[n:n+some]...)
+		n += some
 		if end < 0 {
 			break
 		}
 		if err := f.finish(); err != nil {
-			return err
+			return n, err
 		}
 		f.line = f.line[:0]
 	}
-	return nil
+	return n, nil
 }
 
 // finish understands one whole line.

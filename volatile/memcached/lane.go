@@ -15,6 +15,7 @@ import (
 type lane struct {
 	epoch  *epoch
 	client *memcache.Client
+	pipe   *pipe // which it shares; nil: its connection is its own
 
 	mu   sync.Mutex
 	ctx  context.Context // of the operation under way
@@ -22,10 +23,14 @@ type lane struct {
 	conn *conn           // the last that was dialled; may be closed
 }
 
-func newLane(e *epoch) *lane {
-	l := &lane{epoch: e, client: memcache.NewFromSelector(only{e.member.addr}), ctx: context.Background()}
+func newLane(e *epoch, p *pipe) *lane {
+	l := &lane{epoch: e, pipe: p, client: memcache.NewFromSelector(only{e.member.addr}), ctx: context.Background()}
 	l.client.Timeout = e.member.opts.Timeout
 	l.client.MaxIdleConns = 1
+	if p != nil {
+		l.client.DialContext = func(context.Context, string, string) (net.Conn, error) { return &stream{lane: l, pipe: p}, nil }
+		return l
+	}
 	l.client.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		c, err := e.member.join(l.ctx, e.gen)
 		if err != nil {
@@ -42,6 +47,10 @@ func newLane(e *epoch) *lane {
 // begin starts an operation, and returns its end. In between the end of ctx
 // interrupts what the lane does.
 func (l *lane) begin(ctx context.Context) (end func()) {
+	if l.pipe != nil {
+		l.ctx = ctx // its stream looks at the context itself
+		return func() {}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.op++

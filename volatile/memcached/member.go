@@ -24,6 +24,8 @@ type member struct {
 	addr     address
 	opts     Options
 	inflight chan struct{} // one place per operation under way
+	conns    chan struct{} // one place per operation over a connection of its own
+	pipeFrom int           // pipeFrom; less in tests
 
 	// outage is outageMost, shorter in tests.
 	outage time.Duration
@@ -45,8 +47,8 @@ type member struct {
 }
 
 func newMember(addr address, opts Options) *member {
-	return &member{addr: addr, opts: opts, inflight: make(chan struct{}, opts.Conns), outage: outageMost,
-		lost: map[string]uint64{}, stop: make(chan struct{})}
+	return &member{addr: addr, opts: opts, inflight: make(chan struct{}, pipeMost*opts.Conns), conns: make(chan struct{}, opts.Conns),
+		pipeFrom: pipeFrom, outage: outageMost, lost: map[string]uint64{}, stop: make(chan struct{})}
 }
 
 // An opening is an epoch about to be opened or verified, for all who wait.
@@ -105,6 +107,17 @@ func (m *member) open(present *epoch) *opening {
 		}
 	})
 	return o
+}
+
+// spawn runs a goroutine of the member's own; false when it is closed.
+func (m *member) spawn(f func()) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	m.running.Go(f)
+	return true
 }
 
 // settle gives an opening its result, and the member its epoch; m.mu is held.
@@ -222,7 +235,7 @@ func (m *member) trip(err error) {
 	m.broken, m.since = err, time.Now()
 	if e := m.epoch; e != nil {
 		m.epoch = nil
-		e.end()
+		e.stop(err)
 	}
 	m.mend()
 }
@@ -266,7 +279,7 @@ func (m *member) close() {
 	m.epoch = nil
 	m.mu.Unlock()
 	if e != nil {
-		e.end()
+		e.stop(errClosed)
 	}
 	m.running.Wait()
 }

@@ -1,11 +1,13 @@
 package memcached
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/fourfold-dev/fourfold/volatile"
 	"github.com/fourfold-dev/fourfold/volatile/volatiletest"
 )
 
@@ -30,6 +32,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceMembers(t *testing.T) {
+	t.Parallel() // it mostly waits for time to pass
 	volatiletest.Run(t, volatiletest.Harness{
 		Small: true,
 		Start: func(t testing.TB) volatiletest.Server {
@@ -37,6 +40,33 @@ func TestConformanceMembers(t *testing.T) {
 			return volatiletest.Server{
 				Source:  New([]string{a.addr, b.addr, c.addr}, &Options{Timeout: patient}),
 				Restart: func() { a.restart(); b.restart(); c.restart() },
+			}
+		},
+	})
+}
+
+// piped opens drivers whose every operation goes over the pipe.
+func piped(s volatile.Source) volatile.Source {
+	return volatile.SourceFunc(func(ctx context.Context) (volatile.Driver, error) {
+		d, err := s.OpenDriver(ctx)
+		if err == nil {
+			for _, m := range d.(*driver).members {
+				m.pipeFrom = 0
+			}
+		}
+		return d, err
+	})
+}
+
+func TestConformancePiped(t *testing.T) {
+	t.Parallel() // it mostly waits for time to pass
+	volatiletest.Run(t, volatiletest.Harness{
+		Small: true,
+		Start: func(t testing.TB) volatiletest.Server {
+			s := startServer(t)
+			return volatiletest.Server{
+				Source:  piped(New([]string{s.addr}, &Options{Timeout: patient})),
+				Restart: s.restart, Pause: s.pause, Resume: s.resume,
 			}
 		},
 	})

@@ -193,7 +193,7 @@ func (m *member) found(lost map[string]uint64) {
 
 // deleted deletes one key, without the ado of an operation.
 func deleted(e *epoch, key string) bool {
-	err := e.use(context.Background(), func(l *lane) error { return l.client.Delete(wireKey(e.gen, key)) })
+	err := e.useOwn(context.Background(), func(l *lane) error { return l.client.Delete(wireKey(e.gen, key)) })
 	return err == nil || errors.Is(err, memcache.ErrCacheMiss)
 }
 

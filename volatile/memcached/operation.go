@@ -15,9 +15,21 @@ var errSettling = errors.New("the member settles into a new generation")
 // An operation is what do needs to know of one.
 type operation struct {
 	name  string
-	key   string // whose outcome matters; empty for reads and counters
-	write bool   // its outcome is unknown when no answer was read
-	again bool   // it may be repeated although it may have been done
+	key   string   // whose outcome matters; empty for reads and counters
+	keys  []string // the same, of a group
+	write bool     // its outcome is unknown when no answer was read
+	again bool     // it may be repeated although it may have been done
+	how   sharing
+}
+
+// lose remembers that the member may have missed what an operation wrote.
+func (o *operation) lose(m *member) {
+	if o.key != "" {
+		m.lose(o.key)
+	}
+	for _, key := range o.keys {
+		m.lose(key)
+	}
 }
 
 // attemptsMost: one that finds its connection closed, one that finds another
@@ -33,7 +45,7 @@ func do[T any](ctx context.Context, m *member, o operation, send func(l *lane) (
 		if err != nil {
 			return result, m.refused(ctx, o, err)
 		}
-		err = e.use(ctx, func(l *lane) (err error) {
+		err = e.use(ctx, o.how, func(l *lane) (err error) {
 			result, err = send(l)
 			return err
 		})
@@ -47,8 +59,8 @@ func do[T any](ctx context.Context, m *member, o operation, send func(l *lane) (
 			return result, nil
 		case attempt < attemptsMost && v.closed && (v.unsent || o.again):
 			continue
-		case o.key != "" && !v.told && lossy(v.class):
-			m.lose(o.key)
+		case !v.told && lossy(v.class):
+			o.lose(m)
 		}
 		return result, &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: v.class, Err: fmt.Errorf("%s: %w", m.addr.name, err)}
 	}
@@ -86,9 +98,7 @@ func (m *member) refused(ctx context.Context, o operation, err error) error {
 	if err == ctx.Err() || errors.Is(err, errClosed) {
 		return err
 	}
-	if o.key != "" {
-		m.lose(o.key)
-	}
+	o.lose(m)
 	return &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: fault.ErrUnavailable, Err: fmt.Errorf("%s: %w", m.addr.name, err)}
 }
 
@@ -102,9 +112,7 @@ func (m *member) left(ctx context.Context, e *epoch, o operation, err error) err
 	if v.class != fault.ErrUnknown {
 		return ctx.Err()
 	}
-	if o.key != "" {
-		m.lose(o.key)
-	}
+	o.lose(m)
 	return &fault.Error{Op: o.name, Store: "volatile", Key: o.key, Class: fault.ErrUnknown, Err: ctx.Err()}
 }
 
@@ -119,10 +127,10 @@ func (m *member) judge(e *epoch, o operation, err error) verdict {
 	case v.closed:
 		e.purge()
 	}
-	if v.class == nil && o.key != "" && e.age() > holdLeast {
+	if v.class == nil && e.age() > holdLeast {
 		// This process slept between reading the generation and writing: the
 		// member may have another one by now, which does not know the write.
-		m.lose(o.key)
+		o.lose(m)
 	}
 	return v
 }

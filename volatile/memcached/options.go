@@ -25,8 +25,10 @@ type Options struct {
 	// Timeout bounds dialling and every single operation. It is what a member
 	// that died costs once. Default 500 ms; 10 ms to 1 min.
 	Timeout time.Duration
-	// Conns is how many operations, and so connections, one member has under
-	// way at once; further ones wait. Default 64.
+	// Conns is how many connections one member has, beside the one that
+	// operations share when many are under way, and the driver's own. Sixteen
+	// times as many operations are under way at once; further ones wait.
+	// Default 64.
 	Conns int
 	// MaxValue is the largest value, in bytes. It must fit the servers' -I
 	// (1 MiB by default) with a kilobyte to spare; Check tells. Default

@@ -19,6 +19,8 @@ var cacheChecks = []check{
 	{name: "Cache/RaiseRace", promise: "Whatever the order of concurrent raises, the newest (version, tie) is there in the end.", run: checkRaiseRace},
 	{name: "Cache/Replace", promise: "Replace writes over an older entry and does nothing where nothing is.", run: checkReplace},
 	{name: "Cache/Invalidate", promise: "Invalidate removes whatever is older than stamp, and an older raise after it loses.", run: checkInvalidate},
+	{name: "Cache/WriteAll", promise: "WriteAll does each of its writes as it would be done alone, and of one key's writes the newest stays.", run: checkWriteAll},
+	{name: "Cache/WriteAllRace", promise: "Groups of writes that race for the same keys leave the newest version of each.", run: checkWriteAllRace},
 	{name: "Cache/TooLarge", promise: "A value over MaxValue is no error for Fetch; Raise is fault.ErrTooLarge, and no older value stays.", run: checkCacheTooLarge},
 	{name: "Cache/Keys", promise: "Keys are 1 to MaxKey bytes of valid UTF-8 without NUL; namespaces never meet.", run: checkCacheKeys},
 	{name: "Cache/GetAll", promise: "GetAll returns the entries that are there.", run: checkGetAll},

@@ -2,6 +2,7 @@ package volatiletest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,6 +18,8 @@ import (
 var interleaveChecks = []check{
 	{name: "Interleave/Replace", promise: "In every interleaving of a slow reader, writers and an eviction, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, replacing) }},
+	{name: "Interleave/WriteAll", promise: "In every interleaving of a slow reader, grouped writers and an eviction, no version older than the newest one committed is left in the cache.",
+		run: func(t *testing.T, e *env) { explore(t, e, grouped) }},
 	{name: "Interleave/Invalidate", promise: "In every interleaving of a slow reader, invalidating writers and an eviction, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, invalidating) }},
 	{name: "Interleave/Raise", promise: "In every interleaving of a slow reader and raising writers, no version older than the newest one committed is left in the cache.",
@@ -180,6 +183,18 @@ func byRaise(c *volatile.Cache, key string, version int64) error {
 	return err
 }
 
+// byGroup announces among other writes, which are each on their own.
+func byGroup(c *volatile.Cache, key string, version int64) error {
+	var errs []error
+	for _, w := range c.WriteAll(context.Background(), []volatile.Write{
+		{Key: key + ".other", Entry: versioned(version), TTL: time.Minute, Mode: volatile.Invalidating},
+		{Key: key, Entry: versioned(version), TTL: time.Minute, Mode: volatile.Replacing},
+	}) {
+		errs = append(errs, w.Err)
+	}
+	return errors.Join(errs...)
+}
+
 func evict(w *world) { w.e.driver.Delete(context.Background(), []string{"ff:" + w.key}) }
 
 // A scenario is a set of actors. The few are tried in every order of their
@@ -200,6 +215,7 @@ func writers(announce func(*volatile.Cache, string, int64) error) scenario {
 
 var (
 	replacing    = writers(byReplace)
+	grouped      = writers(byGroup)
 	invalidating = writers(byInvalidate)
 	// A raise writes where nothing is, and cannot know what was evicted: that
 	// is what Replace is for.
