@@ -31,6 +31,9 @@
 //		Add:    []transactional.Record{welcomeMail},
 //	})
 //
+// Store.Enter bounds what runs at a time under a name and key, over all processes
+// that share the database: a [Slot] is held under a lease until Store.Leave.
+//
 // Programs with Go structs use [Rows], which makes the table from the type.
 //
 // # Drivers
