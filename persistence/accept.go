@@ -204,12 +204,12 @@ func (e *engine) durability(t *task) fault.Durability {
 func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, error) {
 	h := e.open(a, e.outbox)
 	a.receipt.Durability = e.layer.rows.Features().Durability
-	rec := a.record(e.outbox)
+	recs := a.records(e.outbox)
 	mine := e.mine(a)
 	if mine {
-		rec.Owner, rec.Lease = e.layer.owner, e.layer.lease()
+		recs[0].Owner, recs[0].Lease = e.layer.owner, e.layer.lease()
 	}
-	a.unit.Add = []transactional.Record{rec}
+	a.unit.Add = recs
 	crash.Point("accept.outbox.before")
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
 	crash.Point("accept.outbox.after")
@@ -230,11 +230,13 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 
 // open makes the held envelope of an accepted object.
 func (e *engine) open(a *accepting, c custodian) *held {
-	h := e.layer.hold(a.kind, &a.env)
-	h.custody, h.receipt = c, a.receipt
-	a.held = h
+	a.held = e.layer.hold(a.kind, &a.env)
+	a.held.custody, a.held.receipt = c, a.receipt
 	a.receipt.ID, a.receipt.Custody = a.env.ID.String(), c.name()
-	return h
+	if c == custodian(e.outbox) {
+		e.separate(a)
+	}
+	return a.held
 }
 
 // urgent reports whether something is left to do before Put returns.

@@ -144,14 +144,42 @@ func (c *queueCustody) settle(ctx context.Context, h *held, s flow.Settlement, d
 		return c.delete(ctx, h)
 	}
 	crash.Point("settle.queue.rest")
-	job := c.job(h, s, h.remaining())
-	if job.Tube == h.tube && len(dead) == 0 && c.same(h) {
+	rest, alone := h.kind.split(h.remaining())
+	if len(alone) > 0 {
+		var err error
+		if s, err = c.separate(ctx, h, rest, alone); err != nil {
+			return err
+		}
+	}
+	job := c.job(h, s, rest)
+	if len(alone) == 0 && job.Tube == h.tube && len(dead) == 0 && c.same(h) {
 		return c.store.Release(ctx, transitory.Release{ID: h.job, Priority: job.Priority, Delay: job.Delay})[0]
 	}
 	if _, err := c.put(ctx, job); err != nil {
 		return err
 	}
 	return c.delete(ctx, h)
+}
+
+// separate puts the tasks that go alone, each in a job of its own, and returns
+// where the rest goes. A crash before the rest is put repeats those jobs, under
+// the same task ids.
+func (c *queueCustody) separate(ctx context.Context, h *held, rest, alone []envelope.Task) (flow.Settlement, error) {
+	now := nowMicro()
+	for _, t := range alone {
+		o := c.layer.alone(h, t)
+		s := o.run.Settlement(now)
+		if _, err := c.put(ctx, c.job(o, s, o.env.Tasks)); err != nil {
+			return flow.Settlement{}, err
+		}
+		c.layer.engine.sawForeign(o, s)
+		crash.Point("settle.queue.alone")
+	}
+	env := *h.env
+	env.Tasks = rest
+	left := c.layer.hold(h.kind, &env)
+	left.run.Down = h.run.Down
+	return left.run.Settlement(now), nil
 }
 
 // same reports whether nothing changed since the job was put, so that it can

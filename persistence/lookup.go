@@ -59,9 +59,9 @@ func (l *Layer) Receipt(ctx context.Context, id string) (*Receipt, error) {
 		rec, done, err := l.rows.Find(ctx, transactional.RecordID(eid))
 		switch {
 		case err == nil && done != nil:
-			return l.receiptOfMark(ctx, id, done)
+			return l.receiptOfMark(ctx, eid, done)
 		case err == nil:
-			return l.receiptOfRecord(ctx, &rec)
+			return l.receiptOfRecord(ctx, &rec, eid)
 		case fault.ClassOf(err) != fault.ErrNotFound:
 			return nil, err
 		}
@@ -69,15 +69,20 @@ func (l *Layer) Receipt(ctx context.Context, id string) (*Receipt, error) {
 	if r := l.engine.followed(transactional.RecordID(eid)); r != nil {
 		return r, nil
 	}
+	if l.rows != nil {
+		if r, err := l.receiptOfExternal(ctx, eid); r != nil || err != nil {
+			return r, err
+		}
+	}
 	return nil, fault.New(fault.ErrNotFound, "", "receipt", "no envelope with this id is remembered")
 }
 
-func (l *Layer) receiptOfMark(ctx context.Context, id string, data []byte) (*Receipt, error) {
+func (l *Layer) receiptOfMark(ctx context.Context, id envelope.ID, data []byte) (*Receipt, error) {
 	var m mark
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, &fault.Error{Op: "receipt", Class: fault.ErrCorrupt, Err: err}
 	}
-	r := &Receipt{ID: id, Kind: m.Kind, Key: m.Key, Version: m.Version, Accepted: time.UnixMicro(m.Accepted).UTC(),
+	r := &Receipt{ID: id.String(), Kind: m.Kind, Key: m.Key, Version: m.Version, Accepted: time.UnixMicro(m.Accepted).UTC(),
 		Custody: TransactionalCustody, Durability: l.rows.Features().Durability, layer: l}
 	if k := l.kindOf(m.Kind); k != nil {
 		for _, t := range k.tasks {
@@ -89,9 +94,18 @@ func (l *Layer) receiptOfMark(ctx context.Context, id string, data []byte) (*Rec
 			}
 			r.tasks = append(r.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority, State: state})
 		}
-		return r, l.findDead(ctx, r, k, m.Token)
+		return r, l.findOthers(ctx, r, k, m.Token, id)
 	}
 	return r, nil
+}
+
+// findOthers corrects a receipt for what its envelope does not tell: tasks that
+// went alone, and those that died.
+func (l *Layer) findOthers(ctx context.Context, r *Receipt, k *kind, token string, id envelope.ID) error {
+	if err := l.findExternal(ctx, r, k, id); err != nil {
+		return err
+	}
+	return l.findDead(ctx, r, k, token)
 }
 
 // findDead marks the tasks of a receipt dead that have a dead letter. Custody
@@ -114,7 +128,7 @@ func (l *Layer) findDead(ctx context.Context, r *Receipt, k *kind, token string)
 	return nil
 }
 
-func (l *Layer) receiptOfRecord(ctx context.Context, rec *transactional.Record) (*Receipt, error) {
+func (l *Layer) receiptOfRecord(ctx context.Context, rec *transactional.Record, id envelope.ID) (*Receipt, error) {
 	env, err := envelope.Decode(rec.Body)
 	if err != nil {
 		return nil, err
@@ -123,7 +137,7 @@ func (l *Layer) receiptOfRecord(ctx context.Context, rec *transactional.Record) 
 	if err != nil {
 		return nil, err
 	}
-	r := &Receipt{ID: rec.ID.String(), Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted,
+	r := &Receipt{ID: id.String(), Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted,
 		Custody: TransactionalCustody, Durability: l.rows.Features().Durability, layer: l}
 	waiting := map[string]bool{}
 	for _, t := range left {
@@ -140,7 +154,7 @@ func (l *Layer) receiptOfRecord(ctx context.Context, rec *transactional.Record) 
 		}
 		r.tasks = append(r.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority, State: state})
 	}
-	return r, l.findDead(ctx, r, k, env.Token)
+	return r, l.findOthers(ctx, r, k, env.Token, id)
 }
 
 // letter makes the dead letter of a task.

@@ -89,6 +89,8 @@ type Task[T any] struct {
 	// effect through tx happens exactly once.
 	Tx func(ctx context.Context, tx *Tx, object T) error
 	// External tasks are served by another program that declares the same kind.
+	// Each has an envelope of its own, so that it and its siblings do not wait
+	// for each other.
 	External bool
 	// OnDelete is what a delete does for a task with a handler; nil: nothing.
 	OnDelete func(ctx context.Context, key string) error

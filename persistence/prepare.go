@@ -19,15 +19,16 @@ import (
 // An accepting is an object between Put's call and its acceptance: checked,
 // encoded once, versioned, its tasks chosen. No store has seen it.
 type accepting struct {
-	kind    *kind
-	version version
-	env     envelope.Envelope
-	rows    []*task // transactional default writes at priority 0: part of acceptance
-	direct  *task   // the only task, when it is one default write at priority 0 and needs no envelope
-	unit    transactional.Unit
-	receipt *Receipt
-	held    *held // nil when no task is left for after acceptance
-	byRun   bool  // the token is that of a handler's run, and a repeat may have other content
+	kind     *kind
+	version  version
+	env      envelope.Envelope
+	rows     []*task // transactional default writes at priority 0: part of acceptance
+	direct   *task   // the only task, when it is one default write at priority 0 and needs no envelope
+	unit     transactional.Unit
+	receipt  *Receipt
+	held     *held   // nil when no task is left for after acceptance
+	external []*held // of the tasks that another program serves, each with an envelope of its own
+	byRun    bool    // the token is that of a handler's run, and a repeat may have other content
 }
 
 // maxToken is the longest token, in bytes.

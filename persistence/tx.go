@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
-	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -234,45 +233,6 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 	return a.receipt, nil
 }
 
-// A place is where the transaction found no row.
-type place struct {
-	table *transactional.Table
-	id    string
-}
-
-// sawNothing remembers that a row was not there. A database locks no row that
-// does not exist, so another transaction may insert it meanwhile.
-func (t *Tx) sawNothing(table *transactional.Table, id string) {
-	if t.absent == nil {
-		t.absent = map[place]bool{}
-	}
-	t.absent[place{table, id}] = true
-}
-
-// insertAbsent makes writes of rows that were read as absent fail when somebody
-// inserted them meanwhile: writing over that would lose it.
-func (t *Tx) insertAbsent(writes []transactional.Write) {
-	for i := range writes {
-		w := &writes[i]
-		if at := (place{w.Table, w.Row.ID}); t.absent[at] {
-			delete(t.absent, at)
-			if w.Mode == transactional.Above || w.Mode == transactional.Insert {
-				w.Mode, t.raced = transactional.Insert, true
-			}
-		}
-	}
-}
-
-// raceLost turns the refusal of such a write into fault.ErrBusy: the function
-// runs again, and reads what is there now.
-func (t *Tx) raceLost(err error) error {
-	if t.raced && fault.ClassOf(err) == fault.ErrExists {
-		t.again = true
-		return &fault.Error{Op: "put", Store: "transactional", Class: fault.ErrBusy, Err: errors.New("a row that was not there was inserted meanwhile")}
-	}
-	return err
-}
-
 // putJoined writes at once what is put in a transaction that the caller
 // commits: there is no later moment that we are told of.
 func (t *Tx) putJoined(ctx context.Context, a *accepting) error {
@@ -311,15 +271,18 @@ func (t *Tx) writeDirty(ctx context.Context) error {
 // run that the transaction belongs to, if any.
 func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error {
 	unit := &transactional.Unit{Writes: t.dirty, Settle: settle}
+	var external []transactional.Record
 	for _, a := range t.puts {
 		if a.held != nil {
-			rec := a.record(t.layer.engine.outbox)
+			recs := a.records(t.layer.engine.outbox)
 			if a.urgent() && !t.joined {
-				rec.Owner, rec.Lease = t.layer.owner, t.layer.lease()
+				recs[0].Owner, recs[0].Lease = t.layer.owner, t.layer.lease()
 			}
-			unit.Add = append(unit.Add, rec)
+			unit.Add, external = append(unit.Add, recs[0]), append(external, recs[1:]...)
 		}
 	}
+	named := len(unit.Add) // those that may have a token
+	unit.Add = append(unit.Add, external...)
 	t.dirty = nil
 	if len(unit.Writes)+len(unit.Add)+len(unit.Settle) == 0 {
 		return nil
@@ -328,7 +291,7 @@ func (t *Tx) flush(ctx context.Context, settle []transactional.Settlement) error
 	if err != nil {
 		return t.raceLost(err)
 	}
-	return t.repeated(res.Repeats)
+	return t.repeated(res.Repeats[:min(named, len(res.Repeats))])
 }
 
 // repeated is the error of a transaction whose tokens were accepted before. It
@@ -403,63 +366,4 @@ func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
 		return acceptedError(err)
 	}
 	return nil
-}
-
-// runTx runs a Tx task: its effect and the fact that it is done are one
-// commit, so that it happens exactly once. When the answer to the commit is
-// lost, custody is read before anything is repeated.
-func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
-	crash.Point("tx.task.before")
-	i := slices.Index(h.tasks, t)
-	state := &h.run.Tasks[i]
-	if err := e.layer.ticks.ready(ctx); err != nil {
-		return err
-	}
-	var done *Tx
-	restore := putsOf(ctx, e.layer)
-	err := e.layer.rows.Tx(context.WithValue(ctx, txKey{}, e.layer), func(ctx context.Context, raw *transactional.Tx) error {
-		done = &Tx{layer: e.layer, tx: raw}
-		defer done.over.Store(true)
-		restore()
-		if err := t.tx(ctx, done, obj); err != nil {
-			return err
-		}
-		crash.Point("tx.task.ran")
-		// What remains is recorded as if the task were done; should the commit
-		// fail, nothing of this is there.
-		state.State = flow.Done
-		settle := e.outbox.hold(h)
-		state.State = flow.Waiting
-		return done.flush(ctx, []transactional.Settlement{settle})
-	})
-	if err == nil {
-		crash.Point("tx.task.committed")
-		h.seq++
-		done.committed(ctx)
-		crash.Point("tx.task.after")
-		return nil
-	}
-	done.refused(err)
-	if fault.Unknown(err) || fault.ClassOf(err) == fault.ErrConflict {
-		return e.resolve(ctx, h, i, err)
-	}
-	return err
-}
-
-// resolve reads whether a Tx task whose commit has no answer is done.
-func (e *engine) resolve(ctx context.Context, h *held, i int, cause error) error {
-	mine, err := e.outbox.reload(ctx, h)
-	switch {
-	case err != nil:
-		return errors.Join(cause, err)
-	case !mine:
-		// Another worker has the envelope, or it is done: this run ends here,
-		// and its settlement will be refused.
-		h.run.Stop()
-		return cause
-	case h.run.Tasks[i].State == flow.Done:
-		h.run.Tasks[i].State = flow.Waiting // Ended is about to say so
-		return nil
-	}
-	return cause
 }
