@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,8 @@ const (
 	lockName  = "lock"
 )
 
+var errSwept = errors.New("whatever is made is removed at once")
+
 // newDirectory returns the named directory, or makes one. What processes that
 // were killed left behind is removed first.
 func newDirectory(named string) (*directory, error) {
@@ -25,17 +28,32 @@ func newDirectory(named string) (*directory, error) {
 		return &directory{path: path}, err
 	}
 	sweep(os.TempDir())
-	path, err := os.MkdirTemp("", dirPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("servers: a directory for a server: %w", err)
+	for tries := 0; ; tries++ {
+		path, err := os.MkdirTemp("", dirPrefix)
+		if err != nil {
+			return nil, fmt.Errorf("servers: a directory for a server: %w", err)
+		}
+		f, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+		if err == nil {
+			d := &directory{path: path, lock: f}
+			// Whoever sweeps at this moment may find it before it is locked, and
+			// remove it. Where locks are not to be had nobody sweeps either.
+			if err = lock(f); errors.Is(err, errors.ErrUnsupported) || err == nil && d.there() {
+				return d, nil
+			}
+			f.Close()
+		}
+		if tries == 10 {
+			return nil, fmt.Errorf("servers: a directory for a server: %w", errors.Join(err, errSwept))
+		}
 	}
-	f, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("servers: a directory for a server: %w", err)
-	}
-	// Where locks are not to be had nobody sweeps either.
-	_ = lock(f)
-	return &directory{path: path, lock: f}, nil
+}
+
+// there reports whether the locked file is still the one in the directory.
+func (d *directory) there() bool {
+	locked, err1 := d.lock.Stat()
+	named, err2 := os.Stat(d.lock.Name())
+	return err1 == nil && err2 == nil && os.SameFile(locked, named)
 }
 
 // sweep removes directories whose process is gone, which a free lock tells, also

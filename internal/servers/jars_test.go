@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -129,6 +130,29 @@ func TestOnlyDirectoriesWithoutAnOwnerAreSwept(t *testing.T) {
 	if info, err := os.ReadDir(os.TempDir()); err != nil || len(info) != 0 {
 		t.Errorf("%v, %v; remove leaves nothing", info, err)
 	}
+}
+
+func TestADirectoryIsNotSweptWhileItIsMade(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 100 {
+				d, err := newDirectory("")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := os.Stat(d.path); err != nil {
+					t.Errorf("it was removed while it was made: %v", err)
+				}
+				if err := d.remove(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestPortsLieBelowThoseOfOutgoingConnections(t *testing.T) {
