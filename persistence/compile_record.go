@@ -66,7 +66,7 @@ func (c *compiler) checkHalves(halves ...*wording) {
 // placeCached decides what a volatile default write is to Get.
 func (c *compiler) placeCached(w *wording) {
 	k := c.kind
-	partial := len(w.fields) > 0 || !isDocument(k.typ) && splits(k.typ, Volatile)
+	partial := !w.whole && (len(w.fields) > 0 || !isDocument(k.typ) && splits(k.typ, Volatile))
 	switch {
 	case !partial, len(k.record) == 0 && k.cache == nil:
 		if k.cache != nil {

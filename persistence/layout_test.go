@@ -463,3 +463,15 @@ func TestExplainSaysWhatAPutWouldDo(t *testing.T) {
 		t.Errorf("an object without a key is %v", err)
 	}
 }
+
+func TestAnIndexDoesNotCostTheCache(t *testing.T) {
+	type indexed struct {
+		ID   string `persistence:"key"`
+		User string `transactional:",index" volatile:""`
+		Text string `transactional:"" volatile:""`
+	}
+	k := mustCompile(t, Plan[indexed]{{Purpose: Transactional}, {Purpose: Volatile}})
+	if k.cache == nil || len(k.parts) > 0 {
+		t.Errorf("cache %v, parts %v: tags that name every field are as good as none", k.cache, k.parts)
+	}
+}

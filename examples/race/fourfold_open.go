@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	_ "github.com/fourfold-dev/fourfold/amorphous/cassandra"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
+	"github.com/fourfold-dev/fourfold/transactional"
+	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
+	"github.com/fourfold-dev/fourfold/transitory"
+	_ "github.com/fourfold-dev/fourfold/transitory/beanstalkd"
+	"github.com/fourfold-dev/fourfold/volatile"
+	_ "github.com/fourfold-dev/fourfold/volatile/memcached"
+)
+
+// namespace is in front of all that the race keeps by Fourfold.
+const namespace = "race"
+
+// A system is an open layer with the kinds of the race.
+type system struct {
+	fourfold
+	layer *persistence.Layer
+}
+
+// open opens the layer on the servers, or, without any, in a directory.
+func openFourfold(ctx context.Context, s servers, dir string, laps *laps) (*system, error) {
+	stores := embedded.Stores(dir)
+	if s.given() {
+		stores = persistence.Stores{
+			Transitory: transitory.URL(s.Transitory), Volatile: volatile.URL(s.Volatile),
+			Transactional: transactional.URL(s.Transactional), Amorphous: amorphous.URL(s.Amorphous),
+		}
+	}
+	layer, err := persistence.Open(ctx, stores, &persistence.Options{
+		Namespace: namespace, Observer: laps,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return nil, err
+	}
+	sys := &system{fourfold{laps: laps}, layer}
+	sys.declare(layer)
+	if err := layer.CreateSchema(ctx); err != nil {
+		return nil, errors.Join(err, layer.Close())
+	}
+	return sys, nil
+}
+
+// TaskDone is told by the layer of every run of a task: the follow-ups tell the
+// lap themselves.
+func (ls *laps) TaskDone(_ context.Context, e persistence.TaskEvent) {
+	l := ls.current.Load()
+	if l == nil || !l.all || e.Task == "notify" || e.Task == "index" || e.Result != "done" {
+		return
+	}
+	if indexOf(l.number, e.Key) >= 0 {
+		l.ended()
+	}
+}
+
+// work lets the layer work until stop is called.
+func (s *system) work(ctx context.Context) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	worked := make(chan error, 1)
+	go func() { worked <- s.layer.Work(ctx) }()
+	return func() error { cancel(); return <-worked }
+}
