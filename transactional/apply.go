@@ -179,7 +179,11 @@ func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) 
 		j.try = &try[i]
 	}
 	var failed atomic.Bool
-	err = s.begin(bounded, func(ctx context.Context, c Conn) error {
+	run := s.driver.Run
+	if single, ok := s.driver.(Single); ok && len(jobs) == 1 && jobs[0].single() {
+		run = single.RunSingle
+	}
+	err = s.beginWith(bounded, run, func(ctx context.Context, c Conn) error {
 		err := s.execute(ctx, c, jobs)
 		failed.Store(err != nil)
 		return err

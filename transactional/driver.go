@@ -60,6 +60,17 @@ type Driver interface {
 	Close() error
 }
 
+// A Single is a Driver that can have one statement begin and end a transaction
+// of its own, without the two round trips of a transaction around it: a lone
+// caller waits for one answer, and not for three.
+type Single interface {
+	// RunSingle is Run for a unit that writes by one statement at most, and reads
+	// before or after it. The statement is committed when its Exec returns nil;
+	// when its answer is lost, fault.ErrUnknown. What the unit returns changes
+	// nothing any more.
+	RunSingle(ctx context.Context, unit func(Conn) error) error
+}
+
 // A Cutter is a Driver that can take a transaction away from a function which
 // does not return, so that the function needs no goroutine of its own.
 type Cutter interface {

@@ -42,6 +42,19 @@ type add struct {
 	progress, body any
 }
 
+// single reports whether one statement is all that the unit executes to write: a
+// row that wins or loses by its own guard, or a record.
+func (j *job) single() bool {
+	u := j.unit
+	if j.later != nil || len(u.Settle)+len(u.Bury)+len(u.Unbury) > 0 || len(j.writes)+len(j.adds) != 1 {
+		return false
+	}
+	if len(j.writes) == 1 {
+		return !j.writes[0].careful()
+	}
+	return j.adds[0].Token == "" && len(j.adds[0].Orders) == 0
+}
+
 // fail decides that the unit fails. The first reason stays.
 func (a *attempt) fail(err error) {
 	if !a.out {

@@ -20,10 +20,11 @@ type querier interface {
 // A conn is the connection of one unit. After an error of the server it sends
 // nothing any more.
 type conn struct {
-	q    querier
-	d    *database
-	err  error // the first error of the server
-	lost bool  // the connection is of no use any more
+	q      querier
+	d      *database
+	single bool  // each statement commits itself
+	err    error // the first error of the server
+	lost   bool  // the connection is of no use any more
 }
 
 // Exec implements transactional.Conn.
@@ -36,11 +37,15 @@ func (c *conn) Exec(ctx context.Context, query string, args ...any) (int64, erro
 	}
 	res, err := c.q.ExecContext(ctx, query, args...)
 	if err != nil {
-		return 0, c.fail(ctx, err)
+		at := executing
+		if c.single && !errors.Is(err, mysql.ErrPktTooLarge) { // which is not sent
+			at = committing
+		}
+		return 0, c.fail(ctx, err, at)
 	}
 	n, err := res.RowsAffected()
 	if err != nil {
-		return 0, c.fail(ctx, err)
+		return 0, c.fail(ctx, err, executing)
 	}
 	return n, nil
 }
@@ -52,7 +57,7 @@ func (c *conn) Query(ctx context.Context, query string, args []any, row func(sca
 	}
 	rows, err := c.q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return c.fail(ctx, err)
+		return c.fail(ctx, err, executing)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -61,7 +66,7 @@ func (c *conn) Query(ctx context.Context, query string, args []any, row func(sca
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return c.fail(ctx, err)
+		return c.fail(ctx, err, executing)
 	}
 	return nil
 }
@@ -86,7 +91,7 @@ func (c *conn) fits(args []any) error {
 }
 
 // fail remembers and classifies an error of a statement.
-func (c *conn) fail(ctx context.Context, err error) error {
+func (c *conn) fail(ctx context.Context, err error, at phase) error {
 	var server *mysql.MySQLError
 	answered := errors.As(err, &server)
 	// A connection whose statement was abandoned is out of step; one whose
@@ -95,7 +100,7 @@ func (c *conn) fail(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !answered {
 		err = ctx.Err()
 	}
-	c.err = classify(err, executing)
+	c.err = classify(err, at)
 	return c.err
 }
 
@@ -185,7 +190,7 @@ func (j *joined) refuse(ctx context.Context, err error) error {
 	case errors.As(err, &server) && server.Number == 1305:
 		j.err = over("no transaction is open on the connection: the server has ended it, as it does after a deadlock")
 	default:
-		j.fail(ctx, err)
+		j.fail(ctx, err, executing)
 	}
 	return j.err
 }

@@ -124,6 +124,38 @@ func (d *database) Run(ctx context.Context, unit func(transactional.Conn) error)
 	return d.commit(ctx, sc)
 }
 
+// RunSingle implements transactional.Single: without START TRANSACTION each
+// statement of the session commits itself.
+func (d *database) RunSingle(ctx context.Context, unit func(transactional.Conn) error) error {
+	for left := attempts; ; left-- {
+		sc, err := d.take(ctx)
+		if err == nil && !d.ours {
+			err = d.trust(ctx, sc)
+		}
+		if err != nil {
+			return err
+		}
+		c := &conn{q: sc, d: d, single: true}
+		err = d.with(sc, c, unit)
+		// A connection that the server has closed meanwhile took nothing.
+		if left == 1 || !c.lost || !errors.Is(err, driver.ErrBadConn) {
+			return err
+		}
+	}
+}
+
+// with lets a unit use a connection outside of a transaction.
+func (d *database) with(sc *sql.Conn, c *conn, unit func(transactional.Conn) error) error {
+	defer func() {
+		if c.lost {
+			discard(sc)
+			return
+		}
+		sc.Close()
+	}()
+	return unit(c)
+}
+
 // attempts is how many connections are tried before a transaction begins: a
 // pool may hold some that the server has closed.
 const attempts = 3
@@ -262,15 +294,7 @@ func (d *database) View(ctx context.Context, unit func(transactional.Conn) error
 	if err != nil {
 		return err
 	}
-	c := &conn{q: sc, d: d}
-	defer func() {
-		if c.lost {
-			discard(sc)
-			return
-		}
-		sc.Close()
-	}()
-	return unit(c)
+	return d.with(sc, &conn{q: sc, d: d}, unit)
 }
 
 // Check implements transactional.Driver.

@@ -63,7 +63,7 @@ func TestLostCommit(t *testing.T) {
 			ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 		}
 		p.breakNext(how)
-		_, err := store.Apply(ctx, unit(put(id, 1, 1)))
+		_, err := store.Apply(ctx, unit(put(id, 1, 1), put("other"+id, 1, 1)))
 		cancel()
 		class(t, "a COMMIT without an answer is ErrUnknown", err, fault.ErrUnknown)
 		want := map[int32]int64{answer: 1, drop: -1, mute: 1}[how]
@@ -91,6 +91,79 @@ func TestLostCommit(t *testing.T) {
 	}
 	if _, err := store.Apply(t.Context(), unit(put("after", 1, 1))); err != nil {
 		t.Errorf("the pool recovers: %v", err)
+	}
+}
+
+// The same for a statement that is a transaction of its own, which a lone unit of
+// one row is.
+func TestLostSingle(t *testing.T) {
+	s := theServer(t)
+	name := s.database(t)
+	p := newProxy(t, s.addr)
+	store := open(t, mysql.Open("mysql://root@"+p.addr()+"/"+name, nil), things)
+	apply := func(id string, patience time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := store.Apply(ctx, unit(put(id, 1, 1)))
+		return err
+	}
+	for i, how := range []int32{answer, drop, answer, drop, mute} {
+		id := fmt.Sprint("row", i)
+		patience := 4 * time.Second
+		if how == mute {
+			patience = 300 * time.Millisecond
+		}
+		p.breakSingle(how)
+		class(t, "a statement without an answer is ErrUnknown", apply(id, patience), fault.ErrUnknown)
+		want := map[int32]int64{answer: 1, drop: -1, mute: 1}[how]
+		for deadline := time.Now().Add(5 * time.Second); value(t, store, id) != want; {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s (%d): the row says %d, want %d", id, how, value(t, store, id), want)
+			}
+		}
+	}
+	if p.broken() != 5 {
+		t.Fatalf("%d of 5 statements were broken: nothing is proved", p.broken())
+	}
+	if err := apply("after", 4*time.Second); err != nil {
+		t.Errorf("the pool recovers: %v", err)
+	}
+}
+
+// A lone row, and a lone record, are one statement: one round trip, and not
+// three.
+func TestALoneUnitIsOneStatement(t *testing.T) {
+	s := theServer(t)
+	store := open(t, mysql.Open("mysql://root@"+s.addr+"/"+s.database(t), nil), things)
+	begun := func() (n int) {
+		t.Helper()
+		const query = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'COM_BEGIN'"
+		if err := s.root.QueryRow(query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if _, err := store.Apply(t.Context(), unit(put("first", 1, 1))); err != nil { // the pool is warm
+		t.Fatal(err)
+	}
+	before := begun()
+	if res, err := store.Apply(t.Context(), unit(put("a", 2, 2))); err != nil || res.Superseded != nil {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if res, err := store.Apply(t.Context(), unit(put("a", 1, 1))); err != nil || res.Superseded == nil {
+		t.Errorf("%v, %v; an older row is superseded", res, err)
+	}
+	if got := value(t, store, "a"); got != 2 {
+		t.Errorf("the row says %d, want 2", got)
+	}
+	if n := begun() - before; n != 0 {
+		t.Errorf("%d transactions were begun for lone rows", n)
+	}
+	if _, err := store.Apply(t.Context(), unit(put("b", 1, 1), put("c", 1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	if n := begun() - before; n != 1 {
+		t.Errorf("%d transactions were begun for a unit of two rows, want 1", n)
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// What a proxy does to the next COMMIT.
+// What a proxy does to the next COMMIT, or to the next statement that commits
+// itself.
 const (
 	pass   int32 = iota
 	drop         // the request is lost, and the connection with it
@@ -21,10 +22,11 @@ type proxy struct {
 	listener net.Listener
 	target   string
 
-	mu    sync.Mutex
-	next  int32
-	seen  int // COMMITs that were broken
-	conns []net.Conn
+	mu     sync.Mutex
+	next   int32
+	single bool // it is a prepared statement that is broken, not COMMIT
+	seen   int  // what was broken
+	conns  []net.Conn
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -62,7 +64,14 @@ func (p *proxy) addr() string { return p.listener.Addr().String() }
 func (p *proxy) breakNext(how int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next = how
+	p.next, p.single = how, false
+}
+
+// breakSingle says what happens to the next execution of a prepared statement.
+func (p *proxy) breakSingle(how int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next, p.single = how, true
 }
 
 func (p *proxy) broken() int {
@@ -82,7 +91,7 @@ func (p *proxy) serve(client net.Conn) {
 	p.conns = append(p.conns, client, server)
 	p.mu.Unlock()
 	var (
-		mode atomic.Int32 // of the COMMIT under way
+		mode atomic.Int32 // of what is under way
 		done = make(chan struct{})
 	)
 	go func() {
@@ -106,9 +115,12 @@ func (p *proxy) serve(client net.Conn) {
 		if err != nil {
 			return
 		}
+		const comStmtExecute = 0x17 // behind the packet's head of four bytes
 		how := pass
 		if bytes.HasSuffix(buf[:n], []byte("\x03COMMIT")) {
-			how = p.take()
+			how = p.take(false)
+		} else if n > 4 && buf[4] == comStmtExecute {
+			how = p.take(true)
 		}
 		if how == drop {
 			return
@@ -120,9 +132,12 @@ func (p *proxy) serve(client net.Conn) {
 	}
 }
 
-func (p *proxy) take() int32 {
+func (p *proxy) take(single bool) int32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if single != p.single {
+		return pass
+	}
 	how := p.next
 	p.next = pass
 	if how != pass {
