@@ -26,6 +26,9 @@ type Table struct {
 	// elsewhere, in whatever order they arrive. A table is Placed, or not, for
 	// good.
 	Placed bool
+	// Tallied tables hold no rows, but what a Tallier counted. Only drivers
+	// that implement it see one.
+	Tallied bool
 }
 
 // A Row is one object, or one property set of it, at its place.
@@ -125,6 +128,37 @@ type Featured interface{ Features() Features }
 // Checker reports a driver's health. Every driver implements it.
 type Checker interface {
 	Check(ctx context.Context) fault.Report
+}
+
+// A Member is one version of an object, as a Counter counts it.
+type Member struct {
+	ID     string // the object's key; 1 to MaxKey bytes
+	Stamp  Stamp  // newest wins
+	Counts []Tally
+}
+
+// A Tally is a number at a place: what a member adds there, or the sum of what
+// all members add.
+type Tally struct {
+	Partition string
+	Order     []byte
+	N         int64
+}
+
+// Tallier is implemented by drivers that keep sums in the transaction that
+// changes them. For others, Counter keeps the members as rows, and counts
+// those.
+type Tallier interface {
+	// Tally makes the members count as they say, in a table that is Tallied,
+	// and no longer as an older version of them said; without Counts a member
+	// counts nowhere, and older versions of it never again. Each member is on
+	// its own: it counts wholly or, with an error, not at all. A repeat changes
+	// nothing. An element is ErrSuperseded when a newer version counts.
+	Tally(ctx context.Context, table Table, members []Member) []error
+	// Tallies returns the sums other than zero in ranges of single partitions,
+	// of which Partition, From and To are looked at. All are of one moment;
+	// those of one range stand together, in the order of the ranges.
+	Tallies(ctx context.Context, table Table, ranges []Range) ([]Tally, error)
 }
 
 // Purger removes tombstones written, and cells expired, before a moment, where

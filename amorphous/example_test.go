@@ -237,3 +237,38 @@ func ExampleMerge() {
 	fmt.Println(string(body), stamp.Version, ok, err)
 	// Output: {"age":42,"name":"ann"} 2 true <nil>
 }
+
+// Mentions per minute and day; one that is counted twice counts once, and one
+// that was edited counts where it belongs now.
+func ExampleCounter() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	mentions := must(amorphous.NewCounter(store, "mentions", &amorphous.Counts{
+		By: []string{"team"}, Per: []time.Duration{time.Minute, 24 * time.Hour}, Zone: "Africa/Accra",
+	}))
+	mention := func(key, team string, at time.Time) amorphous.Counted {
+		return amorphous.Counted{Key: key, Counts: []amorphous.Count{{Of: []string{team}, At: at, N: 1}}}
+	}
+	err := errors.Join(
+		mentions.Put(ctx, mention("t1", "black stars", noon), mention("t2", "black stars", noon.Add(90*time.Second)), mention("t3", "uruguay", noon)),
+		mentions.Put(ctx, mention("t1", "black stars", noon)),
+		mentions.Put(ctx, mention("t3", "portugal", noon)))
+	if err != nil {
+		panic(err)
+	}
+	for _, minute := range must(mentions.Series(ctx, amorphous.CountQuery{Of: []string{"black stars"}})) {
+		fmt.Println(minute.At.Format("15:04"), minute.N)
+	}
+	for _, team := range must(mentions.Top(ctx, amorphous.CountQuery{From: noon}, 10)) {
+		fmt.Println(team.Of[0], team.N)
+	}
+	fmt.Println(must(mentions.Total(ctx, amorphous.CountQuery{})))
+	// Output:
+	// 12:00 1
+	// 12:01 1
+	// black stars 2
+	// portugal 1
+	// 3
+}

@@ -42,7 +42,8 @@ func (s *Store) qualify(table Table) (Table, error) {
 	if len(qualified) > maxQualified {
 		return table, invalid("the table's name %q is %d bytes with its namespace; the limit is %d", qualified, len(qualified), maxQualified)
 	}
-	return Table{Name: qualified, Placed: table.Placed}, nil
+	table.Name = qualified
+	return table, nil
 }
 
 func (s *Store) qualifyAll(tables []Table) ([]Table, error) {

@@ -192,7 +192,7 @@ func (e *engine) acceptAfterAll(ctx context.Context, a *accepting, cause error) 
 // durability is what a direct write of the task survives.
 func (e *engine) durability(t *task) fault.Durability {
 	switch t.write {
-	case writeCell:
+	case writeCell, writeCount:
 		return e.layer.cells.Features().Durability
 	case writeJob:
 		return e.layer.queue.Features().Durability

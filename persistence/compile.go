@@ -30,6 +30,7 @@ type wording struct {
 	newestBy    string
 	orderingKey string
 	fields      []string
+	counts      *Counts
 }
 
 // A compiler turns a plan into a kind and collects all of its faults.
@@ -146,13 +147,21 @@ func eraseTask[T any](d *Task[T]) *wording {
 			delay: d.Delay, timeout: d.Timeout, maxAttempts: cmp.Or(d.MaxAttempts, DefaultMaxAttempts),
 			concurrency: d.Concurrency, perKey: d.PerKey, blocks: d.Blocks,
 		},
-		partitionBy: d.PartitionBy, newestBy: d.Newest, orderingKey: d.OrderingKey, fields: slices.Clone(d.Fields),
+		counts: copyOf(d.Count), partitionBy: d.PartitionBy, newestBy: d.Newest, orderingKey: d.OrderingKey, fields: slices.Clone(d.Fields),
 	}
 	eraseFuncs(w.task, d)
 	if !w.handles() && !w.external {
 		w.defaultWrite()
 	}
 	return w
+}
+
+func copyOf[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }
 
 // eraseFuncs wraps the user's functions, each of which gets its own shallow
@@ -180,6 +189,10 @@ func (w *wording) defaultWrite() {
 		w.write = writeRow
 	case Amorphous:
 		w.write = writeCell
+		if w.counts != nil {
+			w.write = writeCount
+			return // counts are read by the name of their task: it needs one
+		}
 	default:
 		return
 	}

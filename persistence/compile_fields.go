@@ -86,6 +86,11 @@ func (c *compiler) resolve() {
 		if w.write == writeNone {
 			continue
 		}
+		if w.write == writeCount {
+			w.whole = true
+			c.counting(w)
+			continue
+		}
 		fields := c.fieldsFor(w)
 		w.whole = len(fields) == len(c.kind.all.Fields) && !renamed(fields, w.purpose)
 		if isDocument(c.kind.typ) {

@@ -111,7 +111,7 @@ func (l *Layer) warnings(k *kind, e *Explanation) []string {
 func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (TaskExplanation, error) {
 	x := TaskExplanation{Name: t.name, Priority: t.priority, Lane: t.laneWord(), Purpose: t.purpose, TTL: t.ttl,
 		Skipped: t.when != nil && !t.when(obj)}
-	if t.write != writeNone && t.write != writeRow {
+	if t.write != writeNone && t.write != writeRow && t.write != writeCount {
 		stored, err := t.encode(nil, obj, body)
 		if err != nil {
 			return x, err
@@ -134,6 +134,8 @@ func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (Tas
 		x.Does, x.Bytes, err = t.explainRow(obj, key)
 	case writeCell:
 		x.Does, err = t.explainCell(obj, key)
+	case writeCount:
+		x.Does, err = t.explainCount(obj, key)
 	}
 	return x, err
 }

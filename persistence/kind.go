@@ -58,6 +58,7 @@ const (
 	writeCache              // volatile
 	writeRow                // transactional
 	writeCell               // amorphous
+	writeCount              // amorphous, with Count
 )
 
 // A task is a Task with its type parameter erased and its words resolved. obj
@@ -85,6 +86,7 @@ type task struct {
 	partition *record.Field        // writeCell by PartitionBy; nil: by key
 	newest    *record.Field        // nil: no order within the partition
 	bucket    time.Duration
+	count     *counting // writeCount
 	ttl       time.Duration
 	whole     bool // set holds every kept property, so the envelope's body serves as it is
 

@@ -197,6 +197,8 @@ func (l *Layer) purge(ctx context.Context) {
 				_, err = l.rows.PurgeTombstones(ctx, t.row, before.UnixMicro())
 			case t.write == writeCell:
 				_, err = l.cells.Purge(ctx, t.cell, before)
+			case t.write == writeCount:
+				err = t.count.counter.Purge(ctx, before)
 			}
 			if err != nil && ctx.Err() == nil {
 				l.log.Debug("purging tombstones failed", "task", fmt.Sprint(k.name, "/", t.name), "error", err)

@@ -154,6 +154,10 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	for _, t := range k.tasks {
 		t.limit = newLimiter(t.concurrency, t.perKey)
 		t.spec = t.specOf(k)
+		if err := l.registerCounter(k, t); err != nil {
+			l.mu.Unlock()
+			return err
+		}
 	}
 	for _, name := range append([]string{k.name}, k.formerly...) {
 		l.kinds[name] = k
@@ -178,6 +182,10 @@ func (l *Layer) prepareTables(ctx context.Context, k *kind) error {
 			}
 		case writeCell:
 			if err := l.cells.Prepare(ctx, t.cell); err != nil {
+				return err
+			}
+		case writeCount:
+			if err := l.cells.Prepare(ctx, t.count.counter.Tables()...); err != nil {
 				return err
 			}
 		}

@@ -82,6 +82,8 @@ func (w *wording) action() string {
 		return "is served by another program"
 	}
 	switch w.write {
+	case writeCount:
+		return w.counts.outline()
 	case writeJob:
 		return "puts a job"
 	case writeCache:

@@ -59,7 +59,8 @@ const (
 //	transitory     a job that holds the object, in the tube KIND.TASK
 //	volatile       a cache entry that Get serves
 //	transactional  a row, one column per property
-//	amorphous      a row of the object, by key or, with PartitionBy, where the application reads it
+//	amorphous      a row of the object, by key or, with PartitionBy, where the application reads it;
+//	               with Count, no row of it, but what it counts as
 type Task[T any] struct {
 	// Name is durable: it stands in queued envelopes. Lower-case letters,
 	// digits, hyphens and underscores, at most 40 bytes. Default: the
@@ -76,7 +77,9 @@ type Task[T any] struct {
 	RealTime bool
 
 	// When leaves out the task for objects for which it is false. It sees the
-	// object as it was given, before it is encoded; nil means always.
+	// object as it was given, before it is encoded; nil means always. For a task
+	// with Count it is asked when the task runs, of the object as it was
+	// accepted, since a version that no longer counts must be taken out.
 	When func(T) bool
 	// Within is the slice of time, from acceptance, in which the task has
 	// value; zero means for ever. Past it, Late decides.
@@ -94,6 +97,9 @@ type Task[T any] struct {
 	External bool
 	// OnDelete is what a delete does for a task with a handler; nil: nothing.
 	OnDelete func(ctx context.Context, key string) error
+
+	// Count makes an amorphous task count objects, instead of writing them.
+	Count *Counts
 
 	// PartitionBy lays out an amorphous default write: rows that share this
 	// field's value lie together. A Go field name.

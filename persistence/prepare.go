@@ -93,10 +93,13 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 		return err
 	}
 	for _, t := range a.kind.tasks {
-		if t.partition == nil {
-			continue
+		switch {
+		case t.write == writeCount:
+			err = t.checkCounted(obj, a.version.key)
+		case t.partition != nil:
+			_, _, err = t.place(obj)
 		}
-		if _, _, err = t.place(obj); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -205,7 +208,7 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 		if skip := p.delete && t.handles() && t.onDelete == nil || p.delete && t.external; skip {
 			continue
 		}
-		if !p.delete && t.when != nil && !t.when(obj) {
+		if !p.delete && t.when != nil && t.write != writeCount && !t.when(obj) {
 			continue
 		}
 		a.receipt.tasks = append(a.receipt.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority})

@@ -72,6 +72,8 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 			if t.bucket > 0 {
 				cells = append(cells, t.bucketTable())
 			}
+		case writeCount:
+			cells = append(cells, t.count.counter.Tables()...)
 		}
 	}
 	return rows, cells

@@ -104,7 +104,7 @@ func (c *compiler) checkLayout(w *wording) {
 	words := used(map[string]bool{
 		"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0, "TTL": w.ttl > 0, "Fields": len(w.fields) > 0,
 	}, "PartitionBy", "Newest", "Bucket", "TTL", "Fields")
-	if len(words) == 0 || w.purpose == 0 {
+	if len(words) == 0 || w.purpose == 0 || w.counts != nil {
 		return
 	}
 	if w.write == writeNone {

@@ -82,6 +82,8 @@ func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) 
 		stale, err = e.writeRow(ctx, k, t, v)
 	case writeCell:
 		stale, err = e.writeCell(ctx, k, t, v)
+	case writeCount:
+		return e.writeCount(ctx, t, v)
 	case writeCache:
 		return e.writeCache(ctx, k, t, v, v.late && t == k.cache && len(k.record) > 0)
 	case writeJob:

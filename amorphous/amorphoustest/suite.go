@@ -43,6 +43,7 @@ func Run(t *testing.T, h Harness) {
 		{"Limits", testLimits}, {"Lifecycle", testLifecycle}, {"Concurrency", testConcurrency},
 		{"Restart", testRestart}, {"Purge", testPurge}, {"Model", testModel},
 		{"Properties", testProperties}, {"Everything", testEverything}, {"Consistency", testConsistency},
+		{"Counts", testCounts},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) { g.run(t, h) })

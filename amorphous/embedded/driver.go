@@ -72,11 +72,16 @@ type driver struct {
 	mu     sync.RWMutex
 	tables map[string]*table
 	closed bool
+
+	counts  *group.Group[*tallyCall]
+	tallies talliedTables
 }
 
 func newDriver(file *sqlitefile.File, dir string, opts Options) *driver {
 	d := &driver{file: file, dir: dir, opts: opts, tables: map[string]*table{}}
 	d.writes = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes}, (*call).cost, d.runGroup)
+	d.counts = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes}, (*tallyCall).cost, d.runTallies)
+	d.tallies.known = map[string]*tallied{}
 	return d
 }
 
@@ -95,7 +100,13 @@ func (d *driver) durability() fault.Durability {
 // Prepare implements amorphous.Driver: it creates what is missing.
 func (d *driver) Prepare(ctx context.Context, tables []amorphous.Table) error {
 	for _, t := range tables {
-		if _, err := d.table(ctx, t); err != nil {
+		var err error
+		if t.Tallied {
+			_, err = d.tallied(ctx, t)
+		} else {
+			_, err = d.table(ctx, t)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -111,7 +122,11 @@ func (d *driver) CreateSchema(ctx context.Context, tables []amorphous.Table) err
 func (d *driver) Schema(tables []amorphous.Table) []string {
 	var out []string
 	for _, t := range tables {
-		out = append(out, newTable(t).schema()...)
+		if t.Tallied {
+			out = append(out, newTallied(t.Name).schema()...)
+		} else {
+			out = append(out, newTable(t).schema()...)
+		}
 	}
 	return out
 }
@@ -171,5 +186,6 @@ func (d *driver) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.writes.Close()
+	d.counts.Close()
 	return d.file.Close()
 }

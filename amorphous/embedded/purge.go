@@ -15,6 +15,9 @@ const purgeRows = 500
 // Purge implements amorphous.Purger: expired cells first, then tombstones and
 // the places at which nothing lies any more.
 func (d *driver) Purge(ctx context.Context, t amorphous.Table, before time.Time) (removed int, err error) {
+	if t.Tallied {
+		return d.purgeTallied(ctx, t, before.UnixMicro())
+	}
 	table, err := d.table(ctx, t)
 	if err != nil {
 		return 0, err
@@ -30,10 +33,30 @@ func (d *driver) Purge(ctx context.Context, t amorphous.Table, before time.Time)
 func (d *driver) purgeExpired(ctx context.Context, t *table, before int64) (removed int, err error) {
 	text := "DELETE FROM " + t.cells + " WHERE (part,ord,id,shape) IN" +
 		" (SELECT part,ord,id,shape FROM " + t.cells + " WHERE expires < ? LIMIT ?)"
+	return d.purgeAll(ctx, text, before, purgeRows)
+}
+
+// purgeTallied removes members that count nowhere, and sums that are zero.
+func (d *driver) purgeTallied(ctx context.Context, table amorphous.Table, before int64) (removed int, err error) {
+	t, err := d.tallied(ctx, table)
+	if err != nil {
+		return 0, err
+	}
+	removed, err = d.purgeAll(ctx, "DELETE FROM "+t.members+" WHERE id IN (SELECT id FROM "+t.members+" WHERE counts=x'' AND at < ? LIMIT ?)", before, purgeRows)
+	if err != nil {
+		return removed, err
+	}
+	_, err = d.purgeAll(ctx, "DELETE FROM "+t.tallies+" WHERE (part,ord) IN (SELECT part,ord FROM "+t.tallies+" WHERE n=0 LIMIT ?)", purgeRows)
+	return removed, err
+}
+
+// purgeAll runs a statement that removes up to purgeRows rows until it finds
+// fewer.
+func (d *driver) purgeAll(ctx context.Context, text string, args ...any) (removed int, err error) {
 	for {
 		var n int64
 		err := d.file.Write(ctx, func(conn sqlitefile.Conn) (err error) {
-			n, err = conn.Exec(ctx, text, before, purgeRows)
+			n, err = conn.Exec(ctx, text, args...)
 			return err
 		})
 		if err != nil {

@@ -209,11 +209,25 @@ type cells struct {
 	faults *faulty
 }
 
-// newCells keeps the driver's ability to purge, or its lack of it.
+// newCells keeps the driver's abilities to purge and to sum, or its lack of
+// them.
 func newCells(d amorphous.Driver, s *faulty) amorphous.Driver {
 	c := &cells{d, s}
-	if p, ok := d.(amorphous.Purger); ok {
+	p, purges := d.(amorphous.Purger)
+	t, tallies := d.(amorphous.Tallier)
+	switch {
+	case purges && tallies:
+		return &struct {
+			*purgingCells
+			tallying
+		}{&purgingCells{c, p}, tallying{t, s}}
+	case purges:
 		return &purgingCells{c, p}
+	case tallies:
+		return &struct {
+			*cells
+			tallying
+		}{c, tallying{t, s}}
 	}
 	return c
 }
@@ -259,6 +273,24 @@ func (c *cells) Features() amorphous.Features { return c.Driver.(amorphous.Featu
 
 func (c *cells) Check(ctx context.Context) fault.Report {
 	return c.faults.report(ctx, c.Driver.(amorphous.Checker).Check)
+}
+
+// A tallying is a driver's ability to sum, with faults.
+type tallying struct {
+	tallier amorphous.Tallier
+	faults  *faulty
+}
+
+func (c tallying) Tally(ctx context.Context, table amorphous.Table, members []amorphous.Member) []error {
+	op := func(m amorphous.Member) Op { return Op{Name: "tally", On: []string{table.Name, m.ID}} }
+	return each(ctx, c.faults, members, op, func(members []amorphous.Member) []error { return c.tallier.Tally(ctx, table, members) })
+}
+
+func (c tallying) Tallies(ctx context.Context, table amorphous.Table, ranges []amorphous.Range) ([]amorphous.Tally, error) {
+	if _, err := c.faults.before(ctx, Op{Name: "tallies", On: []string{table.Name}}); err != nil {
+		return nil, err
+	}
+	return c.tallier.Tallies(ctx, table, ranges)
 }
 
 type purgingCells struct {
