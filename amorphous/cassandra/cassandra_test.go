@@ -2,9 +2,12 @@ package cassandra
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -20,18 +23,21 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestParseURL(t *testing.T) {
-	got, err := parseURL("cassandra://ann:p%40ss@h1,h2:9043/music?consistency=local_quorum&read=one&dc=dc1&timeout=2s&connect_timeout=1s&coalesce=200us&conns=3&in_flight=64&tls=true")
+	got, err := parseURL("cassandra://ann:p%40ss@h1,h2:9043/music?consistency=local_quorum&read=one&dc=dc1&timeout=2s&connect_timeout=1s&coalesce=200us&conns=3&in_flight=64&tls=true&servername=cql.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.TLS == nil || got.TLS.InsecureSkipVerify {
+	if got.TLS == nil || got.TLS.InsecureSkipVerify || got.TLS.ServerName != "cql.example.org" {
 		t.Error("tls=true verifies the server")
 	}
-	got.TLS = nil
+	if password, err := got.Password(t.Context()); password != "p@ss" || err != nil {
+		t.Errorf("password %q, %v", password, err)
+	}
+	got.TLS, got.Password = nil, nil
 	if got.ReadConsistency = strings.ToLower(got.ReadConsistency); got.WriteConsistency != "local_quorum" {
 		t.Errorf("write consistency %q", got.WriteConsistency)
 	}
-	want := Options{Hosts: []string{"h1", "h2:9043"}, Keyspace: "music", Username: "ann", Password: "p@ss",
+	want := Options{Hosts: []string{"h1", "h2:9043"}, Keyspace: "music", Username: "ann",
 		LocalDC: "dc1", Timeout: 2 * time.Second, ConnectTimeout: time.Second, Coalesce: 200 * time.Microsecond, Conns: 3, InFlight: 64}
 	got.WriteConsistency, got.ReadConsistency = "", ""
 	if !reflect.DeepEqual(got, want) {
@@ -44,7 +50,8 @@ func TestBadURLs(t *testing.T) {
 		"cassandra://", "cassandra://h", "cassandra://h/", "cassandra:///k", "cassandra://ann:canary@/k", "cassandra://ann:can%zzary@h/k",
 		"cassandra://h:x/k", "cassandra://h:99999/k", "cassandra://:9042/k", "cassandra://h/k-k", "cassandra://h/" + strings.Repeat("k", 49),
 		"cassandra://h/k?consistency=most", "cassandra://h/k?timeout=soon", "cassandra://h/k?timeout=-1s", "cassandra://h/k?canary=1", "cassandra://h/k?tls=perhaps",
-		"cassandra://h/k?conns=-1", "cassandra://h/k?%zz",
+		"cassandra://h/k?conns=-1", "cassandra://h/k?%zz", "cassandra://h/k?tls=true&plaintext=true", "cassandra://h/k?ca=/nonexistent",
+		"cassandra://:canary@h/k", "cassandra://h/k?password-env=CANARY",
 	} {
 		_, err := amorphous.Open(t.Context(), amorphous.URL(text), nil)
 		if fault.ClassOf(err) != fault.ErrInvalid || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary") {
@@ -62,7 +69,7 @@ func FuzzParseURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		opts, err := parseURL(text)
 		if err == nil {
-			_, err = opts.cluster()
+			_, err = opts.cluster("")
 		}
 		if err != nil && !errors.Is(err, fault.ErrInvalid) {
 			t.Errorf("class of %v", err)
@@ -87,8 +94,8 @@ func TestSources(t *testing.T) {
 
 // TestConfiguration pins what of the client's defaults must not be its own.
 func TestConfiguration(t *testing.T) {
-	opts := Options{Hosts: []string{"h"}, Keyspace: "k", Username: "ann", Password: "canary"}
-	c, err := opts.cluster()
+	opts := Options{Hosts: []string{"h"}, Keyspace: "k", Username: "ann"}
+	c, err := opts.cluster("canary")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,9 +112,67 @@ func TestConfiguration(t *testing.T) {
 	case reflect.DeepEqual(c.PoolConfig.HostSelectionPolicy, nil):
 		t.Error("a policy is set")
 	}
-	other, err := opts.cluster()
+	other, err := opts.cluster("canary")
 	if err != nil || c.PoolConfig.HostSelectionPolicy == other.PoolConfig.HostSelectionPolicy {
 		t.Errorf("a policy object serves one session only: %v", err)
+	}
+}
+
+// TestPlaintextOnlyByName: a server on another machine is reached by TLS, and
+// its certificate verified.
+func TestPlaintextOnlyByName(t *testing.T) {
+	for text, want := range map[string]bool{
+		"cassandra://127.0.0.1/k": false, "cassandra://localhost,127.0.0.2:9043/k": false, "cassandra://[::1]:9042/k": false,
+		"cassandra://db.example.org/k": true, "cassandra://ann:p@10.0.0.1/k": true, "cassandra://127.0.0.1,10.0.0.1/k": true,
+		"cassandra://localhost.example.org/k": true, "cassandra://db/k?plaintext=true": false, "cassandra://127.0.0.1/k?tls=true": true,
+	} {
+		opts, err := parseURL(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		c, err := opts.cluster("")
+		if err != nil || (c.SslOpts != nil) != want {
+			t.Errorf("%s: TLS %v, want %v: %v", text, c.SslOpts != nil, want, err)
+		}
+		if c.SslOpts != nil && (!c.SslOpts.EnableHostVerification || c.SslOpts.InsecureSkipVerify || c.SslOpts.MinVersion < tls.VersionTLS12) {
+			t.Errorf("%s: the servers' certificates are not verified", text)
+		}
+	}
+}
+
+func TestUnknownParametersAreRefusedWithASuggestion(t *testing.T) {
+	for name, says := range map[string]string{"consistancy": "did you mean consistency?", "plain_text": "did you mean plaintext?", "zzz": "there are consistency"} {
+		if _, err := parseURL("cassandra://h/k?" + name + "=1"); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", name, err, says)
+		}
+	}
+}
+
+func TestPasswords(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("canary\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FOURFOLD_TEST_PASSWORD", "canary")
+	for _, query := range []string{"ann:canary@h/k?", "ann@h/k?password-env=FOURFOLD_TEST_PASSWORD", "ann@h/k?password-file=" + file} {
+		opts, err := parseURL("cassandra://" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := opts.Password(t.Context()); got != "canary" || err != nil {
+			t.Errorf("%s: %q, %v", query, got, err)
+		}
+		if text := fmt.Sprintf("%v %+v %#v", opts, opts, opts); strings.Contains(text, "canary") {
+			t.Errorf("a password is in %s", text)
+		}
+	}
+	store, err := amorphous.Open(t.Context(), amorphous.URL("cassandra://ann@127.0.0.1:1/k?password-env=FOURFOLD_TEST_NO_SUCH"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if _, err := store.Read(t.Context(), amorphous.Table{Name: "t"}, amorphous.Address{Partition: "p", ID: "i"}); fault.ClassOf(err) != fault.ErrMisconfigured {
+		t.Errorf("a password that is not there: %v", err)
 	}
 }
 

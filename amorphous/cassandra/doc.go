@@ -8,6 +8,32 @@
 // client github.com/gocql/gocql, of which v1.7.0 is the last release, does so
 // with package gocqlv1 below this one, and then links that client only.
 //
+// # URLs
+//
+// cassandra://USER@HOST:PORT,HOST:PORT/KEYSPACE, with these options as a query; a
+// PASSWORD may follow the USER, but one in a file or in the environment is seen
+// by fewer:
+//
+//	consistency=NAME     of writes and reads, default local_quorum; write= and read= for one of the two
+//	dc=NAME              prefer the hosts of a data centre
+//	timeout=10s          bounds one statement
+//	connect_timeout=5s   bounds the making of one connection
+//	conns=2              connections per host
+//	in_flight=256        statements under way at once
+//	coalesce=200us       a request waits so long for others to share its packet
+//	password-env=NAME    the password is in an environment variable
+//	password-file=PATH   the password is in a file, read when a session is opened
+//	tls=true             TLS also on the loopback interface
+//	ca=PATH              certificates that the servers' must be signed by
+//	servername=NAME      the name that every server's certificate must be for
+//	plaintext=true       no TLS, although a server is on another machine
+//
+// Servers on other machines are reached by TLS, and their certificates verified,
+// unless plaintext=true says otherwise by name. The client knows servers by their
+// addresses, which is what a certificate must be for, unless servername names
+// one for all. Passwords appear in no error and no log, and go only to the
+// server's PasswordAuthenticator, or to what Options.Authenticators names.
+//
 // # Tables
 //
 // The store creates no tables by itself. Store.CreateSchema does, and

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/amorphous/cassandra/internal/cql"
+	"github.com/fourfold-dev/fourfold/internal/secure"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -24,13 +26,19 @@ type Options struct {
 	// Keyspace is where the tables are. Required; it must exist, because how
 	// it is replicated is not ours to say.
 	Keyspace string
-	// Username and Password; empty: none.
-	Username, Password string
+	// Username; empty: none.
+	Username string
+	// Password is asked for the password each time that a session is opened,
+	// so that it can change. Nil: none.
+	Password func(ctx context.Context) (string, error)
 	// Authenticators are the server's authenticators that get the password.
 	// Default: Cassandra's own PasswordAuthenticator.
 	Authenticators []string
-	// TLS is used when it is not nil, and verifies the server as it says.
+	// TLS is how the servers' certificates are verified. Nil: by the system's
+	// certificates and the hosts' names, on other machines.
 	TLS *tls.Config
+	// Plaintext allows servers on other machines without TLS.
+	Plaintext bool
 	// LocalDC prefers the hosts of a data centre; empty: all alike.
 	LocalDC string
 	// Consistency of writes and reads: "one", "local_one", "quorum",
@@ -69,7 +77,7 @@ func Open(opts Options) amorphous.Source {
 		}
 		inner.Address = strings.Join(opts.Hosts, ",") + "/" + opts.Keyspace
 		inner.Timeout, inner.InFlight = opts.Timeout, opts.InFlight
-		if _, err := opts.cluster(); err != nil {
+		if _, err := opts.cluster(""); err != nil {
 			return nil, err
 		}
 		return cql.New(&cql.Connector{Connect: opts.connect, Deadline: 5 * opts.connectTimeout()}, inner)
@@ -126,8 +134,9 @@ func driverOptions(keyspace, write, read string) (cql.Options, error) {
 }
 
 // cluster is the client's configuration.
-func (o *Options) cluster() (*gocql.ClusterConfig, error) {
+func (o *Options) cluster(password string) (*gocql.ClusterConfig, error) {
 	c := gocql.NewCluster()
+	here := true
 	for _, host := range o.Hosts {
 		name, port, err := net.SplitHostPort(host)
 		if err != nil {
@@ -137,6 +146,7 @@ func (o *Options) cluster() (*gocql.ClusterConfig, error) {
 		if err != nil || name == "" {
 			return nil, fault.New(fault.ErrInvalid, "", "", "a host has the form host or host:port")
 		}
+		here = here && secure.Local(name)
 		c.Hosts = append(c.Hosts, net.JoinHostPort(name, port))
 		c.Port = int(number) // of the peers that the first host names
 	}
@@ -162,17 +172,31 @@ func (o *Options) cluster() (*gocql.ClusterConfig, error) {
 		fallback = gocql.DCAwareRoundRobinPolicy(o.LocalDC)
 	}
 	c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(fallback, gocql.ShuffleReplicas())
-	if o.Username != "" || o.Password != "" {
+	if o.Username != "" {
 		allowed := o.Authenticators
 		if len(allowed) == 0 {
 			allowed = []string{"org.apache.cassandra.auth.PasswordAuthenticator"}
 		}
-		c.Authenticator = gocql.PasswordAuthenticator{Username: o.Username, Password: o.Password, AllowedAuthenticators: allowed}
+		c.Authenticator = gocql.PasswordAuthenticator{Username: o.Username, Password: password, AllowedAuthenticators: allowed}
 	}
-	if o.TLS != nil {
-		c.SslOpts = &gocql.SslOptions{Config: o.TLS.Clone(), EnableHostVerification: !o.TLS.InsecureSkipVerify}
+	return c, o.secure(c, here)
+}
+
+// secure decides about TLS: verified unless all servers are on this machine, or
+// plaintext was asked for by name. A session tells the servers' addresses by
+// itself, so where one is elsewhere, all are spoken to by TLS.
+func (o *Options) secure(c *gocql.ClusterConfig, here bool) error {
+	switch {
+	case o.Plaintext && o.TLS != nil:
+		return fault.New(fault.ErrInvalid, "", "", "plaintext contradicts the options for TLS")
+	case o.Plaintext, here && o.TLS == nil:
+		return nil
 	}
-	return c, nil
+	config, err := secure.Config(o.TLS, "")
+	if err == nil {
+		c.SslOpts = &gocql.SslOptions{Config: config, EnableHostVerification: !config.InsecureSkipVerify}
+	}
+	return err
 }
 
 func (o *Options) connectTimeout() time.Duration {
@@ -184,8 +208,15 @@ func (o *Options) connectTimeout() time.Duration {
 
 // connect opens a session, with a configuration of its own: the client's
 // policies keep what they learned of one session, and panic with two.
-func (o *Options) connect(context.Context) (cql.Session, error) {
-	cluster, err := o.cluster()
+func (o *Options) connect(ctx context.Context) (cql.Session, error) {
+	password := ""
+	if o.Password != nil {
+		var err error
+		if password, err = o.Password(ctx); err != nil {
+			return nil, fault.Wrap(fault.ErrMisconfigured, "", "", err)
+		}
+	}
+	cluster, err := o.cluster(password)
 	if err != nil {
 		return nil, err
 	}
@@ -194,19 +225,23 @@ func (o *Options) connect(context.Context) (cql.Session, error) {
 	case err == nil:
 		return session{s}, nil
 	case errors.Is(err, gocql.ErrNoConnectionsStarted):
-		return nil, o.diagnose(err)
-	case strings.Contains(strings.ToLower(err.Error()), "credentials") || strings.Contains(err.Error(), "authenticat"):
+		return nil, o.diagnose(err, password)
+	case misconfigured.MatchString(err.Error()):
 		return nil, &fault.Error{Class: fault.ErrMisconfigured, Err: err}
 	}
 	return nil, err
 }
 
+// misconfigured matches what the client says of passwords and certificates: it
+// keeps no more than the text of an error.
+var misconfigured = regexp.MustCompile(`(?i)credentials|authenticat|username|x509|tls: `)
+
 // diagnose finds out whether a session failed for want of its keyspace, of
 // which the client says no more than that no connection was made.
-func (o *Options) diagnose(cause error) error {
+func (o *Options) diagnose(cause error, password string) error {
 	without := *o
 	without.Keyspace = ""
-	cluster, err := without.cluster()
+	cluster, err := without.cluster(password)
 	if err != nil {
 		return cause
 	}

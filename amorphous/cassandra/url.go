@@ -2,13 +2,17 @@ package cassandra
 
 import (
 	"context"
-	"crypto/tls"
+	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/internal/secure"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -35,12 +39,15 @@ func parseURL(text string) (Options, error) {
 		return opts, badURL(form)
 	}
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-		user, password, _ := strings.Cut(authority[:at], ":")
+		user, escaped, set := strings.Cut(authority[:at], ":")
 		var err1, err2 error
 		opts.Username, err1 = url.PathUnescape(user)
-		opts.Password, err2 = url.PathUnescape(password)
+		password, err2 := url.PathUnescape(escaped)
 		if err1 != nil || err2 != nil {
 			return opts, badURL("user or password is not encoded as a URL asks")
+		}
+		if set {
+			opts.Password = func(context.Context) (string, error) { return password, nil }
 		}
 		authority = authority[at+1:]
 	}
@@ -49,12 +56,20 @@ func parseURL(text string) (Options, error) {
 	if err != nil {
 		return opts, badURL("the parameters cannot be read")
 	}
-	for name := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) { // what read and write say counts more than consistency
 		if err := opts.set(name, values.Get(name)); err != nil {
 			return opts, err
 		}
 	}
+	if opts.Password != nil && opts.Username == "" {
+		return opts, badURL("there is a password, and no user")
+	}
 	return opts, nil
+}
+
+var optionNames = []string{
+	"consistency", "write", "read", "dc", "timeout", "connect_timeout", "coalesce", "conns", "in_flight",
+	"password-env", "password-file", "tls", "ca", "servername", "plaintext",
 }
 
 // set applies one parameter of a URL.
@@ -63,9 +78,9 @@ func (o *Options) set(name, value string) error {
 	switch name {
 	case "consistency":
 		o.WriteConsistency, o.ReadConsistency = value, value
-	case "write", "write_consistency":
+	case "write":
 		o.WriteConsistency = value
-	case "read", "read_consistency":
+	case "read":
 		o.ReadConsistency = value
 	case "dc":
 		o.LocalDC = value
@@ -79,18 +94,40 @@ func (o *Options) set(name, value string) error {
 		o.Conns, err = strconv.Atoi(value)
 	case "in_flight":
 		o.InFlight, err = strconv.Atoi(value)
+	case "password-env":
+		o.Password = from(secure.PasswordFromEnv, value)
+	case "password-file":
+		o.Password = from(secure.PasswordFromFile, value)
 	case "tls":
 		var on bool
 		if on, err = strconv.ParseBool(value); on {
-			o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+			o.TLS, err = secure.Config(o.TLS, "")
 		}
+	case "ca":
+		if o.TLS, err = secure.Config(o.TLS, value); err != nil {
+			return fault.Wrap(fault.ErrInvalid, "", "", err)
+		}
+	case "servername":
+		if o.TLS, err = secure.Config(o.TLS, ""); err == nil {
+			o.TLS.ServerName = value
+		}
+	case "plaintext":
+		o.Plaintext, err = strconv.ParseBool(value)
 	default:
-		return badURL("the parameters are consistency, read, write, dc, timeout, connect_timeout, coalesce, conns, in_flight and tls")
+		if near := record.Nearest(name, optionNames...); near != "" {
+			return badURL(fmt.Sprintf("unknown parameter; did you mean %s?", near))
+		}
+		return badURL("unknown parameter; there are " + strings.Join(optionNames, ", "))
 	}
 	if err != nil || o.Timeout < 0 || o.ConnectTimeout < 0 || o.Coalesce < 0 || o.Conns < 0 || o.InFlight < 0 {
 		return badURL("the parameter " + name + " has no meaning with that value")
 	}
 	return nil
+}
+
+// from is a password that is read at each connection.
+func from(read func(where string) (string, error), where string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return read(where) }
 }
 
 func badURL(message string) error { return fault.New(fault.ErrInvalid, "", "", message) }

@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -26,6 +27,9 @@ type Cassandra struct {
 	Optimize bool
 	// YAML are more lines of cassandra.yaml.
 	YAML string
+	// TLS is how to speak to it when YAML makes it speak TLS; ServerName must be
+	// set.
+	TLS *tls.Config
 
 	ring *ring // nil: the node is alone
 }
@@ -58,6 +62,9 @@ func (c Cassandra) plan(ctx context.Context, at place) (*launch, error) {
 		}
 		c.ring = &ring{hosts: []string{at.host}, storage: storage}
 		greet = inSession(createKeyspace(1))
+	}
+	if c.TLS != nil {
+		greet = throughTLS(c.TLS, greet)
 	}
 	return &launch{
 		name: "cassandra", prefix: "cassandra://", tail: "/" + keyspace, deadline: 3 * time.Minute,
@@ -95,6 +102,7 @@ func (c Cassandra) command(java, jars, dir string) []string {
 		"-Dcassandra-foreground=yes", "-Dcassandra.libjemalloc=-",
 		// There is nobody else to wait for.
 		"-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.ring_delay_ms=1000",
+		"-Dcassandra.superuser_setup_delay_ms=0",
 		"-cp", conf+":"+filepath.Join(jars, "*"),
 		"org.apache.cassandra.service.CassandraDaemon")
 }

@@ -3,6 +3,7 @@ package servers
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,11 @@ func (s *Server) greet(ctx context.Context, word func(io.ReadWriter) error) erro
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	return word(conn)
+}
+
+// throughTLS has a word by TLS.
+func throughTLS(config *tls.Config, word func(io.ReadWriter) error) func(io.ReadWriter) error {
+	return func(conn io.ReadWriter) error { return word(tls.Client(conn.(net.Conn), config)) }
 }
 
 // says returns a greeting for servers that answer a line with a line.

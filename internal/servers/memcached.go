@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -37,8 +36,7 @@ func (m Memcached) plan(_ context.Context, at place) (*launch, error) {
 		l.command = []string{program, "-s", l.address}
 	}
 	if m.TLS != nil {
-		plain := l.greet
-		l.greet = func(conn io.ReadWriter) error { return plain(tls.Client(conn.(net.Conn), m.TLS)) }
+		l.greet = throughTLS(m.TLS, l.greet)
 	}
 	l.command = append(l.command, asRoot("-u", "root")...)
 	l.command = append(l.command, m.Args...)

@@ -23,8 +23,8 @@ type Report struct {
 	Purpose    string        // "transitory", "volatile", "transactional" or "amorphous"
 	Driver     string        // such as "embedded" or "mysql"
 	Address    string        // where it is, without any secret
-	Reachable  bool          // it answered
-	Version    string        // the server's own words; empty when unreachable
+	Reachable  bool          // it answered, and is set up so that it can be used
+	Version    string        // the server's own words; empty when it did not answer
 	Latency    time.Duration // of one round trip
 	Durability Durability    // of an acknowledged write
 	MaxObject  int           // bytes of the largest value it takes; 0 when it has no limit

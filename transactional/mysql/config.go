@@ -3,20 +3,20 @@ package mysql
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/internal/secure"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -126,19 +126,29 @@ func parseURL(text string, opts *Options) (*mysql.Config, error) {
 			return nil, err
 		}
 	}
-	if err := secure(cfg, opts, u.Hostname(), ca); err != nil {
+	if err := decideTLS(cfg, opts, u.Hostname(), ca); err != nil {
 		return nil, err
 	}
 	return cfg, nil
+}
+
+var optionNames = []string{"password-env", "password-file", "socket", "tls", "ca", "plaintext", "durability", "conns"}
+
+// from is a password that is read at each connection.
+func from(read func(where string) (string, error), where string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
+		password, err := read(where)
+		return password, fault.Wrap(fault.ErrMisconfigured, purpose, "connect", err)
+	}
 }
 
 // option reads one option of the URL's query.
 func option(cfg *mysql.Config, opts *Options, ca *string, name, value string) error {
 	switch name {
 	case "password-env":
-		opts.Password = func(context.Context) (string, error) { return passwordFromEnv(value) }
+		opts.Password = from(secure.PasswordFromEnv, value)
 	case "password-file":
-		opts.Password = func(context.Context) (string, error) { return passwordFromFile(value) }
+		opts.Password = from(secure.PasswordFromFile, value)
 	case "socket":
 		cfg.Net, cfg.Addr = "unix", value
 	case "ca":
@@ -162,7 +172,10 @@ func option(cfg *mysql.Config, opts *Options, ca *string, name, value string) er
 			opts.TLS = &tls.Config{}
 		}
 	default:
-		return invalid(fmt.Sprintf("unknown option %q; see the documentation of package mysql", name))
+		if near := record.Nearest(name, optionNames...); near != "" {
+			return invalid(fmt.Sprintf("unknown option %q; did you mean %s?", name, near))
+		}
+		return invalid(fmt.Sprintf("unknown option %q; there are %s", name, strings.Join(optionNames, ", ")))
 	}
 	return nil
 }
@@ -178,57 +191,25 @@ func address(u *url.URL) string {
 	return net.JoinHostPort(host, port)
 }
 
-// secure decides about TLS: verified unless the server is on this machine, or
+// decideTLS decides about TLS: verified unless the server is on this machine, or
 // plaintext was asked for by name.
-func secure(cfg *mysql.Config, opts *Options, host, ca string) error {
-	here := cfg.Net == "unix" || local(host)
+func decideTLS(cfg *mysql.Config, opts *Options, host, ca string) error {
+	here := cfg.Net == "unix" || secure.Local(host)
 	switch {
 	case opts.Plaintext && (opts.TLS != nil || ca != ""):
 		return invalid("plaintext contradicts the options for TLS")
 	case opts.Plaintext, here && opts.TLS == nil && ca == "":
 		return nil
 	}
-	config := opts.TLS.Clone()
-	if config == nil {
-		config = &tls.Config{}
+	config, err := secure.Config(opts.TLS, ca)
+	if err != nil {
+		return fault.Wrap(fault.ErrInvalid, purpose, "open", err)
 	}
 	if config.ServerName == "" {
 		config.ServerName = host
 	}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return fault.Wrap(fault.ErrInvalid, purpose, "open", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return invalid("the file of option ca holds no certificate")
-		}
-	}
 	cfg.TLS = config
 	return nil
-}
-
-func local(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func passwordFromEnv(name string) (string, error) {
-	password, set := os.LookupEnv(name)
-	if !set {
-		return "", fault.New(fault.ErrMisconfigured, purpose, "connect", "the environment variable of option password-env is not set")
-	}
-	return password, nil
-}
-
-func passwordFromFile(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", fault.Wrap(fault.ErrMisconfigured, purpose, "connect", err)
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
 // connectorOf finishes a Config.

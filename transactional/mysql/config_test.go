@@ -32,6 +32,11 @@ func TestURLs(t *testing.T) {
 			t.Errorf("a password is in %v", err)
 		}
 	}
+	for option, says := range map[string]string{"plain-text": "did you mean plaintext?", "pasword-env": "did you mean password-env?", "zzz": "there are password-env"} {
+		if _, err := Open("mysql://a@h/db?"+option+"=1", nil).OpenDriver(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", option, err, says)
+		}
+	}
 }
 
 // TestPlaintextOnlyByName: a server on another machine is reached by TLS.

@@ -302,13 +302,17 @@ func (d *database) Check(ctx context.Context) fault.Report {
 	r := fault.Report{
 		Purpose: purpose, Driver: "mysql", Address: d.address, Durability: d.opts.Durability, MaxObject: d.opts.MaxRow,
 	}
+	began := time.Now()
 	sc, err := d.take(ctx)
 	if err != nil {
 		r.Problems = []string{err.Error()}
+		if unfit, ok := errors.AsType[*unfitError](err); ok {
+			r.Version, r.Latency = unfit.version, time.Since(began)
+		}
 		return r
 	}
 	defer sc.Close()
-	began := time.Now()
+	began = time.Now()
 	var (
 		mode, flush string
 		packet      int

@@ -92,14 +92,22 @@ func (s *session) setUp(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	if problem := versionProblem(row[0]); problem != "" {
-		return fault.New(fault.ErrMisconfigured, purpose, "connect", problem)
-	}
-	if problem := flushProblem(row[1], opts.Durability); problem != "" {
-		return fault.New(fault.ErrMisconfigured, purpose, "connect", problem)
+	for _, problem := range []string{versionProblem(row[0]), flushProblem(row[1], opts.Durability)} {
+		if problem != "" {
+			return &unfitError{row[0], fault.New(fault.ErrMisconfigured, purpose, "connect", problem)}
+		}
 	}
 	return nil
 }
+
+// An unfitError is a server that answered, and cannot keep our promises.
+type unfitError struct {
+	version string
+	err     error
+}
+
+func (e *unfitError) Error() string { return e.err.Error() }
+func (e *unfitError) Unwrap() error { return e.err }
 
 // one reads the one row of a query, as text.
 func (s *session) one(ctx context.Context, query string) ([]string, error) {

@@ -1,11 +1,11 @@
 // Package beanstalkd is the queue on servers of that name, by the client
 // github.com/beanstalkd/go-beanstalk.
 //
-//	queue, err := transitory.Open(ctx, "beanstalkd://10.0.0.7,10.0.0.8?plaintext=allow")
+//	queue, err := transitory.Open(ctx, "beanstalkd://10.0.0.7,10.0.0.8?plaintext=true")
 //	queue, err := transitory.Open(ctx, "beanstalkd:///run/beanstalkd.sock")
 //
 // or, with [Options] of a program, [Servers]. In a URL they are called
-// plaintext=allow, tls=true, durability, timeout, dial_timeout, producers and
+// plaintext=true, tls=true, durability, timeout, dial_timeout, producers and
 // consumers.
 //
 // # What a server promises

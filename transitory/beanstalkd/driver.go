@@ -205,7 +205,7 @@ func (d *driver) Check(ctx context.Context) fault.Report {
 		if stats.durability() == fault.Memory {
 			report.Durability = fault.Memory
 		}
-		for _, problem := range stats.problems(d.features.Durability, d.features.MaxBody) {
+		for _, problem := range stats.problems(s.opts.Durability, d.features.MaxBody) {
 			report.Problems = append(report.Problems, s.addr+": "+problem)
 		}
 	}

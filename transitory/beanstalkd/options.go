@@ -86,7 +86,7 @@ func (o Options) validate(addrs []string) error {
 		add(err != nil, "server %d: %v", i+1, err)
 		add(slices.Contains(addrs[:i], addr), "server %d, %s, is named twice", i+1, addr)
 		add(err == nil && !o.Plaintext && o.TLS == nil && !loopback(addr),
-			"server %d, %s, is not loopback, and beanstalkd has neither TLS nor passwords; use a tunnel, or allow it with ?plaintext=allow", i+1, addr)
+			"server %d, %s, is not loopback, and beanstalkd has neither TLS nor passwords; use a tunnel, or allow it with ?plaintext=true", i+1, addr)
 	}
 	if len(faults) == 0 {
 		return nil
@@ -185,8 +185,8 @@ func parseOptions(values url.Values) (Options, error) {
 func (o *Options) set(name, value string) (err error) {
 	switch name {
 	case "plaintext":
-		if o.Plaintext = value == "allow"; !o.Plaintext {
-			return fmt.Errorf("option plaintext is allow, or is not given")
+		if o.Plaintext, err = strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("option plaintext is true or false")
 		}
 	case "tls":
 		if value != "true" {

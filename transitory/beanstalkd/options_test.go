@@ -16,7 +16,7 @@ func TestParseURL(t *testing.T) {
 		"beanstalkd://127.0.0.1,[::1]:2,[::1]":          {"127.0.0.1:11300", "[::1]:2", "[::1]:11300"},
 		"beanstalkd:///run/queue.sock":                  {"/run/queue.sock"},
 		"beanstalkd:///run/a%20b.sock?producers=3":      {"/run/a b.sock"},
-		"beanstalkd://h1,h2?plaintext=allow":            {"h1:11300", "h2:11300"},
+		"beanstalkd://h1,h2?plaintext=true":             {"h1:11300", "h2:11300"},
 		"beanstalkd://127.0.0.1:7/?timeout=3s&tls=true": {"127.0.0.1:7"},
 	} {
 		addrs, opts, err := parseURL(url)
@@ -27,7 +27,7 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", url, addrs, err, want)
 		}
 	}
-	_, opts, err := parseURL("beanstalkd://h?plaintext=allow&tls=true&durability=memory&timeout=1s&dial_timeout=2s&producers=3&consumers=4")
+	_, opts, err := parseURL("beanstalkd://h?plaintext=true&tls=true&durability=memory&timeout=1s&dial_timeout=2s&producers=3&consumers=4")
 	if err != nil || !opts.Plaintext || opts.TLS == nil || opts.Durability != fault.Memory || opts.Timeout != time.Second ||
 		opts.DialTimeout != 2*time.Second || opts.Producers != 3 || opts.Consumers != 4 {
 		t.Errorf("got %+v, %v", opts, err)
@@ -40,12 +40,12 @@ func TestFaultyURLs(t *testing.T) {
 		"beanstalkd://":                                   {"no server"},
 		"beanstalkd://user:secret@h":                      {"password"},
 		"beanstalkd://secret@h?x=1":                       {"password"},
-		"beanstalkd://10.0.0.1":                           {"loopback", "plaintext=allow"},
-		"beanstalkd://localhost.evil.example":             {"plaintext=allow"},
-		"beanstalkd://127.0.0.1?plaintxt=allow":           {"plaintxt", "did you mean plaintext"},
+		"beanstalkd://10.0.0.1":                           {"loopback", "plaintext=true"},
+		"beanstalkd://localhost.evil.example":             {"plaintext=true"},
+		"beanstalkd://127.0.0.1?plaintxt=true":            {"plaintxt", "did you mean plaintext"},
 		"beanstalkd://127.0.0.1?nonsense=1":               {"nonsense", "there are", "dial_timeout"},
 		"beanstalkd://127.0.0.1?producers=0&timeout=soon": {"producers", "timeout"},
-		"beanstalkd://127.0.0.1?plaintext=yes":            {"allow"},
+		"beanstalkd://127.0.0.1?plaintext=yes":            {"true or false"},
 		"beanstalkd://127.0.0.1?durability=forever":       {"memory, written or fsynced"},
 		"beanstalkd://127.0.0.1?tls=maybe":                {"true"},
 		"beanstalkd://127.0.0.1:1,127.0.0.1:1":            {"twice"},
@@ -75,7 +75,7 @@ func TestFaultyURLs(t *testing.T) {
 
 // Whatever the URL, parsing ends with addresses or with ErrInvalid.
 func FuzzParseURL(f *testing.F) {
-	for _, s := range []string{"beanstalkd://h1:1,h2?plaintext=allow", "beanstalkd:///a/b.sock", "beanstalkd://[::1]", "beanstalkd://,", "beanstalkd://u:p@h"} {
+	for _, s := range []string{"beanstalkd://h1:1,h2?plaintext=true", "beanstalkd:///a/b.sock", "beanstalkd://[::1]", "beanstalkd://,", "beanstalkd://u:p@h"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, url string) {

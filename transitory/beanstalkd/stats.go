@@ -58,21 +58,24 @@ func (s serverStats) durability() fault.Durability {
 	return fault.Written
 }
 
-// problems are sentences about what would not work. promised is what the
-// driver's features say.
-func (s serverStats) problems(promised fault.Durability, maxBody int) []string {
+// problems are sentences about what would not work. asked is the durability that
+// was asked for by name, or none; maxBody is what the driver's features say.
+func (s serverStats) problems(asked fault.Durability, maxBody int) []string {
 	var out []string
 	switch {
 	case s.logBroken():
 		out = append(out, fmt.Sprintf("its log is broken: %d jobs were put and %d records written, so new jobs are in memory only; look at its disk and start it again", s.puts, s.records))
-	case !s.log && promised != fault.Memory:
+	case !s.log && asked != fault.Memory:
 		out = append(out, "it runs without a log, so jobs are in memory only; start it with -b DIRECTORY, or open it with ?durability=memory")
 	}
 	if s.draining {
 		out = append(out, "it is draining: it gives jobs out and takes none until it is started again")
 	}
-	if s.maxBody < maxBody {
+	switch {
+	case s.maxBody < maxBody:
 		out = append(out, fmt.Sprintf("it takes bodies of %d bytes, less than the %d that were promised when the queue was opened; start it with -z %d", s.maxBody, maxBody, maxBody))
+	case s.maxBody < defaultMaxBody:
+		out = append(out, fmt.Sprintf("it takes bodies of %d bytes at most, and what is larger is refused, or lies in the transactional store alone; start it with -z %d, which is its default", s.maxBody, defaultMaxBody))
 	}
 	if s.buried > 0 {
 		out = append(out, fmt.Sprintf("%d jobs are buried, which nobody will get until they are kicked", s.buried))

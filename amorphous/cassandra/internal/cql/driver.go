@@ -172,34 +172,6 @@ func (t *table) explain(err error) error {
 	return &fault.Error{Class: fault.ErrMisconfigured, Err: fmt.Errorf("%w; create it with: %s", err, strings.Join(t.schema(), "; "))}
 }
 
-// Check implements amorphous.Checker.
-func (d *Driver) Check(ctx context.Context) fault.Report {
-	report := fault.Report{Purpose: "amorphous", Driver: "cassandra", Address: d.opts.Address, Durability: fault.Replicated, MaxObject: MaxBody}
-	start := time.Now()
-	err := d.query(ctx, func(ctx context.Context, s Session) error {
-		return s.Each(ctx, One, Statement{Text: "SELECT release_version FROM system.local"}, 1, func(scan func(dest ...any) error) error {
-			return scan(&report.Version)
-		})
-	})
-	report.Latency = time.Since(start)
-	if report.Reachable = err == nil; err != nil {
-		report.Problems = append(report.Problems, err.Error())
-		return report
-	}
-	found := false
-	err = d.query(ctx, func(ctx context.Context, s Session) error {
-		text := Statement{"SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", []any{d.opts.Keyspace}}
-		return s.Each(ctx, One, text, 1, func(scan func(dest ...any) error) error {
-			found = true
-			return nil
-		})
-	})
-	if err == nil && !found {
-		report.Problems = append(report.Problems, MissingKeyspace(d.opts.Keyspace).Error())
-	}
-	return report
-}
-
 // MissingKeyspace reports a keyspace that is not there, with a statement that
 // mends it; how it is replicated is for an operator to say.
 func MissingKeyspace(name string) error {

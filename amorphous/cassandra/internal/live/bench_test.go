@@ -14,13 +14,14 @@ import (
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/amorphous/cassandra"
+	"github.com/fourfold-dev/fourfold/internal/servers"
 )
 
 // BenchmarkWrite compares the store with statements written by hand, in one
 // run on one node: the same rows, the same number of callers.
 func BenchmarkWrite(b *testing.B) {
-	node := Start(b)
-	cluster := gocql2.NewCluster(node.Addr)
+	address, _, _ := strings.Cut(strings.TrimPrefix(servers.Shared(b, servers.Amorphous), "cassandra://"), "/")
+	cluster := gocql2.NewCluster(address)
 	cluster.WriteCoalesceWaitTime = 0
 	session, err := cluster.CreateSession()
 	if err != nil {

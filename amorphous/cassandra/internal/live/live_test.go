@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"crypto/rand"
 	"flag"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/fourfold-dev/fourfold/amorphous/amorphoustest"
 	"github.com/fourfold-dev/fourfold/amorphous/cassandra"
 	"github.com/fourfold-dev/fourfold/amorphous/cassandra/gocqlv1"
+	"github.com/fourfold-dev/fourfold/internal/servers"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -32,9 +34,9 @@ func TestMain(m *testing.M) {
 
 // TestReal runs everything that needs a real server on one node.
 func TestReal(t *testing.T) {
-	node := Start(t)
+	node := servers.Test(t, servers.Cassandra{Heap: 768})
 	keyspace := "k" + strings.ToLower(rand.Text()[:10])
-	session := dial(t, node.Addr)
+	session := dial(t, node.Address())
 	err := session.Query(`CREATE KEYSPACE "` + keyspace + `" WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`).Exec()
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +47,7 @@ func TestReal(t *testing.T) {
 		}
 		session.Close()
 	})
-	url := "cassandra://" + node.Addr + "/" + keyspace
+	url := "cassandra://" + node.Address() + "/" + keyspace
 	t.Run("URL", func(t *testing.T) {
 		amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(url), Rows: 400})
 	})
@@ -53,12 +55,12 @@ func TestReal(t *testing.T) {
 		amorphoustest.Run(t, amorphoustest.Harness{Source: cassandra.FromSession(session, keyspace, nil), Rows: 200})
 	})
 	t.Run("SessionV1", func(t *testing.T) {
-		old := dialOld(t, node.Addr)
+		old := dialOld(t, node.Address())
 		defer old.Close()
 		amorphoustest.Run(t, amorphoustest.Harness{Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 200})
 	})
 	t.Run("MissingTable", func(t *testing.T) { testMissingTable(t, url) })
-	t.Run("MissingKeyspace", func(t *testing.T) { testMissingKeyspace(t, node.Addr) })
+	t.Run("MissingKeyspace", func(t *testing.T) { testMissingKeyspace(t, node.Address()) })
 	t.Run("Restart", func(t *testing.T) { testRestart(t, node, url) })
 }
 
@@ -128,7 +130,7 @@ func testMissingKeyspace(t *testing.T, addr string) {
 
 // testRestart: while the server is away, nothing is sent, and when it returns
 // the store works by itself.
-func testRestart(t *testing.T, node *Node, url string) {
+func testRestart(t *testing.T, node *servers.Server, url string) {
 	store := open(t, url)
 	table := amorphous.Table{Name: "restarted"}
 	if err := store.CreateSchema(t.Context(), table); err != nil {
@@ -140,7 +142,9 @@ func testRestart(t *testing.T, node *Node, url string) {
 	if err := store.Write(t.Context(), table, row("before"))[0]; err != nil {
 		t.Fatal(err)
 	}
-	node.Restart(t)
+	if err := node.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	deadline := time.Now().Add(15 * time.Second)
 	for n := 0; ; n++ {
 		err := store.Write(t.Context(), table, row("after"))[0]
@@ -158,4 +162,18 @@ func testRestart(t *testing.T, node *Node, url string) {
 	if err != nil || len(page.Rows) != 2 {
 		t.Errorf("what was acknowledged survives a kill of the server: %d rows, %v", len(page.Rows), err)
 	}
+}
+
+// gocqlCluster is a client by TLS with a password.
+func gocqlCluster(addr string, authority *servers.Authority, user, password string) *gocql2.ClusterConfig {
+	cluster := gocql2.NewCluster(addr)
+	cluster.Timeout, cluster.Logger = 20*time.Second, gocql2.NewLogger(gocql2.LogLevelNone)
+	cluster.SslOpts = &gocql2.SslOptions{Config: authority.Client(name), EnableHostVerification: true}
+	cluster.Authenticator = gocql2.PasswordAuthenticator{Username: user, Password: password,
+		AllowedAuthenticators: []string{"org.apache.cassandra.auth.PasswordAuthenticator"}}
+	return cluster
+}
+
+func passwordOf(password string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return password, nil }
 }

@@ -1,0 +1,63 @@
+package cql
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+)
+
+// A told session answers Check's questions, in their order.
+type told struct {
+	Session
+	answers [][]string
+}
+
+func (s *told) Each(_ context.Context, _ Consistency, _ Statement, _ int, row func(scan func(dest ...any) error) error) error {
+	if len(s.answers) == 0 {
+		return errors.New("it was asked too often")
+	}
+	names := s.answers[0]
+	s.answers = s.answers[1:]
+	for _, name := range names {
+		if err := row(func(dest ...any) error { *dest[0].(*string) = name; return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers [][]string
+		says    []string
+	}{
+		"all is well":         {[][]string{{"5.0.9"}, {"music"}, {"plays", "plays_At"}}, nil},
+		"a server too old":    {[][]string{{"3.11.4"}, {"music"}, {"plays", "plays_At"}}, []string{"Cassandra 3.11.4; 4.0 or newer"}},
+		"the keyspace":        {[][]string{{"4.1.0"}, {}}, []string{`CREATE KEYSPACE "music"`}},
+		"both tables":         {[][]string{{"4.1.0"}, {"music"}, {"other"}}, []string{`CREATE TABLE IF NOT EXISTS "music"."plays" `, `CREATE TABLE IF NOT EXISTS "music"."plays_At"`}},
+		"the companion":       {[][]string{{"4.1.0"}, {"music"}, {"plays"}}, []string{`CREATE TABLE IF NOT EXISTS "music"."plays_At"`}},
+		"it says nothing":     {nil, []string{"asked too often"}},
+		"nothing of keyspace": {[][]string{{"5.0.9"}}, []string{"does not tell its keyspaces"}},
+		"nothing of tables":   {[][]string{{"5.0.9"}, {"music"}}, []string{"does not tell its tables"}},
+	} {
+		d, err := New(Handed(&told{answers: c.answers}), Options{Keyspace: "music"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.table(amorphous.Table{Name: "plays", Placed: true})
+		r := d.Check(t.Context())
+		if len(r.Problems) != len(c.says) || r.Reachable != (len(c.answers) > 0) {
+			t.Errorf("%s: %v", name, r)
+			continue
+		}
+		for i, want := range c.says {
+			if !strings.Contains(r.Problems[i], want) {
+				t.Errorf("%s: says %q, want %q", name, r.Problems[i], want)
+			}
+		}
+		d.Close()
+	}
+}

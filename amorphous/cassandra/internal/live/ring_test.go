@@ -1,0 +1,201 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/amorphous/amorphoustest"
+	"github.com/fourfold-dev/fourfold/internal/servers"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// TestRing: three nodes, each write and read by a quorum of them. One dies while
+// the suite runs, and stays away for the rest of it. Then one is killed, comes
+// back, and another is stopped, while rows are written.
+func TestRing(t *testing.T) {
+	nodes := servers.TestRing(t, 3, servers.Cassandra{Heap: 448})
+	url := servers.URL(nodes...) + "?consistency=quorum"
+	var die sync.Once
+	t.Run("Suite", func(t *testing.T) {
+		amorphoustest.Run(t, amorphoustest.Harness{
+			Source: amorphous.URL(url), Rows: 150,
+			Restart: func(*testing.T) { die.Do(nodes[2].Kill) },
+		})
+	})
+	if nodes[2].PID() != 0 {
+		t.Error("no node died during the suite: nothing is shown")
+	}
+	back(t, nodes[2])
+	t.Run("Faults", func(t *testing.T) { testRingFaults(t, nodes, url) })
+}
+
+func back(t *testing.T, node *servers.Server) {
+	t.Helper()
+	if err := node.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testRingFaults: no write that was acknowledged is lost, an unknown outcome is
+// resolved by repeating it at the same stamp, and writes go on within a second
+// of a node's death.
+func testRingFaults(t *testing.T, nodes []*servers.Server, url string) {
+	store := open(t, url)
+	plain, placed := amorphous.Table{Name: "ring"}, amorphous.Table{Name: "ring_placed", Placed: true}
+	if err := store.CreateSchema(t.Context(), plain, placed); err != nil {
+		t.Fatal(err)
+	}
+	load := &ringLoad{store: store, tables: []amorphous.Table{plain, placed}}
+	load.start(t, 6)
+	load.wait(t, 200)
+	events := []struct {
+		name string
+		do   func() error
+	}{
+		{"killed", func() error { nodes[0].Kill(); return nil }},
+		{"back", func() error { return nodes[0].Restart(t.Context()) }},
+		{"stopped", nodes[1].Pause},
+		{"goes on", nodes[1].Resume},
+	}
+	for _, e := range events {
+		at := time.Now()
+		if err := e.do(); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(at)
+		load.wait(t, 200)
+		gap := load.longestGap(at)
+		t.Logf("a node is %s (%.1f s): %d writes acknowledged so far, %d repeated, at most %v between two", e.name, took.Seconds(), load.acked.Load(), load.repeated.Load(), gap.Round(time.Millisecond))
+		if gap > time.Second {
+			t.Errorf("a node is %s: for %v no write was acknowledged, want 1 s at most", e.name, gap)
+		}
+	}
+	load.stop()
+	load.check(t, url)
+}
+
+// A ringLoad writes rows and remembers when which was acknowledged.
+type ringLoad struct {
+	store    *amorphous.Store
+	tables   []amorphous.Table
+	acked    atomic.Int64
+	repeated atomic.Int64
+	ended    chan struct{}
+	writing  sync.WaitGroup
+
+	mu    sync.Mutex
+	rows  []amorphous.Row // acknowledged, of each table the same
+	times []time.Time
+}
+
+func (l *ringLoad) start(t *testing.T, writers int) {
+	l.ended = make(chan struct{})
+	for w := range writers {
+		l.writing.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-l.ended:
+					return
+				default:
+				}
+				id := fmt.Sprintf("w%d-%06d", w, n)
+				row := amorphous.Row{Partition: fmt.Sprint("p", n%16), Order: []byte(id), ID: id, Shape: 1,
+					Stamp: amorphous.Stamp{Version: int64(n + 1), Tie: uint64(w)}, Body: []byte(`{"n":1}`)}
+				for _, table := range l.tables {
+					if !l.write(t, table, row) {
+						return
+					}
+				}
+				l.mu.Lock()
+				l.rows, l.times = append(l.rows, row), append(l.times, time.Now())
+				l.mu.Unlock()
+				l.acked.Add(1)
+			}
+		})
+	}
+}
+
+// write writes a row until it is acknowledged: what is unknown or unavailable is
+// written again, with the same stamp.
+func (l *ringLoad) write(t *testing.T, table amorphous.Table, row amorphous.Row) bool {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		err := l.store.Write(ctx, table, row)[0]
+		cancel()
+		switch {
+		case err == nil:
+			return true
+		case !fault.Unknown(err) && !fault.Retryable(err) && !errors.Is(err, context.DeadlineExceeded):
+			t.Errorf("a write while a node is away: %v", err)
+			return false
+		}
+		l.repeated.Add(1)
+	}
+}
+
+// wait waits for so many more acknowledged writes.
+func (l *ringLoad) wait(t *testing.T, more int64) {
+	t.Helper()
+	from, end := l.acked.Load(), time.Now().Add(30*time.Second)
+	for l.acked.Load() < from+more {
+		if t.Failed() || time.Now().After(end) {
+			t.Fatalf("%d writes were acknowledged in 30 s, want %d", l.acked.Load()-from, more)
+		}
+		time.Sleep(time.Millisecond) // a real server takes part
+	}
+}
+
+// longestGap is the longest time without an acknowledged write since a moment.
+func (l *ringLoad) longestGap(since time.Time) (gap time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := since
+	for _, at := range l.times {
+		if at.After(since) {
+			gap, last = max(gap, at.Sub(last)), at
+		}
+	}
+	return gap
+}
+
+func (l *ringLoad) stop() {
+	close(l.ended)
+	l.writing.Wait()
+}
+
+// check reads everything back through a session of its own.
+func (l *ringLoad) check(t *testing.T, url string) {
+	store := open(t, url)
+	for _, table := range l.tables {
+		found := map[string]bool{}
+		for p := range 16 {
+			r := amorphous.Range{Partition: fmt.Sprint("p", p)}
+			for {
+				page, err := store.Scan(t.Context(), table, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, row := range page.Rows {
+					if found[row.ID] {
+						t.Errorf("%s is there twice", row.ID)
+					}
+					found[row.ID] = true
+				}
+				if r.After = page.Next; r.After == nil {
+					break
+				}
+			}
+		}
+		lost := slices.DeleteFunc(slices.Clone(l.rows), func(r amorphous.Row) bool { return found[r.ID] })
+		if len(lost) > 0 {
+			t.Errorf("%s: %d of %d acknowledged writes are lost, such as %s", table.Name, len(lost), len(l.rows), lost[0].ID)
+		}
+	}
+}
