@@ -21,6 +21,8 @@ type feed struct {
 	town  *town.Town
 	watch *watcher
 	show  *progress
+	// putOnly leaves the work to other processes.
+	putOnly bool
 
 	held   accepted     // by earlier runs
 	before atomic.Int64 // how many of them
@@ -54,7 +56,11 @@ func (f *feed) play(ctx context.Context) error {
 func (f *feed) bring(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	worked := make(chan error, 1)
-	go func() { worked <- f.game.layer.Work(working) }()
+	if f.putOnly {
+		worked <- nil
+	} else {
+		go func() { worked <- f.game.layer.Work(working) }()
+	}
 	shown := make(chan struct{})
 	go f.report(working, shown)
 	f.base = f.watch.ended.Load()
@@ -161,7 +167,10 @@ func (f *feed) under() int64 {
 
 // below waits until no more than a number of check-ins are under way.
 func (f *feed) below(ctx context.Context, most int64) error {
-	const patience = 5 * time.Second
+	patience := 5 * time.Second
+	if f.putOnly {
+		patience = 100 * time.Millisecond
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for f.under() > most {
@@ -171,8 +180,8 @@ func (f *feed) below(ctx context.Context, most int64) error {
 		case <-f.watch.moved:
 			timer.Reset(patience)
 		case <-timer.C:
-			// Nothing moves here: perhaps another process works for us, and we
-			// are told of nothing. Custody knows.
+			// Nothing moves here: another process works for us, and we are told
+			// of nothing. Custody knows.
 			if err := f.recount(ctx); err != nil {
 				return err
 			}
@@ -184,23 +193,28 @@ func (f *feed) below(ctx context.Context, most int64) error {
 
 // recount sets the number of check-ins under way to what custody holds.
 func (f *feed) recount(ctx context.Context) error {
-	stats, err := f.game.layer.Stats(ctx)
+	pending, err := f.pending(ctx)
 	if err != nil {
 		return err
-	}
-	pending := int64(0)
-	for _, t := range stats.Tasks {
-		if t.Kind == "checkin" {
-			pending += t.Pending
-		}
 	}
 	f.base = f.watch.ended.Load() + pending - f.put.Load()*int64(len(tasks))
 	return nil
 }
 
+// pending returns how many tasks custody holds, whoever put them.
+func (f *feed) pending(ctx context.Context) (n int64, err error) {
+	stats, err := f.game.layer.Stats(ctx)
+	for _, t := range stats.Tasks {
+		if t.Kind == "checkin" {
+			n += t.Pending
+		}
+	}
+	return n, err
+}
+
 // settle waits until every accepted check-in is done with all its tasks.
 func (f *feed) settle(ctx context.Context) error {
-	left, err := f.game.layer.Drain(ctx)
+	left, err := f.drain(ctx)
 	if err != nil {
 		return err
 	}
@@ -219,6 +233,24 @@ func (f *feed) settle(ctx context.Context) error {
 		return errors.New("not everything can be done: " + strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// drain returns when everything is done that can be: by this process, or by
+// those that it waits for.
+func (f *feed) drain(ctx context.Context) ([]persistence.Left, error) {
+	for f.putOnly {
+		pending, err := f.pending(ctx)
+		if err != nil || pending == 0 {
+			return nil, err
+		}
+		f.show.say("waiting for whoever works: %s tasks are left", comma(pending))
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return f.game.layer.Drain(ctx)
 }
 
 // report shows how far it is until ctx ends.

@@ -11,8 +11,9 @@ import (
 // flags are what the command line says.
 type flags struct {
 	events, friends, venues string
-	dir                     string
+	dir, namespace          string
 	json                    bool
+	put, work               bool // only the one, while other processes do the other
 	// URLs of servers; empty: in process.
 	transitory, volatile, transactional, amorphous string
 }
@@ -32,11 +33,19 @@ Files are plain or gzip, columns separated by tabs:
   -json           print the totals as one JSON object on the last line
 
 Stores are in process unless a URL names a server, any subset of:
-  -transitory URL  -volatile URL  -transactional URL  -amorphous URL
+  -transitory beanstalkd://HOST,...     -transactional mysql://USER@HOST/DATABASE
+  -volatile memcached://HOST,...        -amorphous cassandra://HOST,.../KEYSPACE
+  -namespace NAME is a game of its own on the same servers (default ff)
+
+With all four on servers, several processes share a game, each with the same input:
+  -put            put the check-ins, wait until all is done, and show it
+  -work           work off what others put, until Ctrl-C; as many as you like,
+                  and one that is killed is made up for by the others
 
 Exit status: 0 when all that the stores hold is what the input implies, 1 when it
 is not or something failed, 2 for a faulty command line or input, 130 when it was
-stopped by Ctrl-C (run it again with the same -dir to continue).
+stopped by Ctrl-C (run it again with the same -dir or servers to continue); -work
+ends by Ctrl-C with 0.
 `
 
 // A faulty is an error of the command line or the input: exit status 2.
@@ -49,13 +58,15 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set := flag.NewFlagSet("checkin", flag.ContinueOnError)
 	set.SetOutput(io.Discard) // errors are printed by run, help by us
 	for name, value := range map[string]*string{
-		"events": &f.events, "friends": &f.friends, "venues": &f.venues, "dir": &f.dir,
+		"events": &f.events, "friends": &f.friends, "venues": &f.venues, "dir": &f.dir, "namespace": &f.namespace,
 		"transitory": &f.transitory, "volatile": &f.volatile,
 		"transactional": &f.transactional, "amorphous": &f.amorphous,
 	} {
 		set.StringVar(value, name, "", "")
 	}
 	set.BoolVar(&f.json, "json", false, "")
+	set.BoolVar(&f.put, "put", false, "")
+	set.BoolVar(&f.work, "work", false, "")
 	switch err := set.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
@@ -77,10 +88,21 @@ func (f flags) check() error {
 	if f.venues != "" && f.events == "" {
 		faults = append(faults, "-venues names the venues of -events, which is missing")
 	}
+	if f.put && f.work {
+		faults = append(faults, "-put and -work are for different processes; without either, one process does both")
+	}
+	if (f.put || f.work) && !f.shared() {
+		faults = append(faults, "-put and -work need all four stores on servers: what lies in process, another process does not see")
+	}
 	if len(faults) > 0 {
 		return faulty{errors.New(strings.Join(faults, "; "))}
 	}
 	return nil
+}
+
+// shared says whether all stores are on servers.
+func (f flags) shared() bool {
+	return f.transitory != "" && f.volatile != "" && f.transactional != "" && f.amorphous != ""
 }
 
 // again is the command that continues this one. A URL may hold a password, so
@@ -89,6 +111,7 @@ func (f flags) again() string {
 	parts := []string{"checkin"}
 	for _, p := range []struct{ flag, value string }{
 		{"-events", f.events}, {"-friends", f.friends}, {"-venues", f.venues}, {"-dir", f.dir},
+		{"-namespace", f.namespace},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.flag, p.value)
@@ -101,6 +124,9 @@ func (f flags) again() string {
 		if p.value != "" {
 			parts = append(parts, p.flag, "URL")
 		}
+	}
+	if f.put {
+		parts = append(parts, "-put")
 	}
 	return strings.Join(parts, " ")
 }

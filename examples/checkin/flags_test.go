@@ -28,6 +28,8 @@ func TestFaultyCommandLinesSayWhatIsWrong(t *testing.T) {
 		{"-venues " + text, 2, "-events"},
 		{"-events " + dir + "/none -friends " + text, 2, "no such file"},
 		{"-events " + text + " -friends " + text, 2, "no row can be read"},
+		{"-put -work", 2, "different processes"},
+		{"-work -transactional mysql://u@h/d", 2, "all four"},
 		{"-transactional nowhere", 1, "transactional"},
 		{"-amorphous nosuch://user:secret@host/x", 1, "nosuch"},
 	} {
@@ -50,7 +52,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if got := run([]string{"--help"}, &out, &out); got != 0 {
 		t.Errorf("-help: exit status %d, want 0", got)
 	}
-	for _, name := range []string{"events", "friends", "venues", "dir", "json", "transitory", "volatile", "transactional", "amorphous"} {
+	for _, name := range []string{"events", "friends", "venues", "dir", "json", "namespace", "put", "work", "transitory", "volatile", "transactional", "amorphous"} {
 		if !strings.Contains(out.String(), "-"+name) {
 			t.Errorf("-help does not name -%s", name)
 		}

@@ -177,7 +177,8 @@ func TestTwoTownsDoNotMix(t *testing.T) {
 }
 
 // childEnv makes the test binary the program, which gets a signal of its own
-// making when so many tasks came to their end: "SIGNAL TASKS".
+// making when so many tasks came to their end: "SIGNAL TASKS". A worker that dies
+// is soon made up for.
 const childEnv = "FOURFOLD_CHECKIN_CHILD"
 
 func TestMain(m *testing.M) {
@@ -189,7 +190,7 @@ func TestMain(m *testing.M) {
 	fmt.Sscan(os.Getenv(childEnv), &sig, &at)
 	f, err := parseFlags(os.Args[1:], os.Stdout)
 	if err == nil {
-		p := &program{flags: f, out: os.Stdout, show: newProgress(os.Stderr)}
+		p := &program{flags: f, out: os.Stdout, show: newProgress(os.Stderr), lease: 3 * time.Second}
 		p.observe = breaking(at, func() { syscall.Kill(os.Getpid(), sig) })
 		err = p.run()
 	}

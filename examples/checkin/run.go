@@ -25,6 +25,7 @@ type program struct {
 	show *progress
 	// observe chooses who is told of what the layer does; nil: the watcher.
 	observe func(*watcher) any
+	lease   time.Duration // zero: the layer's default
 }
 
 // run is the program: it returns the exit status.
@@ -75,7 +76,7 @@ type errStopped struct {
 func (e *errStopped) Error() string {
 	text := fmt.Sprintf("stopped after %s of %s check-ins", comma(e.put), comma(e.all))
 	if e.again == "" {
-		return text + "; nothing is kept without -dir"
+		return text + "; nothing is kept without -dir or servers"
 	}
 	return text + "; all that was accepted is kept. To continue: " + e.again
 }
@@ -99,8 +100,10 @@ func (p *program) perform(ctx context.Context) error {
 		return err
 	}
 	defer game.layer.Close()
-
-	feed := &feed{game: game, town: input, watch: watch, show: p.show}
+	if p.work {
+		return p.workOff(ctx, game, watch, input)
+	}
+	feed := &feed{game: game, town: input, watch: watch, show: p.show, putOnly: p.put}
 	if err = feed.play(ctx); err == nil {
 		err = p.report(ctx, feed, started)
 	}
@@ -140,7 +143,7 @@ func (p *program) report(ctx context.Context, feed *feed, started time.Time) err
 
 func (p *program) stopped(feed *feed) error {
 	e := &errStopped{put: int(feed.before.Load() + feed.put.Load()), all: len(feed.town.Events)}
-	if p.dir != "" {
+	if p.dir != "" || p.shared() {
 		e.again = p.again()
 	}
 	return e

@@ -35,6 +35,7 @@ func (f flags) stores(dir string) persistence.Stores {
 // waits for a check-in of years ago.
 func (p *program) options(watch *watcher) *persistence.Options {
 	opts := &persistence.Options{
+		Namespace: p.namespace, Lease: p.lease,
 		Observer: watch,
 		Logger:   slog.New(slog.NewTextHandler(p.show.out, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
