@@ -147,7 +147,8 @@ func (c *outboxCustody) hold(h *held) transactional.Settlement {
 }
 
 // extend renews the leases. A lease that is lost is not fought for: the next
-// settlement is refused, and the new owner's run counts.
+// settlement is refused, and the new owner's run counts. Nor is that worth a
+// warning: most often the envelope came to its end while this was on its way.
 func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
 	crash.Point("lease.outbox")
 	ids := make([]transactional.RecordID, len(hs))
@@ -155,7 +156,7 @@ func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
 		ids[i] = h.id()
 	}
 	for i, err := range c.store.Extend(ctx, c.layer.owner, c.layer.lease(), ids...) {
-		if err != nil && !fault.Retryable(err) {
+		if err != nil && !fault.Retryable(err) && fault.ClassOf(err) != fault.ErrConflict {
 			c.layer.log.Warn("lease not renewed", "envelope", ids[i].String(), "error", err)
 		}
 	}

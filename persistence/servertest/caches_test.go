@@ -1,0 +1,105 @@
+package servertest_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/servertest"
+	_ "github.com/fourfold-dev/fourfold/volatile/memcached"
+)
+
+type profile struct {
+	ID   string `persistence:"key"`
+	Name string
+}
+
+// A process is a layer of its own on the same servers.
+type process struct {
+	*testing.T
+	layer    *persistence.Layer
+	profiles *persistence.Handle[profile]
+}
+
+func open(t *testing.T, servers *servertest.Servers) *process {
+	t.Helper()
+	layer, err := persistence.Open(t.Context(), servers.Stores(), servers.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { layer.Close() })
+	p := &process{T: t, layer: layer}
+	p.profiles = persistence.Declare(layer, "profile", persistence.Plan[profile]{
+		{Name: "row", Purpose: persistence.Transactional},
+		{Name: "cache", Purpose: persistence.Volatile, TTL: time.Hour},
+	})
+	if err := layer.CreateSchema(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const profiles = 60
+
+func keyOf(i int) string { return fmt.Sprintf("p%02d", i) }
+
+func (p *process) put(name string) {
+	p.Helper()
+	for i := range profiles {
+		if _, err := p.profiles.Put(p.Context(), profile{ID: keyOf(i), Name: name}); err != nil {
+			p.Fatalf("put of %s: %v", keyOf(i), err)
+		}
+	}
+}
+
+// want reads all profiles, which must have this name.
+func (p *process) want(name, when string) {
+	p.Helper()
+	for i := range profiles {
+		got, err := p.profiles.Get(p.Context(), keyOf(i))
+		if err != nil || got.Name != name {
+			p.Fatalf("%s: %s is %q, %v; want %q", when, keyOf(i), got.Name, err, name)
+		}
+	}
+}
+
+// Three memcacheds. One stops, with all that it remembers, and comes back; one
+// is killed, and comes back empty. Nothing that was overwritten meanwhile is
+// served: never by the process that wrote, and by another one after a second at
+// most. Reads and writes go on.
+func TestOneOfThreeCachesLeavesAndComesBack(t *testing.T) {
+	servers := servertest.Start(t, servertest.Options{
+		Purposes: []persistence.Purpose{persistence.Volatile, persistence.Transactional},
+		Nodes:    map[persistence.Purpose]int{persistence.Volatile: 3}, Own: true,
+	})
+	writer, reader := open(t, servers), open(t, servers)
+	writer.put("first")
+	writer.want("first", "before")
+	reader.want("first", "before")
+
+	servers.Pause(persistence.Volatile, 1)
+	writer.put("second") // a third of the cache's entries stay as they were
+	writer.want("second", "while a member is stopped")
+	reader.want("second", "while a member is stopped")
+	servers.Resume(persistence.Volatile, 1)
+	back := time.Now()
+	for time.Since(back) < 2*time.Second {
+		began := time.Now()
+		writer.want("second", "when the member is back, in the process that wrote")
+		if began.Sub(back) > time.Second {
+			reader.want("second", "a second after the member is back, in another process")
+		}
+	}
+	open(t, servers).want("second", "in a process that began later")
+
+	servers.Kill(persistence.Volatile, 2)
+	writer.put("third")
+	writer.want("third", "while a member is dead")
+	reader.want("third", "while a member is dead")
+	servers.Restart(persistence.Volatile, 2)
+	for back = time.Now(); time.Since(back) < 1500*time.Millisecond; {
+		writer.want("third", "when the member is back")
+		reader.want("third", "when the member is back")
+	}
+}
