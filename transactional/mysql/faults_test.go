@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -421,7 +420,9 @@ func TestStoppedServer(t *testing.T) {
 	if _, err := store.Apply(t.Context(), unit(put("a", 1, 1))); err != nil {
 		t.Fatal(err)
 	}
-	syscall.Kill(s.cmd.Process.Pid, syscall.SIGSTOP)
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	_, err := store.Apply(ctx, unit(put("a", 2, 2)))
@@ -434,7 +435,9 @@ func TestStoppedServer(t *testing.T) {
 		t.Errorf("so does a read: %v", err)
 	}
 	cancel()
-	syscall.Kill(s.cmd.Process.Pid, syscall.SIGCONT)
+	if err := s.Resume(); err != nil {
+		t.Fatal(err)
+	}
 	for i := range int64(20) {
 		if _, err := store.Apply(t.Context(), unit(put("a", 10+i, 10+i))); err != nil {
 			t.Errorf("connections that were abandoned are never used again: %v", err)
@@ -622,32 +625,6 @@ func TestSchemaDrift(t *testing.T) {
 	if _, err := store.Apply(t.Context(), unit(put("a", 1, 1))); err != nil {
 		t.Errorf("the statement mends it, and work resumes: %v", err)
 	}
-}
-
-// D24: TLS is verified.
-func TestTLS(t *testing.T) {
-	s := theServer(t)
-	name := s.database(t)
-	for query, good := range map[string]bool{"?ca=" + s.ca: true, "?tls=true": false} {
-		store, err := transactional.Open(t.Context(), mysql.Open(s.url(name)+query, nil), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = store.CreateSchema(t.Context(), things)
-		if good && err != nil {
-			t.Errorf("a server whose certificate is signed by the authority is reached: %v", err)
-		}
-		if !good {
-			class(t, "a certificate of nobody's is refused, without a fall back to plaintext", err, fault.ErrMisconfigured)
-		}
-		store.Close()
-	}
-	wrong, err := transactional.Open(t.Context(), mysql.Open(strings.Replace(s.url(name), "127.0.0.1", "localhost", 1)+"?ca="+s.ca, nil), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer wrong.Close()
-	class(t, "a certificate for another host is refused", wrong.CreateSchema(t.Context(), things), fault.ErrMisconfigured)
 }
 
 // A row that somebody keeps locked holds up those who want it, and nobody

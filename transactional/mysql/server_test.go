@@ -2,20 +2,11 @@ package mysql_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"database/sql"
-	"encoding/pem"
+	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,19 +15,18 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
 
+	"github.com/fourfold-dev/fourfold/internal/servers"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transactional/mysql"
 )
 
-// A server is a mariadbd of our own, or the one that FOURFOLD_TEST_MYSQL names
-// (host:port, user root without a password).
+// A server is a mariadbd of our own, which also speaks TLS.
 type server struct {
-	dir  string
+	*servers.Server
 	addr string
 	ca   string // file with the certificate that signed the server's
-	cmd  *exec.Cmd
-	over chan struct{} // closed when the process has ended
 	root *sql.DB
+	dir  string // of the certificates
 }
 
 var (
@@ -61,10 +51,10 @@ func TestMain(m *testing.M) {
 // theServer starts the server that most tests share.
 func theServer(t testing.TB) *server {
 	t.Helper()
-	if _, err := exec.LookPath("mariadbd"); err != nil {
-		t.Skip("SKIPPED, NOT PROVED: mariadbd is not on PATH, so nothing of this package runs against a server")
-	}
 	once.Do(func() { shared, sharedE = startServer() })
+	if missing, ok := errors.AsType[*servers.MissingError](sharedE); ok {
+		t.Skipf("NOT TESTED on a real server: %v", missing)
+	}
 	if sharedE != nil {
 		t.Fatal(sharedE)
 	}
@@ -87,131 +77,42 @@ func startServer(args ...string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir}
-	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(dir, "data"),
-		"--auth-root-authentication-method=normal", "--skip-test-db", "--user=root")
-	if out, err := install.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("mariadb-install-db: %w: %s", err, out)
-	}
-	if err := s.certify(); err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	authority, err := servers.NewAuthority(dir)
 	if err != nil {
 		return nil, err
 	}
-	s.addr = listener.Addr().String()
-	listener.Close()
-	if err := s.start(args...); err != nil {
+	cert, err := authority.Sign("127.0.0.1", time.Now().Add(time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	return startWith(authority, cert, append([]string{"--innodb-buffer-pool-size=128M", "--max-connections=200"}, args...)...)
+}
+
+// startWith starts a server with a certificate.
+func startWith(authority *servers.Authority, cert servers.Certificate, args ...string) (*server, error) {
+	s := &server{ca: authority.Path, dir: filepath.Dir(authority.Path)}
+	args = append([]string{"--ssl-ca=" + s.ca, "--ssl-cert=" + cert.Cert, "--ssl-key=" + cert.Key}, args...)
+	var err error
+	if s.Server, err = servers.Start(context.Background(), servers.MariaDB{Args: args}, nil); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	s.addr = s.Address()
+	driver.SetLogger(&driver.NopLogger{})
+	if s.root, err = sql.Open("mysql", "root@tcp("+s.addr+")/"); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// start starts the process and waits until it answers.
-func (s *server) start(args ...string) error {
-	_, port, _ := net.SplitHostPort(s.addr)
-	file := func(name string) string { return filepath.Join(s.dir, name) }
-	log, err := os.OpenFile(file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	s.cmd = exec.Command("mariadbd", append([]string{
-		"--no-defaults", "--user=root", "--datadir=" + file("data"), "--socket=" + file("sock"), "--pid-file=" + file("pid"),
-		"--bind-address=127.0.0.1", "--port=" + port, "--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=128M",
-		"--ssl-ca=" + s.ca, "--ssl-cert=" + file("cert.pem"), "--ssl-key=" + file("key.pem"), "--max-connections=200",
-	}, args...)...)
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.launch(); err != nil {
-		return err
-	}
-	if s.root == nil {
-		if s.root, err = sql.Open("mysql", "root@tcp("+s.addr+")/"); err != nil {
-			return err
-		}
-		driver.SetLogger(&driver.NopLogger{})
-	}
-	for deadline := time.Now().Add(60 * time.Second); ; {
-		if err = s.root.Ping(); err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			out, _ := os.ReadFile(file("log"))
-			return fmt.Errorf("mariadbd does not answer: %w: %s", err, out)
-		}
-		time.Sleep(20 * time.Millisecond) // a process is starting: nothing tells when it is ready
-	}
-}
+// start starts the server again, and waits until it answers.
+func (s *server) start() error { return s.Restart(context.Background()) }
 
-// launch starts the process from a thread that stays until it has ended.
-func (s *server) launch() error {
-	cmd, started := s.cmd, make(chan error)
-	s.over = make(chan struct{})
-	go func(over chan struct{}) {
-		defer close(over)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		dieWithUs(cmd)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-		}
-	}(s.over)
-	return <-started
-}
-
-func (s *server) kill() {
-	s.cmd.Process.Kill()
-	<-s.over
-}
+func (s *server) kill() { s.Kill() }
 
 func (s *server) stop() {
 	s.root.Close()
-	s.kill()
+	s.Close()
 	os.RemoveAll(s.dir)
-}
-
-// certify makes a certificate for 127.0.0.1, and the one that signs it.
-func (s *server) certify() error {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
-	if err != nil {
-		return err
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
-	if err != nil {
-		return err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	s.ca = filepath.Join(s.dir, "ca.pem")
-	for name, block := range map[string]*pem.Block{
-		"ca.pem": {Type: "CERTIFICATE", Bytes: caDER}, "cert.pem": {Type: "CERTIFICATE", Bytes: leafDER}, "key.pem": {Type: "PRIVATE KEY", Bytes: keyDER},
-	} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // database makes an empty database and returns its name.
