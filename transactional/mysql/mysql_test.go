@@ -11,6 +11,7 @@ import (
 func TestConformance(t *testing.T) {
 	s := theServer(t)
 	t.Run("Open", func(t *testing.T) {
+		defer portable(t, s)()
 		transactionaltest.Run(t, transactionaltest.Harness{
 			Source: func(t *testing.T) transactional.Source { return mysql.Open(s.url(s.database(t)), nil) },
 		})

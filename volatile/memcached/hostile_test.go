@@ -3,18 +3,8 @@ package memcached
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,7 +12,6 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
-	"github.com/fourfold-dev/fourfold/volatile"
 )
 
 // fake is a server that answers what it is told to, after an honest
@@ -222,52 +211,5 @@ func dribble(nc net.Conn, stop chan struct{}) {
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
-	}
-}
-
-// certificate writes a self-signed certificate for a host, and its key.
-func certificate(t testing.TB, host string) (certPath, keyPath string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	dir := t.TempDir()
-	certPath, keyPath = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	must(t, os.WriteFile(certPath, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	must(t, os.WriteFile(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
-	return certPath, keyPath
-}
-
-// S7: with TLS the server is verified: by the roots that were named and by its
-// host; there is no way back to plaintext.
-func TestTLS(t *testing.T) {
-	cert, key := certificate(t, "127.0.0.1")
-	otherCert, _ := certificate(t, "127.0.0.1")
-	s := startServer(t, "-Z", "-o", "ssl_chain_cert="+cert+",ssl_key="+key)
-	for url, ok := range map[string]bool{
-		"timeout=5s&ca=" + cert: true, "timeout=5s&tls=true": false, "timeout=5s&ca=" + otherCert: false,
-		"timeout=5s&ca=" + cert + "&servername=example.org": false, "timeout=300ms": false,
-	} {
-		d, err := volatile.URL("memcached://" + s.addr + "?" + url).OpenDriver(context.Background())
-		must(t, err)
-		err = d.Set(context.Background(), []volatile.Item{{Key: "k", Value: []byte("v")}})[0]
-		if (err == nil) != ok || !ok && !errors.Is(err, fault.ErrUnavailable) {
-			t.Errorf("%q: %v", url, err)
-		}
-		if report := d.(volatile.Checker).Check(context.Background()); report.OK() != ok {
-			t.Errorf("%q: %v", url, report)
-		}
-		d.Close()
 	}
 }
