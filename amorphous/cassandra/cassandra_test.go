@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +106,10 @@ func TestConfiguration(t *testing.T) {
 	switch {
 	case c.RetryPolicy != nil:
 		t.Error("nothing beneath the store repeats a statement")
+	case c.ProtoVersion != 0:
+		t.Error("versions of the protocol are negotiated")
+	case c.Consistency == gocql.Any || c.NumConns < 2 || c.NumConns > 4:
+		t.Errorf("consistency %v, %d connections per host", c.Consistency, c.NumConns)
 	case c.WriteCoalesceWaitTime != 0:
 		t.Error("a lone caller does not wait for others")
 	case c.ReconnectInterval > time.Second:
@@ -173,6 +180,29 @@ func TestPasswords(t *testing.T) {
 	defer store.Close()
 	if _, err := store.Read(t.Context(), amorphous.Table{Name: "t"}, amorphous.Address{Partition: "p", ID: "i"}); fault.ClassOf(err) != fault.ErrMisconfigured {
 		t.Errorf("a password that is not there: %v", err)
+	}
+}
+
+// TestAdaptersAreApart: who uses one client does not link the other.
+func TestAdaptersAreApart(t *testing.T) {
+	const v1, v2 = `"github.com/gocql/gocql"`, `"github.com/apache/cassandra-gocql-driver/v2"`
+	for dir, forbidden := range map[string][]string{".": {v1, `"github.com/fourfold-dev/fourfold/amorphous/cassandra/gocqlv1"`},
+		"gocqlv1": {v2, `"github.com/fourfold-dev/fourfold/amorphous/cassandra"`}, "internal/cql": {v1, v2}} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", dir, files, err)
+		}
+		for _, file := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range parsed.Imports {
+				if !strings.HasSuffix(file, "_test.go") && slices.Contains(forbidden, i.Path.Value) {
+					t.Errorf("%s imports %s", file, i.Path.Value)
+				}
+			}
+		}
 	}
 }
 

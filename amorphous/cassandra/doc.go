@@ -66,4 +66,42 @@
 // A body has at most 1 MiB. Tombstones and markers outlive gc_grace_seconds
 // (ten days by default) only as far as repairs run; a write that is older than
 // that must not be made.
+//
+// # What the client and the server get wrong
+//
+// And what is done about it, with the tests that hold it:
+//
+//   - The client's old path has no releases any more, and known hangs: the new one
+//     is used here, the old one only by package gocqlv1, and neither links the
+//     other (live.TestReal runs the suite over both, TestAdaptersAreApart).
+//   - Opening a session needs the server, has no context, and may hang: it happens
+//     when the store is first used, beside the caller, with a deadline and growing
+//     pauses (cql.TestConnectLazily, cql.TestConnectHangs).
+//   - Version 5 of the protocol is a draft in the old client: versions are left to
+//     the negotiation (TestConfiguration).
+//   - The old client's retry policies also repeat what is not idempotent: none is
+//     used, and every statement of ours may be repeated (TestConfiguration,
+//     cql.TestLostAnswers).
+//   - Consistency is a default: here it is LOCAL_QUORUM for reads and writes unless
+//     the URL names another, and requests go to a node that has the row
+//     (TestParseURL, TestConfiguration, live.TestRing).
+//   - Every request waits 200 µs for others to join its packet: not by default
+//     (TestConfiguration).
+//   - Batches over partitions are refused when they are large, and many statements
+//     at once overload a node: batches keep under the limits, and statements are
+//     bounded (cql.TestPack, fakecql.TestBatchSplits).
+//   - The latest write wins by the writer's clock: the time of a write is the
+//     object's version, whatever the order of the writes (cql.TestEveryInterleaving,
+//     the suite's Newest and Placed).
+//   - A NULL is a tombstone, a collection is read whole: a row is cells of one
+//     column that is always set (cql.TestNothingIsBoundToNull).
+//   - TLS does not verify names unless asked to, and the password goes to any
+//     authenticator that asks (TestPlaintextOnlyByName, TestConfiguration,
+//     live.TestGuarded).
+//   - By default a write is acknowledged before it is on a disk: see Promises.
+//   - A session may find no host until its process is started again: it is
+//     replaced (cql.TestSessionReplaced).
+//   - What an answer means for a write depends on its kind (fakecql.TestAnswers,
+//     cql.TestClassesByCode).
+//   - The client logs to stderr: it gets our logger (TestLogger).
 package cassandra

@@ -119,6 +119,39 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestPool: connections are bounded and kept, do not grow old, and every wait of
+// the client library has an end; what it has to say goes to our logger.
+func TestPool(t *testing.T) {
+	d, err := Open("mysql://a@h/db?conns=5", nil).OpenDriver(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if n := d.(*database).db.Stats().MaxOpenConnections; n != 5 {
+		t.Errorf("%d connections at most, want 5", n)
+	}
+	var given Options
+	cfg, err := parseURL("mysql://a@h/db", &given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts, err := given.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connectorOf(cfg, opts); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Timeout <= 0 || cfg.ReadTimeout <= 0 || cfg.WriteTimeout <= 0 {
+		t.Errorf("a wait has no end: %v to dial, %v to read, %v to write", cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout)
+	}
+	var log strings.Builder
+	logger{slog.New(slog.NewTextHandler(&log, nil))}.Print("unexpected", "EOF")
+	if _, ours := cfg.Logger.(logger); !ours || !strings.Contains(log.String(), "unexpected") {
+		t.Errorf("the client's logger is a %T, and the log has %q", cfg.Logger, log.String())
+	}
+}
+
 // TestIdentifiers: what is valid as a name needs no escape between backticks.
 func TestIdentifiers(t *testing.T) {
 	for _, name := range []string{"a`b", "a b", "a;b", ""} {

@@ -55,4 +55,42 @@
 // out. A server that cannot be reached is tried again at least every two
 // seconds; what it holds waits for it. Stats fails while a server cannot be
 // asked, rather than to tell less than there is.
+//
+// # What the client and the server get wrong
+//
+// And what is done about it, with the tests that hold it:
+//
+//   - A tube's name with an illegal byte hangs a connection of the client for
+//     ever, one that begins with a hyphen puts the job into another tube, one with
+//     a line's end executes commands: names are checked before the client sees
+//     them, also those of statistics (the suite's Basics/Names, TestModel).
+//   - A reserve that blocks holds up every other command of its connection, and
+//     one without tubes leaves the answers out of step: connections that reserve
+//     do nothing else, with one set of tubes for life (TestConformance,
+//     TestConsumersAreBounded).
+//   - The client has no deadline, no context and no way back after an error:
+//     every round trip has a deadline, and a connection that timed out, answered
+//     oddly or ended is replaced, with growing pauses (TestSilentServer,
+//     TestOwnDeadline, TestContextCutsAPut, TestCutPoints, TestClassificationOfPut,
+//     TestReconnectionLeavesNothingBehind).
+//   - A nil body is sent without its length, one that is too large is refused by
+//     the server after it was sent: the one becomes empty, the other is
+//     fault.ErrTooLarge before it is sent; the limit is asked of the server
+//     (TestLearnsTheServersLimits, the suite's Basics).
+//   - Delays and TTRs are cut to whole seconds: they are rounded up, and
+//     Features.Resolution says so (the suite's Timing).
+//   - A job may be delivered twice: every one carries what tells repeats apart
+//     (persistence.TestFanOutRunsEveryTaskOnce).
+//   - A put without an answer may have been done: it is fault.ErrUnknown, and
+//     goes to no second server (TestClassificationOfPut, TestBatchIsCut).
+//   - One connection is slow, many are not, and what joins writes gains nothing:
+//     Options.Producers are 16 (BenchmarkPut).
+//   - Without -b nothing survives a crash, with it the last writes before a pause
+//     may not survive a power cut, and a log that breaks is not mentioned: see
+//     above (TestServerWithoutALog, TestBrokenLog).
+//   - A job whose TTR ends runs again while its first run goes on: the layer
+//     touches what runs (persistence.TestLongHandlersKeepTheirClaim), and what is
+//     over is given back here (TestTTROfASilentWorker).
+//   - An answer that lies about its size makes the client reserve memory for it:
+//     sizes are bounded before (TestHostileSizes, FuzzWire).
 package beanstalkd

@@ -35,7 +35,7 @@ func TestTLS(t *testing.T) {
 	} {
 		reached(t, "memcached://"+s.addr+"?"+query, ok)
 	}
-	late, expired := speaksTLS(t, time.Now().Add(-time.Hour))
+	late, expired := speaksTLS(t, time.Now().Add(-30*time.Minute))
 	reached(t, "memcached://"+late.addr+"?timeout=5s&ca="+expired.Path, false)
 }
 

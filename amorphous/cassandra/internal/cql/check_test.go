@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 )
@@ -27,6 +28,33 @@ func (s *told) Each(_ context.Context, _ Consistency, _ Statement, _ int, row fu
 		}
 	}
 	return nil
+}
+
+// TestNothingIsBoundToNull: a NULL would be a tombstone, which every read has to
+// step over; and every write has its own time.
+func TestNothingIsBoundToNull(t *testing.T) {
+	table := newTable("music", amorphous.Table{Name: "plays", Placed: true})
+	now := time.Now()
+	for _, row := range []amorphous.Row{
+		{Partition: "p", ID: "i", Stamp: amorphous.Stamp{Version: 2}},
+		{Partition: "p", ID: "i", Shape: 1, Stamp: amorphous.Stamp{Version: 2}, Body: []byte("{}"), Order: []byte{1}, Expires: now.Add(time.Hour)},
+		{Partition: "p", ID: "i", Stamp: amorphous.Stamp{Version: 2}, Deleted: true},
+	} {
+		statements := append([]Statement{table.putRow(&row, now)}, table.bury(placeOf(&row), row.Stamp, now)...)
+		for _, m := range registrations([]item{{table, &row, new(error)}}) {
+			statements = append(statements, m.statements...)
+		}
+		for _, st := range statements {
+			if !strings.Contains(st.Text, "USING TIMESTAMP ?") {
+				t.Errorf("no time of its own: %s", st.Text)
+			}
+			for i, arg := range st.Args {
+				if b, isBytes := arg.([]byte); arg == nil || isBytes && b == nil {
+					t.Errorf("argument %d of %s is NULL", i, st.Text)
+				}
+			}
+		}
+	}
 }
 
 func TestCheck(t *testing.T) {
