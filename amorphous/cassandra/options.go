@@ -59,9 +59,17 @@ type Options struct {
 	Coalesce time.Duration
 	// InFlight bounds the statements under way at once. Default 256.
 	InFlight int
+	// Hedge is how long a write, or a read of few rows, waits for its answer
+	// before it is sent once more, to whichever node the client picks: a node that
+	// hangs does not hold it up. All of the store's statements may be repeated.
+	// Default DefaultHedge; negative: never.
+	Hedge time.Duration
 	// Logger gets what the client says. Nil: nobody.
 	Logger *slog.Logger
 }
+
+// DefaultHedge is the default of Options.Hedge.
+const DefaultHedge = cql.DefaultHedge
 
 // Open is the Source of a store on servers. Nothing connects before the store
 // is used, and a program starts without them: until they answer, every call is
@@ -76,7 +84,7 @@ func Open(opts Options) amorphous.Source {
 			return nil, err
 		}
 		inner.Address = strings.Join(opts.Hosts, ",") + "/" + opts.Keyspace
-		inner.Timeout, inner.InFlight = opts.Timeout, opts.InFlight
+		inner.Timeout, inner.InFlight, inner.Hedge = opts.Timeout, opts.InFlight, cql.HedgeOf(opts.Hedge)
 		if _, err := opts.cluster(""); err != nil {
 			return nil, err
 		}
@@ -93,6 +101,8 @@ type SessionOptions struct {
 	Timeout time.Duration
 	// InFlight bounds the statements under way at once. Default 256.
 	InFlight int
+	// Hedge as in Options.
+	Hedge time.Duration
 }
 
 // FromSession is the Source of a store on a session that a program already
@@ -111,7 +121,7 @@ func FromSession(s *gocql.Session, keyspace string, opts *SessionOptions) amorph
 		if err != nil {
 			return nil, err
 		}
-		inner.Address, inner.Timeout, inner.InFlight = keyspace, o.Timeout, o.InFlight
+		inner.Address, inner.Timeout, inner.InFlight, inner.Hedge = keyspace, o.Timeout, o.InFlight, cql.HedgeOf(o.Hedge)
 		return cql.New(cql.Handed(session{s}), inner)
 	})
 }

@@ -68,7 +68,7 @@ func parseURL(text string) (Options, error) {
 }
 
 var optionNames = []string{
-	"consistency", "write", "read", "dc", "timeout", "connect_timeout", "coalesce", "conns", "in_flight",
+	"consistency", "write", "read", "dc", "timeout", "connect_timeout", "coalesce", "conns", "in_flight", "hedge",
 	"password-env", "password-file", "tls", "ca", "servername", "plaintext",
 }
 
@@ -90,6 +90,10 @@ func (o *Options) set(name, value string) error {
 		o.ConnectTimeout, err = time.ParseDuration(value)
 	case "coalesce":
 		o.Coalesce, err = time.ParseDuration(value)
+	case "hedge":
+		if o.Hedge, err = time.ParseDuration(value); o.Hedge == 0 {
+			o.Hedge = -1
+		}
 	case "conns":
 		o.Conns, err = strconv.Atoi(value)
 	case "in_flight":

@@ -31,6 +31,10 @@ type Options struct {
 	Timeout time.Duration
 	// InFlight bounds the statements under way at once. Default 256.
 	InFlight int
+	// Hedge is how long a write, or a read of few rows, waits for its answer
+	// before it is sent once more, to whichever node the client picks. Default
+	// 250 ms; negative: never.
+	Hedge time.Duration
 }
 
 // FromSession is the Source of a store on a session that the program closes.
@@ -46,7 +50,7 @@ func FromSession(s *gocql.Session, keyspace string, opts *Options) amorphous.Sou
 		if opts != nil {
 			o = *opts
 		}
-		inner := cql.Options{Keyspace: keyspace, Address: keyspace, Timeout: o.Timeout, InFlight: o.InFlight}
+		inner := cql.Options{Keyspace: keyspace, Address: keyspace, Timeout: o.Timeout, InFlight: o.InFlight, Hedge: cql.HedgeOf(o.Hedge)}
 		ok1, ok2 := true, true
 		if o.WriteConsistency != "" {
 			inner.Write, ok1 = cql.ParseConsistency(strings.ToLower(o.WriteConsistency))

@@ -22,12 +22,7 @@ func (s *told) Each(_ context.Context, _ Consistency, _ Statement, _ int, row fu
 	}
 	names := s.answers[0]
 	s.answers = s.answers[1:]
-	for _, name := range names {
-		if err := row(func(dest ...any) error { *dest[0].(*string) = name; return nil }); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachName(names, row)
 }
 
 // TestNothingIsBoundToNull: a NULL would be a tombstone, which every read has to

@@ -26,6 +26,9 @@ type Options struct {
 	Timeout time.Duration
 	// InFlight bounds the statements under way at once. Default 256.
 	InFlight int
+	// Hedge is how long a statement waits for its answer before it is sent once
+	// more. Default zero: it never is.
+	Hedge time.Duration
 }
 
 // ValidKeyspace reports whether a keyspace's name needs no more than quotes: a
@@ -48,6 +51,7 @@ type Driver struct {
 	conn   *Connector
 	opts   Options
 	slots  chan struct{}
+	spare  chan struct{} // for what is sent once more
 	writes *group.Group[*call]
 
 	mu     sync.RWMutex
@@ -71,7 +75,7 @@ func New(conn *Connector, opts Options) (*Driver, error) {
 	if opts.InFlight == 0 {
 		opts.InFlight = 256
 	}
-	d := &Driver{conn: conn, opts: opts, slots: make(chan struct{}, opts.InFlight), tables: map[amorphous.Table]*table{}}
+	d := &Driver{conn: conn, opts: opts, slots: make(chan struct{}, opts.InFlight), spare: make(chan struct{}, max(opts.InFlight/4, 1)), tables: map[amorphous.Table]*table{}}
 	d.writes = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes, Parallel: groupsAtOnce}, (*call).cost, d.runGroup)
 	return d, nil
 }
@@ -118,50 +122,16 @@ func (d *Driver) Schema(tables []amorphous.Table) []string {
 // Cassandra has trouble with schema changes that run side by side.
 func (d *Driver) CreateSchema(ctx context.Context, tables []amorphous.Table) error {
 	for _, text := range d.Schema(tables) {
-		err := d.exec(ctx, func(ctx context.Context, s Session) error {
-			return s.Exec(ctx, d.opts.Write, Statement{Text: text})
+		err := d.operate(ctx, d.opts.Timeout, func(ctx context.Context, s Session) error {
+			return d.attempt(ctx, s, true, func(ctx context.Context, s Session) error {
+				return s.Exec(ctx, d.opts.Write, Statement{Text: text})
+			})
 		})
 		if err != nil && fault.ClassOf(err) != fault.ErrExists {
 			return err
 		}
 	}
 	return nil
-}
-
-// exec runs one write operation on the session, within its bounds, and
-// classifies its error.
-func (d *Driver) exec(ctx context.Context, op func(context.Context, Session) error) error {
-	return d.operate(ctx, true, d.opts.Timeout, op)
-}
-
-// query runs one read operation.
-func (d *Driver) query(ctx context.Context, op func(context.Context, Session) error) error {
-	return d.operate(ctx, false, d.opts.Timeout, op)
-}
-
-func (d *Driver) operate(ctx context.Context, write bool, bound time.Duration, op func(context.Context, Session) error) error {
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	session, err := d.conn.get(ctx)
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	bounded, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	err = op(bounded, session)
-	d.conn.observe(session, err)
-	if err != nil && !write && bounded.Err() != nil && ctx.Err() == nil {
-		// Our own bound, not the caller's: a store that does not answer.
-		return &fault.Error{Class: fault.ErrUnavailable, Err: fmt.Errorf("no answer within %v: %w", bound, err)}
-	}
-	return classify(err, write)
 }
 
 // explain adds the statements that mend a missing table.

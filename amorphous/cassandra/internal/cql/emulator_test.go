@@ -114,6 +114,16 @@ func (e *emulator) enter(ctx context.Context, s Statement) error {
 	return nil
 }
 
+// eachName gives names to what scans rows of one column.
+func eachName(names []string, row func(scan func(dest ...any) error) error) error {
+	for _, name := range names {
+		if err := row(func(dest ...any) error { *dest[0].(*string) = name; return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e *emulator) apply(s Statement) error {
 	if rest, ok := strings.CutPrefix(s.Text, "CREATE TABLE IF NOT EXISTS "); ok {
 		name, _, _ := strings.Cut(rest, " ")
@@ -201,8 +211,15 @@ func (e *emulator) Each(ctx context.Context, _ Consistency, s Statement, _ int, 
 	}
 	e.mu.Lock()
 	if strings.Contains(s.Text, "system") {
+		answers := []string{"emulated"}
+		if strings.Contains(s.Text, "system_schema.tables") {
+			answers = nil
+			for name := range e.tables { // "keyspace"."table"
+				answers = append(answers, strings.Split(name, `"`)[3])
+			}
+		}
 		e.mu.Unlock()
-		return row(func(dest ...any) error { *dest[0].(*string) = "emulated"; return nil })
+		return eachName(answers, row)
 	}
 	parts, err := e.table(s.Text)
 	if err != nil {

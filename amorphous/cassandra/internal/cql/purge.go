@@ -26,7 +26,7 @@ func (d *Driver) Purge(ctx context.Context, t amorphous.Table, before time.Time)
 	if err != nil || !t.Placed {
 		return removed, table.explain(err)
 	}
-	err = d.operate(ctx, false, purgeBound, func(bounded context.Context, s Session) error {
+	err = d.read(ctx, purgeBound, 0, func(bounded context.Context, s Session) error {
 		return s.Each(bounded, d.opts.Read, Statement{Text: table.buried}, fetchRows, func(scan func(dest ...any) error) error {
 			var c cell
 			if err := scan(&c.ID, &c.value, &c.version); err != nil || !c.writtenBefore(before) {
@@ -53,7 +53,7 @@ func (c *cell) writtenBefore(moment time.Time) bool {
 }
 
 func (d *Driver) each(ctx context.Context, text Statement, do func(cell) error) error {
-	return d.operate(ctx, false, purgeBound, func(ctx context.Context, s Session) error {
+	return d.read(ctx, purgeBound, 0, func(ctx context.Context, s Session) error {
 		return s.Each(ctx, d.opts.Read, text, fetchRows, func(scan func(dest ...any) error) error {
 			var c cell
 			if err := scan(&c.Partition, &c.Order, &c.ID, &c.shape, &c.value, &c.version); err != nil {

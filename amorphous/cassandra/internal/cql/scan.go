@@ -49,7 +49,7 @@ func (d *Driver) Scan(ctx context.Context, t amorphous.Table, r amorphous.Range)
 // collect runs a query until the page is full; full is true when there is
 // more.
 func (d *Driver) collect(ctx context.Context, rows *collector, s Statement) (full bool, err error) {
-	err = d.query(ctx, func(ctx context.Context, session Session) error {
+	err = d.scan(ctx, func(ctx context.Context, session Session) error {
 		err := session.Each(ctx, d.reading(ctx), s, min(rows.limit+1, fetchRows), rows.add)
 		if full = errors.Is(err, errFull); full {
 			return nil
