@@ -108,7 +108,7 @@ func (r *race) lap(ctx context.Context, e entrant, callers, round int) (result, 
 		n = r.lone
 	}
 	l := newLap(n, r.size, callers, e.tasks)
-	l.waits = e.idle
+	l.waits = e.tasks > len(tubeNames)
 	r.laps.current.Store(l)
 	defer r.laps.current.Store(nil)
 	stop, err := r.profile(e.name, callers, round)

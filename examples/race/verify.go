@@ -38,8 +38,7 @@ func (l *lap) followedUp() error {
 }
 
 // cached checks that the cache has nearly everything: a cache may lose an entry
-// at any moment, but a lap that lost many was no race. What has waited in a
-// backlog is not cached at all, unless an older entry is there.
+// at any moment, but a lap that lost many was no race.
 func (l *lap) cached() error {
 	if lost := int(l.lost.Load()); lost > len(l.objects)/100 && !l.waits {
 		return fmt.Errorf("the cache has lost %d of %d entries", lost, len(l.objects))

@@ -87,6 +87,12 @@ type database struct {
 // has closed among them.
 const maxTrusted = 256
 
+// groupsAtOnce is how many groups of units are worth having under way: while one
+// is being committed the next is written. More of them are smaller ones, and
+// each costs its own round trips, its own statements and its own fsync. It is
+// also what keeps connections for transactions of the program's own.
+const groupsAtOnce = 2
+
 // Features implements transactional.Driver.
 func (d *database) Features() transactional.Features {
 	dialect := dialect
@@ -95,7 +101,7 @@ func (d *database) Features() transactional.Features {
 	}
 	return transactional.Features{
 		Name: "mysql", Durability: d.opts.Durability, MaxRow: d.opts.MaxRow, MaxArgs: 65535,
-		Parallel: max(1, d.opts.MaxConns/2), SharedLog: true, Dialect: dialect,
+		Parallel: groupsAtOnce, SharedLog: true, Dialect: dialect,
 	}
 }
 
