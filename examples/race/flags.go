@@ -18,6 +18,9 @@ type flags struct {
 	callers       []int
 	modes         []string
 	json, serve   bool
+	curve         bool
+	openRate      int
+	openSeconds   int
 	profiles      string
 	servers       servers
 }
@@ -41,6 +44,13 @@ how fast each was.
   -pids LIST     processes of the servers, as transitory=123,…: their CPU is counted
   -profile DIR   a CPU profile of each lap goes there
   -json          one line of JSON per lap, instead of tables
+
+  -curve         instead: the rate and the latency of Fourfold against callers,
+                 bytes, tasks, derived rows, and stores that are slow
+  -open RATE     instead: an open loop of so many check-ins a second, then 5.5 times
+                 as many, then as before: how long the real-time task waits, from
+                 the moment at which a check-in was meant to be sent
+  -seconds N     of each of the three (20)
 
 Entrants by hand: hand-seq does one store after the other, hand-par all at once;
 with -tuned, Cassandra's client sends at once, instead of after 200 us, its default.
@@ -75,6 +85,9 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set.IntVar(&f.size, "size", 0, "")
 	set.BoolVar(&f.json, "json", false, "")
 	set.BoolVar(&f.serve, "serve", false, "")
+	set.BoolVar(&f.curve, "curve", false, "")
+	set.IntVar(&f.openRate, "open", 0, "")
+	set.IntVar(&f.openSeconds, "seconds", 20, "")
 	set.StringVar(&f.profiles, "profile", "", "")
 	callers := set.String("callers", "1,16,64,256", "")
 	modes := set.String("modes", "hand-seq,hand-seq-tuned,hand-par,hand-par-tuned,now,later,accept,queued", "")
@@ -143,6 +156,9 @@ func (f *flags) check() error {
 	}
 	if f.rounds < 1 || f.warm < 0 || f.objects < 1 || f.lone < 1 || f.size < 0 || f.size > 60_000 {
 		faults = append(faults, "-rounds, -objects and -lone are 1 at least, -warm 0, and -size up to 60000")
+	}
+	if f.openRate < 0 || f.openRate > 100_000 || f.openSeconds < 1 || f.curve && f.openRate > 0 {
+		faults = append(faults, "-open is a rate up to 100000, -seconds 1 at least, and -curve is another measurement")
 	}
 	for _, mode := range f.modes {
 		if !slices.ContainsFunc(entrants(), func(e entrant) bool { return e.name == mode }) {

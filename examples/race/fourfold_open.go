@@ -10,6 +10,7 @@ import (
 	_ "github.com/fourfold-dev/fourfold/amorphous/cassandra"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/embedded"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 	"github.com/fourfold-dev/fourfold/transactional"
 	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -27,14 +28,18 @@ type system struct {
 	layer *persistence.Layer
 }
 
-// open opens the layer on the servers, or, without any, in a directory.
-func openFourfold(ctx context.Context, s servers, dir string, laps *laps) (*system, error) {
+// openFourfold opens the layer on the servers, or, without any, in a directory.
+// Faults stand before the stores if there are any.
+func openFourfold(ctx context.Context, s servers, dir string, laps *laps, faults *persistencetest.Faults) (*system, error) {
 	stores := embedded.Stores(dir)
 	if s.given() {
 		stores = persistence.Stores{
 			Transitory: transitory.URL(s.Transitory), Volatile: volatile.URL(s.Volatile),
 			Transactional: transactional.URL(s.Transactional), Amorphous: amorphous.URL(s.Amorphous),
 		}
+	}
+	if faults != nil {
+		stores = faults.Wrap(stores)
 	}
 	layer, err := persistence.Open(ctx, stores, &persistence.Options{
 		Namespace: namespace, Observer: laps,
@@ -55,10 +60,13 @@ func openFourfold(ctx context.Context, s servers, dir string, laps *laps) (*syst
 // lap themselves.
 func (ls *laps) TaskDone(_ context.Context, e persistence.TaskEvent) {
 	l := ls.current.Load()
-	if l == nil || !l.all || e.Task == "notify" || e.Task == "index" || e.Result != "done" {
+	if l == nil || !l.all || e.Result != "done" || indexOf(l.number, e.Key) < 0 {
 		return
 	}
-	if indexOf(l.number, e.Key) >= 0 {
+	if l.see != nil {
+		l.see(e)
+	}
+	if e.Task != "notify" && e.Task != "index" {
 		l.ended()
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
 )
 
 // A lap is one entrant's run over its own check-ins.
@@ -16,11 +18,12 @@ type lap struct {
 	callers int
 	// done[task][i] counts how often the follow-up of check-in i was done.
 	done  [2][]atomic.Int32
-	all   bool          // every task is waited for, not the follow-ups alone
-	left  atomic.Int64  // how many of them
-	over  chan struct{} // closed when none is left
-	waits bool          // nobody works until all is put
-	lost  atomic.Int64  // entries that the cache does not have afterwards
+	all   bool                        // every task is waited for, not the follow-ups alone
+	left  atomic.Int64                // how many of them
+	over  chan struct{}               // closed when none is left
+	waits bool                        // tasks may wait: what waited a second is cached only over an older entry
+	see   func(persistence.TaskEvent) // told of every task that is done; nil: nobody
+	lost  atomic.Int64                // entries that the cache does not have afterwards
 }
 
 // laps is the lap that is run at present, for those who are told of follow-ups.

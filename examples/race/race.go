@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 )
 
 // An entrant is one way to deal with check-ins.
@@ -52,11 +54,12 @@ type race struct {
 	laps           laps
 	untuned, tuned *byHand // nil without servers
 	system         *system
+	faults         *persistencetest.Faults // before Fourfold's stores; nil: none
 }
 
-// open opens both sides.
+// open opens both sides; the curve and the open loop need Fourfold only.
 func (r *race) open(ctx context.Context, dir string) (err error) {
-	if r.servers.given() {
+	if r.servers.given() && r.races() {
 		if r.untuned, err = openByHand(ctx, r.servers, 200*time.Microsecond); err != nil {
 			return fmt.Errorf("by hand: %w", err)
 		}
@@ -64,11 +67,15 @@ func (r *race) open(ctx context.Context, dir string) (err error) {
 			return fmt.Errorf("by hand: %w", err)
 		}
 	}
-	if r.system, err = openFourfold(ctx, r.servers, dir, &r.laps); err != nil {
+	if r.system, err = openFourfold(ctx, r.servers, dir, &r.laps, r.faults); err != nil {
 		return fmt.Errorf("fourfold: %w", err)
 	}
 	return nil
 }
+
+// races reports whether both sides run: the curve and the open loop measure
+// Fourfold alone.
+func (r *race) races() bool { return !r.curve && r.openRate == 0 }
 
 func (r *race) close() error {
 	for _, h := range []*byHand{r.untuned, r.tuned} {

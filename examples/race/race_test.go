@@ -97,6 +97,26 @@ func TestALossIsFound(t *testing.T) {
 	}
 }
 
+func TestTheCurveAndTheOpenLoop(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("JAVA_HOME", "")
+	for args, want := range map[string][]string{
+		"-curve -objects 24 -lone 6 -warm 0": {"| callers", "60000", "tasks a plan", "derived rows an object", "amorphous slow by", "100ms"},
+		"-open 50 -seconds 1 -size 200":      {"calm", "spike", "375 check-ins, none lost"},
+	} {
+		var out, errs bytes.Buffer
+		if status := run(strings.Fields(args), &out, &errs); status != 0 {
+			t.Errorf("%s: status %d, %s", args, status, errs.String())
+		}
+		for _, word := range want {
+			if !strings.Contains(out.String(), word) {
+				t.Errorf("%s: %q is not in\n%s", args, word, out.String())
+			}
+		}
+	}
+}
+
 func TestFaultyCommandLines(t *testing.T) {
 	for args, want := range map[string]string{
 		"-callers 0":           "-callers takes numbers",

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 )
 
 // run is the program: it returns the exit status.
@@ -58,14 +60,27 @@ func perform(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	r := &race{flags: f, servers: s}
+	if f.curve {
+		r.faults = persistencetest.NewFaults()
+	}
 	if err := r.open(ctx, dir); err != nil {
 		return errors.Join(err, r.close())
 	}
 	return errors.Join(r.perform(ctx, stdout, stderr), r.close())
 }
 
-// perform runs the laps that the flags ask for, and prints them.
+// perform measures what the flags ask for, and prints it.
 func (r *race) perform(ctx context.Context, stdout, stderr io.Writer) error {
+	switch {
+	case r.curve:
+		c, err := declareCurve(ctx, r)
+		if err != nil {
+			return err
+		}
+		return c.draw(ctx, stdout, stderr)
+	case r.openRate > 0:
+		return r.openLoop(ctx, stdout)
+	}
 	run := slices.DeleteFunc(entrants(), func(e entrant) bool {
 		return !slices.Contains(r.modes, e.name) || !r.servers.given() && strings.HasPrefix(e.name, byHandName)
 	})
