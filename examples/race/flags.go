@@ -40,7 +40,7 @@ how fast each was.
   -lone N        check-ins of a lap with one caller (1500)
   -size N        bytes of a check-in as JSON, about (300)
   -callers LIST  numbers of callers (1,16,64,256)
-  -modes LIST    entrants; see below (all but rowed)
+  -modes LIST    entrants; see below (all but rowed and the raw ones)
   -pids LIST     processes of the servers, as transitory=123,…: their CPU is counted
   -profile DIR   a CPU profile of each lap goes there
   -json          one line of JSON per lap, instead of tables
@@ -63,6 +63,9 @@ Entrants of Fourfold:
           is left is drained, and timed apart
   queued  the same, accepted as jobs of the queue
   rowed   as accept, and the row is written in the commit that accepts
+
+To hold the latency of their Puts against: raw-put puts one job, raw-tx writes a
+row and an envelope in one transaction, and neither does anything else.
 
 Without servers, and without the programs to start them, only Fourfold runs, in
 process. Exit status: 0, 1 when something failed or a store does not hold what was

@@ -37,7 +37,9 @@ func newLap(n, size, callers, tasks int) *lap {
 	for task := range l.done {
 		l.done[task] = make([]atomic.Int32, n)
 	}
-	l.left.Store(int64(n * tasks))
+	if l.left.Store(int64(n * tasks)); tasks == 0 {
+		close(l.over)
+	}
 	return l
 }
 

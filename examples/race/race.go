@@ -39,7 +39,15 @@ func entrants() []entrant {
 		e.verify = func(ctx context.Context, r *race, l *lap) error { return r.system.verify(ctx, name, l) }
 		return e
 	}
+	raw := func(name string, make func(ctx context.Context, r *race) (putter, func(), error), verify func(r *race, l *lap) error) entrant {
+		return entrant{name: name, run: func(ctx context.Context, r *race, l *lap) (reading, error) {
+			return r.rawLap(ctx, l, func() (putter, func(), error) { return make(ctx, r) })
+		}, verify: func(_ context.Context, r *race, l *lap) error { return verify(r, l) }}
+	}
 	return []entrant{
+		raw("raw-put", func(_ context.Context, r *race) (putter, func(), error) { return rawPut(r.servers.Transitory) }, (*race).clearRaw),
+		raw("raw-tx", func(ctx context.Context, r *race) (putter, func(), error) { return rawTx(ctx, r.untuned.rows) },
+			func(*race, *lap) error { return nil }),
 		hand("seq", false, false), hand("seq-tuned", true, false),
 		hand("par", false, true), hand("par-tuned", true, true),
 		kind("now", 2, false), kind("later", 6, false),

@@ -82,7 +82,7 @@ func (r *race) perform(ctx context.Context, stdout, stderr io.Writer) error {
 		return r.openLoop(ctx, stdout)
 	}
 	run := slices.DeleteFunc(entrants(), func(e entrant) bool {
-		return !slices.Contains(r.modes, e.name) || !r.servers.given() && strings.HasPrefix(e.name, byHandName)
+		return !slices.Contains(r.modes, e.name) || !r.servers.given() && r.system.kind(e.name) == nil
 	})
 	var all []result
 	err := r.contest(ctx, run, func(res result) {
