@@ -77,7 +77,7 @@ func (c *outboxCustody) claim(ctx context.Context, lanes []string, most int) ([]
 	for part := range slices.Chunk(lanes, claimLanes) {
 		crash.Point("claim.outbox.before")
 		recs, err := c.store.Claim(ctx, transactional.ClaimRequest{
-			Lanes: part, Max: most, Owner: c.layer.owner, Lease: c.layer.opts.Lease,
+			Lanes: part, Max: most, Owner: c.layer.owner, Lease: c.lease(),
 		})
 		if err != nil {
 			return out, err
@@ -156,7 +156,10 @@ func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
 		ids[i] = h.id()
 	}
 	for i, err := range c.store.Extend(ctx, c.layer.owner, c.layer.lease(), ids...) {
-		if err != nil && !fault.Retryable(err) && fault.ClassOf(err) != fault.ErrConflict {
+		switch {
+		case fault.ClassOf(err) == fault.ErrConflict:
+			hs[i].gone.Store(true)
+		case err != nil && !fault.Retryable(err):
 			c.layer.log.Warn("lease not renewed", "envelope", ids[i].String(), "error", err)
 		}
 	}

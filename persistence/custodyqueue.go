@@ -218,5 +218,9 @@ func (c *queueCustody) extend(ctx context.Context, hs []*held) {
 	for i, h := range hs {
 		ids[i] = h.job
 	}
-	c.store.Touch(ctx, ids...)
+	for i, err := range c.store.Touch(ctx, ids...) {
+		if fault.ClassOf(err) == fault.ErrNotFound {
+			hs[i].gone.Store(true)
+		}
+	}
 }

@@ -250,7 +250,7 @@ func (e *engine) unblock(ctx context.Context, k *kind, env *envelope.Envelope, l
 // claimBlocked claims the envelope of a dead letter that keeps its ordering
 // key, and says which of its tasks that is.
 func (e *engine) claimBlocked(ctx context.Context, env *envelope.Envelope) (*held, int, error) {
-	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.opts.Lease, transactional.RecordID(env.ID))
+	recs, err := e.layer.rows.ClaimByID(ctx, e.layer.owner, e.layer.lease(), transactional.RecordID(env.ID))
 	if err != nil {
 		return nil, 0, err
 	}

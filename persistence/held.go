@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"encoding/binary"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
@@ -32,7 +33,8 @@ type held struct {
 	suspect bool          // it was lost so often that it runs alone
 	counted bool          // attempts were made durable before the run
 
-	leased   time.Time // when the claim was made or renewed; renew only
+	gone     atomic.Bool // somebody else holds it by now
+	leased   time.Time   // when the claim was made or renewed; renew only
 	priority uint32
 	realTime bool
 	since    time.Time // when it first waited in a lane

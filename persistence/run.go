@@ -83,6 +83,9 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 	if ctx.Err() != nil {
 		h.run.Stop()
 	}
+	if h.gone.Load() {
+		return w.cancel(ctx, h, tasks, errGone)
+	}
 	if h.suspect && h.lost > 0 && w.suspicious(h, tasks) {
 		if err := w.countFirst(ctx, h, tasks); err != nil {
 			return w.cancel(ctx, h, tasks, err)
@@ -159,18 +162,23 @@ func (w *worker) countFirst(ctx context.Context, h *held, tasks []int) error {
 		if !h.tasks[i].handles() {
 			continue
 		}
-		t.Attempts++
 		if _, queued := h.custody.(*queueCustody); queued {
 			t.Attempts = max(t.Attempts, h.lost)
 		}
 		if t.Attempts >= t.Spec.MaxAttempts {
 			t.State, t.Reason = flow.Dead, "the process ended each time that this task ran"
+			continue
 		}
+		t.Attempts++
 	}
 	h.counted = true
 	crash.Point("count.before")
 	return h.custody.count(ctx, h)
 }
+
+// errGone: this process was away for longer than its lease, and somebody else
+// runs what it held. What it has begun is fenced; nothing more is begun.
+var errGone = errors.New("the claim was lost: the process was away for longer than its lease")
 
 // cancel ends the attempts of a class that could not start.
 func (w *worker) cancel(ctx context.Context, h *held, tasks []int, err error) (act flow.Action) {

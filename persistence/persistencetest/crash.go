@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
@@ -33,6 +34,12 @@ type Scenario struct {
 	// Runs is how many kills are enough when no flag says more. Zero means one
 	// per point, and fewer with -short or -race.
 	Runs int
+	// Disturb, if not nil, breaks what the program depends on: it kills a
+	// server and starts it again, say, and returns when everything is mended or
+	// ctx ends, with everything mended too. It runs in the parent process, once
+	// beside each start that is killed, from its first acknowledgement on; ctx
+	// ends with that start. Runs then go one after the other.
+	Disturb func(ctx context.Context, rng *rand.Rand)
 	// Leaves allows tasks to be left when everything due is drained; otherwise
 	// they are evidence.
 	Leaves bool
@@ -71,7 +78,7 @@ func Crash(t testing.TB, s Scenario) {
 		t.Skip("crash tests need a pipe that a child process inherits; nothing is proved here about kills")
 	}
 	once(t)
-	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir()}
+	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb}
 	if *crashAt != "" {
 		c.report(c.run(&plan{kills: parseKills(t, *crashAt)}))
 		return
@@ -112,6 +119,8 @@ type campaign struct {
 	t    testing.TB
 	seed uint64
 	dir  string
+
+	disturb func(context.Context, *rand.Rand) // may be nil
 
 	points   []point // that the scenario passes
 	planned  int
@@ -157,13 +166,18 @@ func (c *campaign) census() {
 }
 
 // workers is how many runs go side by side: children wait for the disk more
-// than they compute.
-func workers() int { return max(2, runtime.GOMAXPROCS(0)) }
+// than they compute. What one run disturbs would disturb another.
+func (c *campaign) workers() int {
+	if c.disturb != nil {
+		return 1
+	}
+	return max(2, runtime.GOMAXPROCS(0))
+}
 
 func (c *campaign) runAll(plans []*plan) {
 	work := make(chan *plan)
 	var wg sync.WaitGroup
-	for range workers() {
+	for range c.workers() {
 		wg.Go(func() {
 			for p := range work {
 				c.report(c.decide(p))

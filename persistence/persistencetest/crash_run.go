@@ -3,9 +3,11 @@ package persistencetest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -111,8 +114,13 @@ func (c *campaign) start(r *result, o order, k kill) {
 			time.AfterFunc(k.after, func() { _ = cmd.Process.Kill() })
 		}
 	}
+	mended := func() {}
+	if c.disturb != nil && k != (kill{}) {
+		mended = c.disturbing(t, o)
+	}
 	t.read(lines)
 	err = cmd.Wait()
+	mended()
 	hungNow := !hung.Stop()
 	r.output = tailOf(out)
 	switch {
@@ -124,6 +132,19 @@ func (c *campaign) start(r *result, o order, k kill) {
 		r.history.Kills = append(r.history.Kills, k.String())
 	default:
 		r.evidence = fmt.Sprintf("the program ended by itself in its phase %q: %v", t.phase, err)
+	}
+}
+
+// disturbing breaks things beside a start, from its first acknowledgement on.
+// The returned function waits until they are mended.
+func (c *campaign) disturbing(t *tail, o order) (mended func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	rng := rand.New(rand.NewPCG(o.Seed, uint64(o.Round)|1<<32))
+	t.first = func() { all.Go(func() { c.disturb(ctx, rng) }) }
+	return func() {
+		cancel()
+		all.Wait()
 	}
 }
 
@@ -171,6 +192,7 @@ type tail struct {
 	acks   int    // after so many, then
 	then   func() // may be nil
 	killed string // the child's last word before it killed itself
+	first  func() // at the first one; may be nil
 	done   bool
 	phase  string
 }
@@ -196,6 +218,10 @@ func (t *tail) read(from io.ReadCloser) {
 		default:
 			t.result.history.note(w[0], w[2])
 			if w[0] == "acked" {
+				if t.first != nil {
+					t.first()
+					t.first = nil
+				}
 				if t.acks--; t.acks == 0 && t.then != nil {
 					t.then()
 				}

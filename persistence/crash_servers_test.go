@@ -1,0 +1,256 @@
+package persistence_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/amorphous"
+	_ "github.com/fourfold-dev/fourfold/amorphous/cassandra"
+	"github.com/fourfold-dev/fourfold/internal/servers"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
+	"github.com/fourfold-dev/fourfold/persistence/servertest"
+	"github.com/fourfold-dev/fourfold/transactional"
+	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
+	"github.com/fourfold-dev/fourfold/transitory"
+	_ "github.com/fourfold-dev/fourfold/transitory/beanstalkd"
+	"github.com/fourfold-dev/fourfold/volatile"
+	_ "github.com/fourfold-dev/fourfold/volatile/memcached"
+)
+
+var crashServers = flag.Bool("crash.servers", false, "TestCrashOverServers kills servers of its own too, beside -crash.runs programs")
+
+// crashURLs carries the servers' URLs to the processes that are killed.
+const crashURLs = "FOURFOLD_CRASH_URLS"
+
+// A fleet is a program over the four servers that is killed. All runs share
+// one namespace, in which each has its own ids and its own user.
+type fleet struct {
+	run      string
+	sales    *persistence.Handle[sale] // transactional custody
+	notes    *persistence.Handle[note] // transitory custody
+	counts   *persistence.Handle[tally]
+	messages *persistence.Handle[message]
+}
+
+type (
+	sale struct {
+		ID   string `persistence:"key"`
+		User string
+		At   time.Time
+	}
+	note struct {
+		ID   string `persistence:"key"`
+		User string
+		At   time.Time
+	}
+	// message is what the handler of a note leaves behind.
+	message struct {
+		ID   string `persistence:"key"`
+		User string
+		At   time.Time
+	}
+)
+
+func (f *fleet) open(ctx context.Context, dir string) (*persistence.Layer, error) {
+	urls := strings.Split(os.Getenv(crashURLs), " ")
+	if len(urls) != 4 {
+		return nil, fmt.Errorf("%s names %d servers", crashURLs, len(urls))
+	}
+	hash := fnv.New64a()
+	hash.Write([]byte(dir))
+	f.run = fmt.Sprintf("%x", hash.Sum64())
+	layer, err := persistence.Open(ctx, persistence.Stores{
+		Transitory: transitory.URL(urls[0]), Volatile: volatile.URL(urls[1]),
+		Transactional: transactional.URL(urls[2]), Amorphous: amorphous.URL(urls[3]),
+	}, &persistence.Options{Namespace: "crash", Lease: 3 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	f.counts = persistence.Declare(layer, "count", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
+	f.messages = persistence.Declare(layer, "message", persistence.Plan[message]{
+		{Priority: 0, Purpose: persistence.Amorphous, Name: "by", PartitionBy: "User"},
+	})
+	f.sales = persistence.Declare(layer, "sale", persistence.Plan[sale]{
+		{Priority: 1, Name: "near", Purpose: persistence.Volatile, RealTime: true},
+		{Priority: 2, Name: "count", Purpose: persistence.Transactional, Tx: f.count},
+		{Priority: 3, Name: "activity", Purpose: persistence.Amorphous, PartitionBy: "User", Newest: "At"},
+		{Priority: 4, Name: "object", Purpose: persistence.Amorphous},
+	})
+	f.notes = persistence.Declare(layer, "note", persistence.Plan[note]{
+		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, Do: f.tell},
+		{Priority: 2, Name: "object", Purpose: persistence.Amorphous},
+	}, persistence.KindOptions{Custody: persistence.TransitoryCustody})
+	return layer, nil
+}
+
+func (f *fleet) count(ctx context.Context, tx *persistence.Tx, s sale) error {
+	n, err := f.counts.In(tx).Get(ctx, s.User)
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return err
+	}
+	n.User = s.User
+	n.N++
+	_, err = f.counts.In(tx).Put(ctx, n)
+	return err
+}
+
+func (f *fleet) tell(ctx context.Context, n note) error {
+	_, err := f.messages.Put(ctx, message(n))
+	return err
+}
+
+// load puts sales and notes side by side; a Put may fail while a server is away.
+func (f *fleet) load(ctx context.Context, _ *persistence.Layer, r *persistencetest.Recorder) error {
+	done := make(chan struct{})
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	go func() {
+		defer close(done)
+		for i := range 15 {
+			id := fmt.Sprintf("%s.r%d.note.%d", f.run, r.Round, i)
+			_ = r.Try(id, func() error { _, err := f.notes.Put(ctx, note{id, f.run, at}); return err })
+		}
+	}()
+	for i := range 25 {
+		id := fmt.Sprintf("%s.r%d.sale.%d", f.run, r.Round, i)
+		_ = r.Try(id, func() error { _, err := f.sales.Put(ctx, sale{id, f.run, at}); return err })
+	}
+	<-done
+	return nil
+}
+
+func (f *fleet) check(ctx context.Context, layer *persistence.Layer, h *persistencetest.History) error {
+	found := map[string]int{}
+	for s, err := range f.sales.Find(ctx, persistence.Query{Task: "activity", Where: map[string]any{"User": f.run}}) {
+		if err != nil {
+			return err
+		}
+		found[s.ID]++
+	}
+	for m, err := range f.messages.Find(ctx, persistence.Query{Task: "by", Where: map[string]any{"User": f.run}}) {
+		if err != nil {
+			return err
+		}
+		found[m.ID]++
+	}
+	var bad findings
+	acked := map[string]bool{}
+	for _, id := range h.Acked {
+		acked[id] = true
+	}
+	sales := 0
+	for _, ids := range [][]string{h.Acked, h.Open, h.Refused} {
+		for _, id := range ids {
+			get := func() error { _, err := f.notes.Get(ctx, id); return err }
+			sold := strings.Contains(id, ".sale.")
+			if sold {
+				get = func() error { _, err := f.sales.Get(ctx, id); return err }
+			}
+			there := exists(&bad, id, acked[id], get)
+			if there != (found[id] == 1) {
+				bad.add("%s: the stores do not agree: object %v, %d times in its user's list", id, there, found[id])
+			}
+			if sold && there {
+				sales++
+			}
+		}
+	}
+	for _, id := range h.Refused {
+		if found[id] > 0 {
+			bad.add("%s was refused and is there", id)
+		}
+	}
+	for id := range found {
+		if !h.Tried(id) {
+			bad.add("%s is there and was never put", id)
+		}
+	}
+	if n, err := f.counts.Get(ctx, f.run); n.N != sales || err != nil && sales > 0 {
+		bad.add("%d sales are there, and %d were counted: %v", sales, n.N, err)
+	}
+	letters, err := layer.DeadLetters().List(ctx, persistence.DeadFilter{})
+	if err != nil || len(letters) > 0 {
+		bad.add("dead letters %+v, %v", letters, err)
+	}
+	if len(bad) > 0 {
+		return errors.New(strings.Join(bad, "\n"))
+	}
+	return nil
+}
+
+// startOwn starts the four servers for this test alone, and returns a function
+// that kills one of them and starts it again.
+func startOwn(t *testing.T) (urls []string, disturb func(context.Context, *rand.Rand)) {
+	t.Helper()
+	var all []*servers.Server
+	for _, kind := range []servers.Kind{servers.Beanstalkd{}, servers.Memcached{}, servers.MariaDB{}, servers.Cassandra{}} {
+		s, err := servers.Start(t.Context(), kind, nil)
+		if missing := (*servers.MissingError)(nil); errors.As(err, &missing) {
+			t.Skip("NOT TESTED: ", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		all = append(all, s)
+		urls = append(urls, s.URL())
+	}
+	return urls, func(ctx context.Context, rng *rand.Rand) {
+		victim := all[rng.IntN(3)]
+		if rng.IntN(8) == 0 {
+			victim = all[3] // it takes half a minute to come back
+		}
+		for _, wait := range []time.Duration{time.Duration(rng.IntN(200)) * time.Millisecond, time.Duration(rng.IntN(2000)) * time.Millisecond} {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+			victim.Kill()
+		}
+		if err := victim.Restart(context.WithoutCancel(ctx)); err != nil {
+			t.Errorf("a server that was killed does not start again: %v", err)
+		}
+	}
+}
+
+// The program over four real servers is killed as TestCrash kills it in
+// process; on demand the servers are killed too, one beside each kill.
+//
+//	go test ./persistence -run CrashOverServers -timeout=2h -args -crash.servers -crash.runs=200 -crash.seed=1
+func TestCrashOverServers_A4_F12(t *testing.T) {
+	f := &fleet{}
+	s := persistencetest.Scenario{Open: f.open, Load: f.load, Check: f.check, Runs: 3}
+	if os.Getenv(crashURLs) == "" {
+		urls, disturb := []string(nil), (func(context.Context, *rand.Rand))(nil)
+		if *crashServers {
+			urls, disturb = startOwn(t)
+		} else {
+			shared := servertest.Start(t)
+			for _, p := range []persistence.Purpose{persistence.Transitory, persistence.Volatile, persistence.Transactional, persistence.Amorphous} {
+				urls = append(urls, shared.URL(p))
+			}
+		}
+		s.Disturb = disturb
+		t.Setenv(crashURLs, strings.Join(urls, " "))
+		layer, err := f.open(t.Context(), t.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := layer.CreateSchema(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := layer.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	persistencetest.Crash(t, s)
+}
