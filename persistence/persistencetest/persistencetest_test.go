@@ -130,7 +130,7 @@ func TestOpenClosesOnceAndMayBeClosedBefore(t *testing.T) {
 }
 
 // A handler that ignores its context does not hang the test for ever.
-func TestAHandlerThatHangsIsReported(t *testing.T) {
+func TestAHandlerThatHangsIsReported_A24(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
@@ -365,7 +365,7 @@ func TestAQueueThatGoesDown(t *testing.T) {
 	}
 }
 
-func TestSlowStores(t *testing.T) {
+func TestSlowStores_A13(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := persistencetest.NewFaults()
