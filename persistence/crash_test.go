@@ -545,7 +545,7 @@ func (w *town) checkCustody(ctx context.Context, bad *findings) {
 // A killed program continues from its file: nothing that was acknowledged is
 // lost, nothing is half there, no transaction has its effect twice, nothing is
 // there that nobody put, and the stores agree (P1, P2, P4, P5).
-func TestCrash(t *testing.T) {
+func TestCrash_A1_A3_A4_A5_A7_F7(t *testing.T) {
 	w := &town{}
 	persistencetest.Crash(t, persistencetest.Scenario{Open: w.open, Load: w.load, Check: w.check})
 }
@@ -579,12 +579,12 @@ func (w *town) loadOutage(ctx context.Context, layer *persistence.Layer, r *pers
 
 // What was accepted while stores were down survives a kill as well: in the
 // outbox, where it spilled to or was put after all.
-func TestCrashDuringAnOutage(t *testing.T) {
+func TestCrashDuringAnOutage_F12(t *testing.T) {
 	w := &town{faults: persistencetest.NewFaults()}
 	persistencetest.Crash(t, persistencetest.Scenario{Open: w.open, Load: w.loadOutage, Check: w.check, Runs: 12})
 }
 
-// poisonDir names the directory for the child of TestCrashOfAPoisonTask, and
+// poisonDir names the directory for the child of TestCrashOfAPoisonTask_B24, and
 // poisonCustody the custody of its kind.
 const (
 	poisonDir     = "FOURFOLD_POISON_DIR"
@@ -633,7 +633,7 @@ func poisoned(t *testing.T, dir string, custody persistence.Custody) {
 
 // "A poison task cannot loop the worker": one that takes the process down each
 // time becomes a dead letter, and holds up neither its siblings nor others.
-func TestCrashOfAPoisonTask(t *testing.T) {
+func TestCrashOfAPoisonTask_B24(t *testing.T) {
 	if dir := os.Getenv(poisonDir); dir != "" {
 		custody, _ := strconv.Atoi(os.Getenv(poisonCustody))
 		poisoned(t, dir, persistence.Custody(custody))
@@ -642,7 +642,7 @@ func TestCrashOfAPoisonTask(t *testing.T) {
 	both(t, func(t *testing.T, opts persistence.KindOptions) {
 		dir := t.TempDir()
 		for start := 1; ; start++ {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestCrashOfAPoisonTask$")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestCrashOfAPoisonTask_B24$")
 			cmd.Env = append(os.Environ(), poisonDir+"="+dir, poisonCustody+"="+strconv.Itoa(int(opts.Custody)))
 			out, err := cmd.CombinedOutput()
 			switch {

@@ -21,10 +21,10 @@ type tomorrow struct {
 	Nick string
 }
 
-// TestTwoProgramsWorkOneQueue: an old program and a new one put, work and read
+// TestTwoProgramsWorkOneQueue_A27: an old program and a new one put, work and read
 // the same kind; what only the new one knows survives the old one, whoever
 // executes the writes.
-func TestTwoProgramsWorkOneQueue(t *testing.T) {
+func TestTwoProgramsWorkOneQueue_A27(t *testing.T) {
 	for _, purpose := range []persistence.Purpose{persistence.Amorphous, persistence.Transactional} {
 		for _, cached := range []bool{false, true} {
 			name := purpose.String()

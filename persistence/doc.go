@@ -80,37 +80,64 @@
 // # Promises
 //
 // Users may rely on these. The tests named hold them by killing, cutting and
-// delaying.
+// delaying; where one stands in another package, its path stands before it. What
+// can break, row by row, and which test proves each, is in internal/catalogue.
 //
 //   - P1 Accepted is durable. When Put returns nil, every task of the object is
 //     done or will be, whatever crashes next, to the durability that the receipt
-//     names. (TestCrash…)
+//     names. (TestCrash_A1_A3_A4_A5_A7_F7, TestCrashOverServers_A4_F12,
+//     TestCrashDuringAnOutage_F12)
 //   - P2 All or nothing. No crash can leave an object with some of its tasks
-//     accepted and others forgotten. (TestCrash…, TestARefusedRowRefusesThePut,
-//     TestTxIsAllOrNothing)
+//     accepted and others forgotten. (TestCrash_A1_A3_A4_A5_A7_F7,
+//     TestARefusedRowRefusesThePut, TestTxIsAllOrNothing)
 //   - P3 Siblings are independent. A store that is down, slow or refusing holds
-//     up its own tasks only. (TestOutage…, TestAFailingTaskDoesNotHoldItsSiblings)
+//     up its own tasks only. (TestAmorphousDown_F1_F4,
+//     TestASlowStoreHoldsUpItsOwnTasksOnly_A13_D23,
+//     internal/flow.TestAFailingTaskDoesNotHoldItsSiblings)
 //   - P4 Newest wins, everywhere. A late retry, a replay or a stale cache fill
-//     never overwrites a newer version in any store. (the suites of the four
-//     purposes; TestUpdatesAreNotLost)
+//     never overwrites a newer version in any store. (TestUpdatesAreNotLost,
+//     TestCacheHoldsOnlyWhatIsNewest_F9, internal/hlc.TestNeverBackward_A21,
+//     and the suites that every driver of a purpose passes)
 //   - P5 Effects. Tasks run at least once under a stable id; a transactional
-//     task has its effect exactly once. (TestCrash…, TestAHandlersPutsHappenOnce)
-//   - P6 Three outcomes. An unknown outcome is reported as itself. (TestOutage…)
+//     task has its effect exactly once. (TestUnknownTxTask_A5_D1,
+//     TestAStoppedProcessLosesItsClaims_A19_A20_A22, TestAHandlersPutsHappenOnce_F7)
+//   - P6 Three outcomes. An unknown outcome is reported as itself, and repeated
+//     only where that is harmless. (TestUnknownAcceptance, TestUnknownQueue,
+//     TestUnknownDefaultWrites)
 //   - P7 Nothing vanishes. A task that cannot succeed becomes a dead letter with
 //     its reason; no age and no count removes one. Times are kept in UTC and
-//     microseconds. (TestDeadLettersAreReplayedEditedAndDiscarded)
+//     microseconds. (TestDeadLettersAreReplayedEditedAndDiscarded_F8,
+//     TestStatsAccountForEverything, TestALongBacklogKeepsItsClaims)
 //   - P8 An outage is free. An unreachable store spends no retry budget, and its
-//     backlog drains by itself when it returns. (TestAnOutageIsFree, TestOutage…)
-//   - P9 Real time stays real time. (TestRealTimeIsNotDelayedByBackground,
-//     TestUrgentTasksStartFirst)
+//     backlog begins to drain by itself within five seconds of its return.
+//     (internal/flow.TestAnOutageIsFree, TestAmorphousDown_F1_F4,
+//     TestAmorphousFlaps_F3, TestABadObjectThatLooksLikeAnOutage)
+//   - P9 Real time stays real time. Real-time tasks have workers that no other
+//     task takes. (TestRealTimeIsNotDelayedByBackground, TestUrgentTasksStartFirst)
 //   - P10 Bad input is refused early, with a clear error and nothing written.
-//     (TestFaultyObjectsAreRefusedBeforeAnyStore, the tests of Declare)
+//     (TestFaultyObjectsAreRefusedBeforeAnyStore_A29, TestFaultsAreListedTogether)
 //   - P11 Bounded. What this process holds, and how much it does at a time, has
-//     limits: see [Options].
+//     limits: see [Options]. (TestWhatIsPendingLiesInCustody_A18,
+//     internal/group.TestMaxQueueWaitsForTheContext_A30)
 //
-// Not promised: order between different keys, atomicity across stores at one
-// instant, exactly-once calls of handlers that reach outside, what a server
-// acknowledged before its fsync when the power goes, any cache entry.
+// # Not promised
+//
+//   - Order between different keys, and atomicity across stores at one instant.
+//   - Exactly-once calls of handlers that reach outside: after a crash, or when
+//     a claim was lost, a handler runs again. Its task id is the same.
+//   - What a server acknowledged before its fsync, when the power goes. A
+//     beanstalkd writes its log at once and fsyncs it when something is written
+//     50 ms or more after the last fsync (its default; -f0 fsyncs each): until
+//     then "written" jobs survive a kill and not a power cut. A single Cassandra
+//     node fsyncs its commit log every 10 s (its default, periodic); a quorum of
+//     three nodes loses such a write only if two lose power within that time. A
+//     MariaDB whose COMMIT is not fsynced is refused, unless it was asked for by
+//     name.
+//   - A cache entry, at any moment. memcached evicts when its memory is full (64
+//     MB by default) and forgets all when it restarts; an entry costs a read of
+//     the record then. While a cache is away other processes may be served what
+//     it remembered for one second after it is back.
+//   - A deadline. A task is started in its order; how soon depends on the load.
 //
 // # Closing
 //

@@ -76,7 +76,7 @@ func reseal(data []byte) []byte {
 
 // "Forged or corrupt envelopes are quarantined and never run", and what is
 // beside them runs.
-func TestForgedJobsAreSetAsideAndNeverRun(t *testing.T) {
+func TestForgedJobsAreSetAsideAndNeverRun_A9_B9(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		layer := persistencetest.Open(t, persistencetest.Options{Dir: dir, Unfinished: true})
@@ -171,7 +171,7 @@ func changeRow(t *testing.T, layer *persistence.Layer, change func([]byte) []byt
 
 // A row of the outbox that was damaged, or whose envelope is another one's, is
 // never run, and stays where it is.
-func TestForgedRowsAreNeverRun(t *testing.T) {
+func TestForgedRowsAreNeverRun_A9(t *testing.T) {
 	forgeries := map[string]func([]byte) []byte{
 		"flipped": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
 		"torn":    func(b []byte) []byte { return b[:len(b)/2] },

@@ -189,7 +189,7 @@ func (d *drill) custodies(test func(h *persistence.Handle[visit], kind string)) 
 // "amorphous: its tasks wait; siblings go on" and P8: "An unreachable store
 // spends no retry budget. When the store returns, the backlog begins to drain
 // within 5 s, by itself."
-func TestAmorphousDown(t *testing.T) {
+func TestAmorphousDown_F1_F4(t *testing.T) {
 	for _, length := range []time.Duration{3 * time.Second, 10 * time.Minute} {
 		t.Run(length.String(), func(t *testing.T) {
 			inDrill(t, func(d *drill) {
@@ -226,7 +226,7 @@ func TestAmorphousDown(t *testing.T) {
 
 // An outage that comes in the middle of the work, and again and again, spends
 // nothing either.
-func TestAmorphousFlaps(t *testing.T) {
+func TestAmorphousFlaps_F3(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
 		var rs []*persistence.Receipt
@@ -245,7 +245,7 @@ func TestAmorphousFlaps(t *testing.T) {
 
 // A store that is down when the program stops is no reason to lose anything,
 // and no reason not to stop.
-func TestStoppingDuringAnOutage(t *testing.T) {
+func TestStoppingDuringAnOutage_A26(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		stop := persistencetest.Work(d.T, d.layer)
 		d.faults.Down(persistence.Amorphous)
@@ -265,7 +265,7 @@ func TestStoppingDuringAnOutage(t *testing.T) {
 
 // "transactional: Put of a kind that needs it is refused, nothing is written
 // anywhere; other kinds go on."
-func TestTransactionalDown(t *testing.T) {
+func TestTransactionalDown_F1(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
 		d.faults.Down(persistence.Transactional)
@@ -342,7 +342,7 @@ func TestTransactionalDownAfterAcceptance(t *testing.T) {
 
 // "transitory: transactional custody: accepted, and drains. Transitory
 // custody: spills into the outbox when the layer has a transactional store."
-func TestTransitoryDown(t *testing.T) {
+func TestTransitoryDown_F1(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
 		before := d.put(d.posts, 5)
@@ -371,7 +371,7 @@ func TestTransitoryDown(t *testing.T) {
 
 // What a dead queue held in its own custody waits for it, and drains by itself
 // when it returns.
-func TestTransitoryHoldsWhatItHad(t *testing.T) {
+func TestTransitoryHoldsWhatItHad_B15(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		rs := d.put(d.posts, 10) // nobody works yet
 		d.faults.Down(persistence.Transitory)
@@ -405,7 +405,7 @@ func TestTransitoryDownWithoutOutbox(t *testing.T) {
 // "volatile: writes are counted and skipped, reads fall through to the store of
 // record; when it returns, nothing it remembers from before can be served as
 // fresh."
-func TestVolatileDown(t *testing.T) {
+func TestVolatileDown_F1_C6(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		at := time.Unix(1, 0).UTC()
 		put := func(venue string) {
@@ -568,7 +568,7 @@ func TestUnknownAcceptanceWithToken(t *testing.T) {
 
 // P5: "A transactional task has its effect exactly once", also when the answer
 // to its COMMIT is lost, or the COMMIT itself, many times over.
-func TestUnknownTxTask(t *testing.T) {
+func TestUnknownTxTask_A5_D1(t *testing.T) {
 	for name, applied := range map[string]bool{"the answer is lost": true, "the commit is lost": false} {
 		t.Run(name, func(t *testing.T) {
 			inDrill(t, func(d *drill) {
@@ -712,7 +712,7 @@ func TestAHandlersOutageParksItsTask(t *testing.T) {
 
 // A store that is busy refuses for the moment: no attempt is spent, and nothing
 // is lost.
-func TestBusyStores(t *testing.T) {
+func TestBusyStores_F5(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
 		d.faults.Busy(persistence.Amorphous, 30)
@@ -730,7 +730,7 @@ func TestBusyStores(t *testing.T) {
 }
 
 // A slow store holds up its own tasks only (P3).
-func TestASlowStoreHoldsUpItsOwnTasksOnly(t *testing.T) {
+func TestASlowStoreHoldsUpItsOwnTasksOnly_A13_D23(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
 		d.faults.Slow(persistence.Amorphous, 20*time.Second)
@@ -745,7 +745,7 @@ func TestASlowStoreHoldsUpItsOwnTasksOnly(t *testing.T) {
 
 // Everything down at once and back in the other order: what was accepted is
 // done.
-func TestAllStoresDown(t *testing.T) {
+func TestAllStoresDown_F1_F2(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		rs := append(d.put(d.visits, 10), d.put(d.posts, 10)...)
 		d.faults.Down()

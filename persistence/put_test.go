@@ -127,7 +127,7 @@ func TestUpdatesAreNotLost(t *testing.T) {
 	}
 }
 
-func TestATokenIsAcceptedOnce(t *testing.T) {
+func TestATokenIsAcceptedOnce_A28(t *testing.T) {
 	g := newGame(t, nil)
 	v := visit{ID: "v1", User: "ann", Venue: "pier"}
 	first, err := g.visits.Put(t.Context(), v, persistence.Token("req-1"))
@@ -153,7 +153,7 @@ func TestATokenIsAcceptedOnce(t *testing.T) {
 	}
 }
 
-func TestFaultyObjectsAreRefusedBeforeAnyStore(t *testing.T) {
+func TestFaultyObjectsAreRefusedBeforeAnyStore_A29(t *testing.T) {
 	g := newGame(t, nil)
 	for name, v := range map[string]visit{
 		"an empty key":         {User: "ann"},

@@ -205,7 +205,7 @@ func documentOf(rt *rapid.T, id string) persistence.Document {
 	return doc
 }
 
-func TestCacheHoldsOnlyWhatIsNewest(t *testing.T) {
+func TestCacheHoldsOnlyWhatIsNewest_F9(t *testing.T) {
 	// A lost cache entry is rebuilt from the record; a volatile field that was
 	// lost is zero, and everything else is as Put was given it.
 	layer := openLayer(t, nil)

@@ -54,7 +54,7 @@ func wait(t *testing.T, r *persistence.Receipt, err error, tasks ...string) {
 	}
 }
 
-func TestAHandlersAnswerDecides(t *testing.T) {
+func TestAHandlersAnswerDecides_A23(t *testing.T) {
 	both(t, func(t *testing.T, opts persistence.KindOptions) {
 		layer := openLayer(t, nil)
 		var runs, snoozes atomic.Int64
@@ -174,7 +174,7 @@ func TestRealTimeIsNotDelayedByBackground(t *testing.T) {
 	close(release)
 }
 
-func TestOrderingKeyHoldsTheOrderOfAcceptance(t *testing.T) {
+func TestOrderingKeyHoldsTheOrderOfAcceptance_F7(t *testing.T) {
 	layer := openLayer(t, nil)
 	var mu sync.Mutex
 	got := map[string][]string{}
@@ -288,7 +288,7 @@ func TestUnknownTasksAreParkedAndDrainWhenServed(t *testing.T) {
 	})
 }
 
-func TestRenamedKindsAndTasksKeepWhatIsQueued(t *testing.T) {
+func TestRenamedKindsAndTasksKeepWhatIsQueued_F14(t *testing.T) {
 	both(t, func(t *testing.T, opts persistence.KindOptions) {
 		dir := t.TempDir()
 		layer, err := embedded.Open(t.Context(), dir, nil)
@@ -322,7 +322,7 @@ func TestRenamedKindsAndTasksKeepWhatIsQueued(t *testing.T) {
 	})
 }
 
-func TestDeadLettersAreReplayedEditedAndDiscarded(t *testing.T) {
+func TestDeadLettersAreReplayedEditedAndDiscarded_F8(t *testing.T) {
 	both(t, func(t *testing.T, opts persistence.KindOptions) {
 		layer := openLayer(t, nil)
 		var healed atomic.Bool
@@ -403,7 +403,7 @@ func TestWithinAndWhen(t *testing.T) {
 	}
 }
 
-func TestAHandlersPutsHappenOnce(t *testing.T) {
+func TestAHandlersPutsHappenOnce_F7(t *testing.T) {
 	g := newGame(t, nil)
 	var runs atomic.Int64
 	jobs := persistence.Declare(g.layer, "job", persistence.Plan[job]{

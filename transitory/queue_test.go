@@ -14,7 +14,7 @@ import (
 
 // The driver sees no faulty job, and sees the sound ones whole, with the
 // defaults filled in.
-func TestQueueGivesTheDriverOnlySoundJobs(t *testing.T) {
+func TestQueueGivesTheDriverOnlySoundJobs_B18(t *testing.T) {
 	f := newFake()
 	q := transitory.New(f)
 	errs := q.Put(t.Context(),

@@ -179,7 +179,7 @@ func TestWorkStops(t *testing.T) {
 
 // "While a handler runs, its reservation is renewed", and it is no longer when
 // the handler has run for Timeout.
-func TestWorkRenewsReservations(t *testing.T) {
+func TestWorkRenewsReservations_B12(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		tube := newTube[string](t, f, &transitory.TubeOptions{TTR: 2 * time.Second, Timeout: time.Minute})
@@ -212,7 +212,7 @@ func TestWorkRenewsReservations(t *testing.T) {
 
 // A reservation that is lost ends the handler's context: somebody else may be
 // running the job.
-func TestWorkNoticesALostReservation(t *testing.T) {
+func TestWorkNoticesALostReservation_B11(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		tube := newTube[string](t, f, &transitory.TubeOptions{TTR: 10 * time.Second})

@@ -178,7 +178,7 @@ func TestPresenceWithoutCache(t *testing.T) {
 }
 
 // Loads are held to the budget, and a load inside a load does not wait for it.
-func TestRebuildBudget(t *testing.T) {
+func TestRebuildBudget_C19(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, b := openBroken(t, &volatile.Options{Rebuilds: 3})
 		b.fail(down, "")

@@ -38,7 +38,7 @@ func Run(t *testing.T, h Harness) {
 		name string
 		run  func(*testing.T, Harness)
 	}{
-		{"Newest", testNewest}, {"Tombstones", testTombstones}, {"Shapes", testShapes},
+		{"Newest_E7", testNewest}, {"Tombstones_E8", testTombstones}, {"Shapes", testShapes},
 		{"Placed", testPlaced}, {"Scan", testScan}, {"Expiry", testExpiry}, {"Values", testValues},
 		{"Limits", testLimits}, {"Lifecycle", testLifecycle}, {"Concurrency", testConcurrency},
 		{"Restart", testRestart}, {"Purge", testPurge}, {"Model", testModel},

@@ -60,7 +60,7 @@ func readGolden(t testing.TB, name string) []byte {
 
 // "An old program and a new one understand each other during a deploy": what
 // was written once is read for ever, and written as it was.
-func TestGoldenEnvelopes(t *testing.T) {
+func TestGoldenEnvelopes_A27(t *testing.T) {
 	for name, want := range goldens {
 		t.Run(name, func(t *testing.T) {
 			if *update {
@@ -107,7 +107,7 @@ func TestFieldsOfALaterProgramAreSkipped(t *testing.T) {
 }
 
 // "Unknown formats are refused with fault.ErrUnsupported, never guessed at."
-func TestALaterFormatIsRefused(t *testing.T) {
+func TestALaterFormatIsRefused_A27(t *testing.T) {
 	want := goldens["checkin"]
 	for format := 0; format < 256; format++ {
 		data := want.Append(nil)
@@ -120,7 +120,7 @@ func TestALaterFormatIsRefused(t *testing.T) {
 }
 
 // A torn envelope is never taken for a whole one: every length is tried.
-func TestTornEnvelopesAreDetected(t *testing.T) {
+func TestTornEnvelopesAreDetected_A8(t *testing.T) {
 	for name := range goldens {
 		data := readGolden(t, name)
 		for n := range data {
@@ -137,7 +137,7 @@ func TestTornEnvelopesAreDetected(t *testing.T) {
 
 // A flipped bit is always detected: every one is tried, and every two next to
 // each other.
-func TestFlippedBitsAreDetected(t *testing.T) {
+func TestFlippedBitsAreDetected_A9(t *testing.T) {
 	for name := range goldens {
 		data := readGolden(t, name)
 		for bit := range 8 * len(data) {

@@ -266,3 +266,15 @@ func TestWhatSpendsNothingIsNotChargedBeforeTheRunEither(t *testing.T) {
 		}
 	}
 }
+
+// What comes too early, because the clock of a queue's server is ahead, waits
+// for its time all the same.
+func TestATaskIsNotStartedEarly_B22(t *testing.T) {
+	r := specs(Spec{Priority: 1})
+	r.Tasks[0].NotBefore = 10 * second
+	wantAction(t, r.Begin(2*second, false), Settle)
+	if s := r.Settlement(2 * second); s.Due != 10*second || s.Done {
+		t.Errorf("it goes back until %d µs (done: %t), want its own time", s.Due, s.Done)
+	}
+	wantAction(t, r.Begin(10*second, false), Start, 0)
+}

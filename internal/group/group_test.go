@@ -210,7 +210,7 @@ func TestAnEndedContextAddsNothing(t *testing.T) {
 	})
 }
 
-func TestMaxQueueWaitsForTheContext(t *testing.T) {
+func TestMaxQueueWaitsForTheContext_A30(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		g := New(Options{MaxQueue: 2, MaxItems: 2}, nil, r.run)

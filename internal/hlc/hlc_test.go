@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestNeverBackward drives the step function with wall clocks that jump, and
+// TestNeverBackward_A21 drives the step function with wall clocks that jump, and
 // with crashes that lose everything but the durable ceiling.
-func TestNeverBackward(t *testing.T) {
+func TestNeverBackward_A21(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		durable, last, wall := int64(0), int64(0), int64(1_700_000_000_000_000)

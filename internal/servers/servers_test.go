@@ -83,7 +83,7 @@ func restarted(t *testing.T, s *servers.Server) {
 	}
 }
 
-func TestBeanstalkdComesBackWithItsJobs(t *testing.T) {
+func TestBeanstalkdComesBackWithItsJobs_B2(t *testing.T) {
 	for name, kind := range map[string]servers.Beanstalkd{"port": {}, "socket": {Unix: true}} {
 		t.Run(name, func(t *testing.T) {
 			s := servers.Test(t, kind)

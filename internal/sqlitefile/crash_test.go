@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// crashDirVariable names the directory for a child process of TestCrash.
+// crashDirVariable names the directory for a child process of TestCrash_A2_A6_A15.
 const crashDirVariable = "SQLITEFILE_CRASH_DIR"
 
 // crashChild writes units for ever and prints the number of each that was
@@ -56,7 +56,7 @@ func crashChild(dir string) {
 	select {}
 }
 
-func TestCrash(t *testing.T) {
+func TestCrash_A2_A6_A15(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: that an acknowledged unit survives a kill")
 	}

@@ -75,7 +75,7 @@ func insert(t *testing.T) func(c Conn, k int) error {
 	}
 }
 
-func TestAFailingDisk(t *testing.T) {
+func TestAFailingDisk_A11_A12(t *testing.T) {
 	for _, test := range []struct {
 		name, device string
 		class        error
@@ -150,7 +150,7 @@ func TestAFullDatabaseRollsTheGroupBack(t *testing.T) {
 	mustWrite(t, f, "INSERT INTO t VALUES (1, 1)")
 }
 
-func TestAnotherProgramHoldsTheFile(t *testing.T) {
+func TestAnotherProgramHoldsTheFile_A15(t *testing.T) {
 	f := openTest(t, Options{})
 	if err := idleWriter(f).control("PRAGMA busy_timeout = 10"); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func count(t testing.TB, f *File) (n int) {
 	return n
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenRefuses_A16(t *testing.T) {
 	base := t.TempDir()
 	must := func(err error) {
 		t.Helper()

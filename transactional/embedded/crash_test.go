@@ -41,12 +41,12 @@ func crashUnit(n int64) *transactional.Unit {
 	return u
 }
 
-// TestCrashChild is the child of TestCrash: it writes units until it is
+// TestCrashChild is the child of TestCrash_A2: it writes units until it is
 // killed, and prints the number of each that was acknowledged.
 func TestCrashChild(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" {
-		t.Skip("the process that TestCrash starts and kills")
+		t.Skip("the process that TestCrash_A2 starts and kills")
 	}
 	store, err := transactional.Open(context.Background(), embedded.Dir(dir, nil), nil)
 	if err != nil {
@@ -82,9 +82,9 @@ func TestCrashChild(t *testing.T) {
 	select {}
 }
 
-// TestCrash kills a process while it writes, again and again: units that were
+// TestCrash_A2 kills a process while it writes, again and again: units that were
 // acknowledged are whole, the others are whole or not there at all.
-func TestCrash(t *testing.T) {
+func TestCrash_A2(t *testing.T) {
 	dir := t.TempDir()
 	acked := map[int64]bool{}
 	rounds := 12

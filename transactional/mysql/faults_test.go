@@ -49,7 +49,7 @@ func class(t *testing.T, promise string, err, want error) {
 
 // D1, D2: the answer to COMMIT is lost, or COMMIT itself; the error is the
 // same, and the row tells.
-func TestLostCommit(t *testing.T) {
+func TestLostCommit_D1_D2(t *testing.T) {
 	s := theServer(t)
 	name := s.database(t)
 	p := newProxy(t, s.addr)
@@ -95,7 +95,7 @@ func TestLostCommit(t *testing.T) {
 
 // The same for a statement that is a transaction of its own, which a lone unit of
 // one row is.
-func TestLostSingle(t *testing.T) {
+func TestLostSingle_D1_D2(t *testing.T) {
 	s := theServer(t)
 	name := s.database(t)
 	p := newProxy(t, s.addr)
@@ -166,8 +166,41 @@ func TestALoneUnitIsOneStatement(t *testing.T) {
 	}
 }
 
+// D22: a network with 100 ms on the way, and a byte a packet on the way back, is
+// slow and nothing else.
+func TestASlowNetworkIsOnlySlow_D22(t *testing.T) {
+	s := theServer(t)
+	p := newProxy(t, s.addr)
+	store := open(t, mysql.Open("mysql://root@"+p.addr()+"/"+s.database(t), nil), things)
+	p.crawl.Store(true)
+	var units sync.WaitGroup
+	for i := range int64(8) {
+		units.Go(func() {
+			if _, err := store.Apply(t.Context(), unit(put(fmt.Sprint("slow", i), 1, i))); err != nil {
+				t.Errorf("unit %d: %v", i, err)
+			}
+		})
+	}
+	units.Wait()
+	for i := range int64(8) {
+		if n := value(t, store, fmt.Sprint("slow", i)); n != i {
+			t.Errorf("row %d says %d", i, n)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if _, err := store.Apply(ctx, unit(put("cut", 1, 1))); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a caller with 30 ms: %v, want its context's error", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("a caller with 30 ms left after %v", took)
+	}
+	p.crawl.Store(false)
+}
+
 // D5: connections are killed while idle and inside a transaction.
-func TestKilledConnections(t *testing.T) {
+func TestKilledConnections_D5(t *testing.T) {
 	s, name, store := fresh(t, nil, things)
 	killAll := func() {
 		rows, err := s.root.Query("SELECT id FROM information_schema.processlist WHERE db = ?", name)
@@ -216,7 +249,7 @@ func TestKilledConnections(t *testing.T) {
 
 // D6: a deadlock rolls back the whole transaction on the server. What comes
 // after it would be executed on its own.
-func TestDeadlock(t *testing.T) {
+func TestDeadlock_D6(t *testing.T) {
 	_, _, store := fresh(t, nil, things)
 	if _, err := store.Apply(t.Context(), unit(put("a", 1, 0), put("b", 1, 0))); err != nil {
 		t.Fatal(err)
@@ -270,7 +303,7 @@ func TestDeadlock(t *testing.T) {
 }
 
 // D7: a lock wait rolls back the statement only; COMMIT would keep the rest.
-func TestLockWait(t *testing.T) {
+func TestLockWait_D7(t *testing.T) {
 	s, name, store := fresh(t, &mysql.Options{LockWait: time.Second}, things)
 	if _, err := store.Apply(t.Context(), unit(put("held", 1, 0))); err != nil {
 		t.Fatal(err)
@@ -306,7 +339,7 @@ func TestLockWait(t *testing.T) {
 
 // D14, and the third rule of sql_mode: what does not fit is refused for that
 // unit alone, and never cut.
-func TestDataErrors(t *testing.T) {
+func TestDataErrors_D14(t *testing.T) {
 	s, name, store := fresh(t, nil, things)
 	s.exec(t, "ALTER TABLE "+name+".ff_things MODIFY n TINYINT, MODIFY s VARCHAR(5) CHARACTER SET utf8mb3, ADD CHECK (n <> 7)")
 	texts := []string{"fits", "too long", "😀", "fits", "fits"}
@@ -332,7 +365,7 @@ func TestDataErrors(t *testing.T) {
 }
 
 // D15: a pool of the caller's that is not strict is refused.
-func TestStrictMode(t *testing.T) {
+func TestStrictMode_D15(t *testing.T) {
 	s := theServer(t)
 	name := s.database(t)
 	store, err := transactional.Open(t.Context(), mysql.FromDB(s.pool(t, name, "?sql_mode=%27%27"), nil), nil)
@@ -351,7 +384,7 @@ func TestStrictMode(t *testing.T) {
 }
 
 // D8: the server becomes read-only.
-func TestReadOnly(t *testing.T) {
+func TestReadOnly_D8(t *testing.T) {
 	s := ownServer(t)
 	name := s.database(t)
 	s.exec(t, "CREATE USER app@'%' IDENTIFIED BY 'app-password'")
@@ -380,7 +413,7 @@ func TestReadOnly(t *testing.T) {
 }
 
 // D10: the server takes no more connections.
-func TestTooManyConnections(t *testing.T) {
+func TestTooManyConnections_D10(t *testing.T) {
 	s := ownServer(t, "--max-connections=10")
 	name := s.database(t)
 	store := open(t, mysql.Open(s.url(name), nil), things)
@@ -414,7 +447,7 @@ func TestTooManyConnections(t *testing.T) {
 }
 
 // D11: the server stops and goes on.
-func TestStoppedServer(t *testing.T) {
+func TestStoppedServer_D11(t *testing.T) {
 	s := ownServer(t)
 	store := open(t, mysql.Open(s.url(s.database(t)), nil), things)
 	if _, err := store.Apply(t.Context(), unit(put("a", 1, 1))); err != nil {
@@ -450,7 +483,7 @@ func TestStoppedServer(t *testing.T) {
 
 // D3, D21: the server is killed and started again under load; units are whole
 // or not there, those acknowledged are there.
-func TestKilledServer(t *testing.T) {
+func TestKilledServer_D3_D21(t *testing.T) {
 	s := ownServer(t)
 	store := open(t, mysql.Open(s.url(s.database(t)), nil), things)
 	var (
@@ -522,7 +555,7 @@ func TestKilledServer(t *testing.T) {
 
 // D4: a server whose COMMIT is not durable is refused, unless it was asked for
 // by name.
-func TestDurability(t *testing.T) {
+func TestDurability_D4(t *testing.T) {
 	s := ownServer(t)
 	name := s.database(t)
 	for flush, good := range map[int][]fault.Durability{0: {fault.Memory}, 2: {fault.Memory, fault.Written}, 1: {fault.Memory, fault.Written, fault.Fsynced}} {
@@ -550,7 +583,7 @@ func TestDurability(t *testing.T) {
 
 // D13: what no packet can hold is refused before it is sent; what is large
 // together is split.
-func TestPackets(t *testing.T) {
+func TestPackets_D13(t *testing.T) {
 	s := ownServer(t, "--max-allowed-packet=1M")
 	name := s.database(t)
 	store := open(t, mysql.Open(s.url(name), &mysql.Options{MaxRow: 900_000}), things)
@@ -584,7 +617,7 @@ func TestPackets(t *testing.T) {
 }
 
 // D17: somebody holds the table's metadata.
-func TestMetadataLock(t *testing.T) {
+func TestMetadataLock_D17(t *testing.T) {
 	s, name, store := fresh(t, nil, things)
 	c, err := s.pool(t, name, "").Conn(t.Context())
 	if err != nil {
@@ -612,7 +645,7 @@ func TestMetadataLock(t *testing.T) {
 }
 
 // D18: a column goes missing and comes back.
-func TestSchemaDrift(t *testing.T) {
+func TestSchemaDrift_D18(t *testing.T) {
 	s, name, store := fresh(t, nil, things)
 	s.exec(t, "ALTER TABLE "+name+".ff_things DROP COLUMN s")
 	_, err := store.Apply(t.Context(), unit(put("a", 1, 1)))
@@ -629,7 +662,7 @@ func TestSchemaDrift(t *testing.T) {
 
 // A row that somebody keeps locked holds up those who want it, and nobody
 // else.
-func TestLockedRowHoldsUpItsOwn(t *testing.T) {
+func TestLockedRowHoldsUpItsOwn_D23(t *testing.T) {
 	s, name, store := fresh(t, &mysql.Options{LockWait: time.Second}, things)
 	if _, err := store.Apply(t.Context(), unit(put("held", 1, 0))); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // What a proxy does to the next COMMIT, or to the next statement that commits
@@ -21,6 +22,8 @@ const (
 type proxy struct {
 	listener net.Listener
 	target   string
+
+	crawl atomic.Bool // each request takes 100 ms, each byte of an answer a packet
 
 	mu     sync.Mutex
 	next   int32
@@ -103,6 +106,10 @@ func (p *proxy) serve(client net.Conn) {
 			switch how := mode.Load(); {
 			case err != nil || how == answer:
 				return // the answer that came is swallowed
+			case how == pass && p.crawl.Load():
+				for i := range n {
+					client.Write(buf[i : i+1])
+				}
 			case how == pass:
 				client.Write(buf[:n])
 			}
@@ -127,6 +134,9 @@ func (p *proxy) serve(client net.Conn) {
 		}
 		if how != pass {
 			mode.Store(how)
+		}
+		if p.crawl.Load() {
+			<-time.After(100 * time.Millisecond)
 		}
 		server.Write(buf[:n])
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // D24: TLS is verified.
-func TestTLS(t *testing.T) {
+func TestTLS_D24(t *testing.T) {
 	s := theServer(t)
 	name := s.database(t)
 	for query, good := range map[string]bool{"?ca=" + s.ca: true, "?tls=true": false} {

@@ -43,7 +43,7 @@ func Run(t *testing.T, h Harness) {
 		run  func(*testing.T, Harness)
 	}{
 		{"Modes", testModes}, {"Tombstones", testTombstones}, {"Unique", testUnique}, {"Columns", testColumns},
-		{"Values", testValues}, {"Identity", testIdentity}, {"Refusals", testRefusals}, {"Units", testUnits},
+		{"Values_D25", testValues}, {"Identity_D16", testIdentity}, {"Refusals", testRefusals}, {"Units", testUnits},
 		{"Groups", testGroups}, {"Scan", testScan}, {"Claim", testClaim}, {"Due", testDue}, {"Settle", testSettle},
 		{"Leases", testLeases}, {"Tokens", testTokens}, {"Orders", testOrders}, {"Slots", testSlots}, {"Walk", testWalk},
 		{"Dead", testDead}, {"Meta", testMeta}, {"Tx", testTx}, {"TxFaults", testTxFaults}, {"Schema", testSchema},

@@ -149,7 +149,7 @@ func openFake(t *testing.T, f *fakeServer, opts Options) *transitory.Queue {
 }
 
 // The classification table, one row after the other, through the whole driver.
-func TestClassificationOfPut(t *testing.T) {
+func TestClassificationOfPut_B21(t *testing.T) {
 	for _, row := range []struct {
 		answer  string
 		cut     bool
@@ -289,7 +289,7 @@ func TestClassificationOfSettlements(t *testing.T) {
 
 // TIMED_OUT is no job, and DEADLINE_SOON is never treated as "no job": both
 // loop.
-func TestReserveLoops(t *testing.T) {
+func TestReserveLoops_B12(t *testing.T) {
 	answers := []string{"TIMED_OUT\r\n", "DEADLINE_SOON\r\n", "TIMED_OUT\r\n"}
 	f := newFakeServer(t, func(command string) (string, bool) {
 		if strings.HasPrefix(command, "reserve") && len(answers) > 0 {
@@ -307,7 +307,7 @@ func TestReserveLoops(t *testing.T) {
 
 // An answer that is cut at any byte never pairs wrongly, never hangs and never
 // counts as an answer.
-func TestCutPoints(t *testing.T) {
+func TestCutPoints_B17(t *testing.T) {
 	inserted := "INSERTED 12\r\n"
 	for k := range inserted {
 		f := newFakeServer(t, on("put", inserted[:k], true))
@@ -351,7 +351,7 @@ func TestHostileSizes(t *testing.T) {
 
 // A server that accepts and says nothing is down after DialTimeout, and the
 // context is obeyed before.
-func TestSilentServer(t *testing.T) {
+func TestSilentServer_B20(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -396,7 +396,7 @@ func TestContextCutsAPut(t *testing.T) {
 
 // An answer that never comes ends with the operation's own deadline, also
 // without a context's.
-func TestOwnDeadline(t *testing.T) {
+func TestOwnDeadline_B15_B16(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
 	f := newFakeServer(t, func(command string) (string, bool) {
@@ -413,7 +413,7 @@ func TestOwnDeadline(t *testing.T) {
 
 // A batch whose connection ends in the middle: answered jobs are applied, sent
 // ones are unknown, and no job is given to the server twice.
-func TestBatchIsCut(t *testing.T) {
+func TestBatchIsCut_B16(t *testing.T) {
 	n := 0
 	f := newFakeServer(t, func(command string) (string, bool) {
 		if strings.HasPrefix(command, "put") {
@@ -445,7 +445,7 @@ func TestBatchIsCut(t *testing.T) {
 
 // A log that breaks while jobs are put is noticed by the counters: the server
 // gets no more jobs, and its health says why.
-func TestBrokenLog(t *testing.T) {
+func TestBrokenLog_B6(t *testing.T) {
 	f := newFakeServer(t, on("put", "BURIED 12\r\n", false))
 	q := openFake(t, f, Options{})
 	f.mu.Lock()

@@ -27,7 +27,7 @@ func TestConformanceTwoServers(t *testing.T) {
 
 // One server of two dies: puts go on, what the other holds comes out, and what
 // the dead one held comes out when it is back.
-func TestOneOfTwoServersDies(t *testing.T) {
+func TestOneOfTwoServersDies_B25(t *testing.T) {
 	a, b := start(t, "-b", t.TempDir()), start(t, "-b", t.TempDir())
 	q := open(t, beanstalkd.Options{}, a, b)
 	put := func(n int) {
@@ -111,7 +111,7 @@ func TestReserveNoticesAServerThatComesBack(t *testing.T) {
 
 // No server at all: the queue opens, every call says unavailable at once, and
 // works by itself once there is one.
-func TestServerIsDownAtTheStart(t *testing.T) {
+func TestServerIsDownAtTheStart_B1(t *testing.T) {
 	r := start(t, "-b", t.TempDir())
 	r.kill()
 	q := open(t, beanstalkd.Options{}, r)
@@ -150,7 +150,7 @@ func TestServerWithoutALog(t *testing.T) {
 
 // After a kill without a log job numbers begin at 1 again: an old worker's
 // delete must not reach the job that has the number now.
-func TestStaleIDReachesNoOtherJob(t *testing.T) {
+func TestStaleIDReachesNoOtherJob_B3(t *testing.T) {
 	r := start(t)
 	q := open(t, beanstalkd.Options{}, r)
 	put := func() {
@@ -173,7 +173,7 @@ func TestStaleIDReachesNoOtherJob(t *testing.T) {
 
 // DRAINING: a put goes to the next server, and without one it is an outage;
 // reserves go on.
-func TestDraining(t *testing.T) {
+func TestDraining_B19(t *testing.T) {
 	a, b := start(t, "-b", t.TempDir()), start(t, "-b", t.TempDir())
 	q, alone := open(t, beanstalkd.Options{}, a, b), open(t, beanstalkd.Options{}, a)
 	if err := alone.Put(t.Context(), transitory.Job{Tube: "u"})[0]; err != nil {

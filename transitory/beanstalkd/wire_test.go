@@ -23,7 +23,7 @@ func (s stream) Close() error                { return nil }
 // Whatever a server says: no panic, no room for more than the bound, and what
 // the client gets is a prefix of what was said that ends at a whole line or
 // inside a body of bounded size.
-func FuzzWire(f *testing.F) {
+func FuzzWire_B17(f *testing.F) {
 	for _, s := range []string{
 		"INSERTED 12\r\n", "INSERTED 12", "RESERVED 1 3\r\nabc\r\n", "RESERVED 1 3\r\nab", "OK 99999999999\r\n", "RESERVED 1 -1\r\n",
 		"FOUND 1 0\r\n\r\n", "a\nb\r\n", strings.Repeat("x", 5000), "\r\n", "RESERVED\r\n", "WATCHING 1\r\nUSING t\r\nINSERTED 1\r\n",

@@ -18,12 +18,12 @@ import (
 
 const childDir = "FOURFOLD_TRANSITORY_CRASH_DIR"
 
-// TestCrashChild is not a test: it is the process that TestCrash kills. It puts
+// TestCrashChild is not a test: it is the process that TestCrash_A2 kills. It puts
 // and deletes until then, and writes what was acknowledged, one line each.
 func TestCrashChild(t *testing.T) {
 	dir := os.Getenv(childDir)
 	if dir == "" {
-		t.Skip("the process that TestCrash starts and kills")
+		t.Skip("the process that TestCrash_A2 starts and kills")
 	}
 	driver, err := embedded.Dir(dir, nil).OpenDriver(t.Context())
 	if err != nil {
@@ -103,7 +103,7 @@ func (l *ledger) read(t *testing.T, from io.Reader, enough int, then func()) int
 
 // "A job whose Put returned nil is there again" and a job whose Delete returned
 // nil is gone, whenever the process is killed.
-func TestCrash(t *testing.T) {
+func TestCrash_A2(t *testing.T) {
 	rounds := 6
 	if testing.Short() {
 		rounds = 2

@@ -12,7 +12,7 @@ import (
 var timing = []check{
 	{name: "DelayNotEarly", run: delayNotEarly,
 		promise: "a delayed job is not handed out earlier, and is handed out then"},
-	{name: "TTRRedelivers", run: ttrRedelivers,
+	{name: "TTRRedelivers_B11", run: ttrRedelivers,
 		promise: "a reservation that is not touched ends with its TTR: the job is ready again, and the late worker learns it"},
 	{name: "TouchExtends", run: touchExtends,
 		promise: "Touch restarts the TTR of reserved jobs"},
@@ -160,7 +160,7 @@ var contexts = []check{
 		promise: "Reserves counts how often a job was handed out, and not the reserves that had gone before it came"},
 	{name: "ContextDuringChange", run: contextDuringChange,
 		promise: "a call that its context ends says so: its context's error, with fault.ErrUnknown where something may have been sent"},
-	{name: "ContextWhilePaused", run: contextWhilePaused, needs: []need{pauses},
+	{name: "ContextWhilePaused_B15", run: contextWhilePaused, needs: []need{pauses},
 		promise: "every method returns within 100 ms of its context's end, also when the store is silent"},
 }
 

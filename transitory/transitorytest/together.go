@@ -16,7 +16,7 @@ import (
 var together = []check{
 	{name: "MixedOperations", run: mixedOperations,
 		promise: "every method is safe for concurrent use; what goes in comes out, once while its reservation holds"},
-	{name: "PutWhileReserving", run: putWhileReserving,
+	{name: "PutWhileReserving_B14", run: putWhileReserving,
 		promise: "a Reserve that waits holds up no other call of the same driver"},
 	{name: "TwoDrivers", run: twoDrivers, needs: []need{second},
 		promise: "two drivers on one store see each other's jobs, and neither can settle what the other holds"},
@@ -25,9 +25,9 @@ var together = []check{
 }
 
 var restarting = []check{
-	{name: "RestartKeepsJobs", run: restartKeepsJobs, needs: []need{restarts, survives},
+	{name: "RestartKeepsJobs_B2", run: restartKeepsJobs, needs: []need{restarts, survives},
 		promise: "a kill loses no accepted job and brings no deleted one back; reserved jobs are ready again, delayed ones stay delayed"},
-	{name: "RestartForgetsReservations", run: restartForgetsReservations, needs: []need{restarts},
+	{name: "RestartForgetsReservations_B13", run: restartForgetsReservations, needs: []need{restarts},
 		promise: "an id of before a restart is fault.ErrNotFound, also when another job has its number now"},
 	{name: "RestartUnderWay", run: restartUnderWay, needs: []need{restarts, survives},
 		promise: "restarts at a third and at half of the work lose no job"},

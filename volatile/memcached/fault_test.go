@@ -63,7 +63,7 @@ func eventually(t testing.TB, within time.Duration, what string, holds func() bo
 
 // C14: a restart leaves stale connections in the pool. The caller sees no
 // error: each is noticed before anything is sent.
-func TestStaleConnectionsCostNothing(t *testing.T) {
+func TestStaleConnectionsCostNothing_C14(t *testing.T) {
 	s := startServer(t)
 	d := openAt(t, Options{Timeout: patient}, s.addr)
 	for round := range 3 {
@@ -93,7 +93,7 @@ func TestStaleConnectionsCostNothing(t *testing.T) {
 
 // C1: a member that is dead costs its timeout once; then every call fails at
 // once, until it is back, which is noticed within a second.
-func TestDeadMemberCostsItsTimeoutOnce(t *testing.T) {
+func TestDeadMemberCostsItsTimeoutOnce_C1(t *testing.T) {
 	s := startServer(t)
 	d := openAt(t, Options{Timeout: 300 * time.Millisecond}, s.addr)
 	must(t, d.set("k", "v"))
@@ -137,7 +137,7 @@ func TestMemberComesUpLate(t *testing.T) {
 
 // C5: what a silent member missed, or did late, is not served when it returns:
 // neither by the process that wrote, nor by another.
-func TestSilentMemberReturnsWithNothingStale(t *testing.T) {
+func TestSilentMemberReturnsWithNothingStale_C5(t *testing.T) {
 	s := startServer(t)
 	writer := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
 	reader := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
@@ -234,7 +234,7 @@ func TestManyLostWritesBeginAGeneration(t *testing.T) {
 
 // C17: after a flush by somebody else all processes agree within a second, and
 // until then nobody fills in what another one's invalidation would miss.
-func TestFlush(t *testing.T) {
+func TestFlush_C17(t *testing.T) {
 	s := startServer(t)
 	one, two := openAt(t, Options{Timeout: patient}, s.addr), openAt(t, Options{Timeout: patient}, s.addr)
 	must(t, one.set("k", "old"))
@@ -313,7 +313,7 @@ func TestDeadShareIsAMiss(t *testing.T) {
 }
 
 // C15: connections are as many as operations under way, and are kept.
-func TestConnectionsAreBounded(t *testing.T) {
+func TestConnectionsAreBounded_C15(t *testing.T) {
 	s := startServer(t)
 	d := openAt(t, Options{Timeout: patient, Conns: 4}, s.addr)
 	before := s.stat("total_connections")
@@ -373,7 +373,7 @@ func TestContextEndsDuringAWrite(t *testing.T) {
 
 // C9: a server without memory refuses, which is busy and no outage; what it
 // evicts is a miss.
-func TestServerWithoutMemory(t *testing.T) {
+func TestServerWithoutMemory_C9(t *testing.T) {
 	s := startServer(t, "-m", "2", "-M")
 	d := openAt(t, Options{Timeout: patient}, s.addr)
 	value := strings.Repeat("x", 100_000)
@@ -403,7 +403,7 @@ func TestServerWithoutMemory(t *testing.T) {
 }
 
 // A server whose items are smaller than we think refuses, and Check says so.
-func TestServerWithSmallItems(t *testing.T) {
+func TestServerWithSmallItems_C8(t *testing.T) {
 	s := startServer(t, "-I", "512k")
 	d := openAt(t, Options{Timeout: patient}, s.addr)
 	if err := d.set("k", strings.Repeat("x", 600_000)); !errors.Is(err, fault.ErrTooLarge) {
@@ -421,7 +421,7 @@ func TestServerWithSmallItems(t *testing.T) {
 }
 
 // C16: a server at its limit of connections is as good as down.
-func TestServerAtItsConnectionLimit(t *testing.T) {
+func TestServerAtItsConnectionLimit_C16(t *testing.T) {
 	for _, args := range [][]string{{"-c", "20", "-o", "maxconns_fast"}, {"-c", "20", "-o", "no_maxconns_fast"}} {
 		s := startServer(t, args...)
 		var hogs []net.Conn

@@ -73,7 +73,7 @@ func serve(nc net.Conn, answer func(command string) string) {
 
 // C18, S19: answers that lie are errors, and cost no memory: a length that is
 // too large, an answer for another key, a value without its end, garbage.
-func TestHostileAnswers(t *testing.T) {
+func TestHostileAnswers_C18(t *testing.T) {
 	wire := wireKey(someGen, "k")
 	for name, answer := range map[string]string{
 		"length":       "VALUE " + wire + " 0 4294967290 1\r\nabc",
@@ -111,7 +111,7 @@ func TestHostileAnswers(t *testing.T) {
 }
 
 // Every cut of an honest answer is an error or the answer, never another one.
-func TestCutAnswers(t *testing.T) {
+func TestCutAnswers_C18(t *testing.T) {
 	wire := wireKey(someGen, "k")
 	honest := "VALUE " + wire + " 0 5 1\r\nhello\r\nEND\r\n"
 	for cut := 1; cut < len(honest); cut++ {
@@ -161,7 +161,7 @@ func cutter(t testing.TB, text string) string {
 
 // F11: a server that dribbles is bounded by the timeout of the whole
 // operation, not of each of its reads.
-func TestDribblingServer(t *testing.T) {
+func TestDribblingServer_F11(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

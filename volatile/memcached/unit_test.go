@@ -36,7 +36,7 @@ func wireSafe(wire string) bool {
 }
 
 // C11: the encoder is injective and what it returns is safe on the wire.
-func FuzzWireKey(f *testing.F) {
+func FuzzWireKey_C11(f *testing.F) {
 	for _, pair := range [][2]string{{"a", "A"}, {"a b", "a%20b"}, {"", "%"}, {"a\r\nflush_all", "a"}, {"é", "e\u0301"},
 		{strings.Repeat("k", bodyMost), strings.Repeat("k", bodyMost+1)}, {"%#", "#"}} {
 		f.Add(pair[0], pair[1])
@@ -103,7 +103,7 @@ func TestWireValue(t *testing.T) {
 
 // C10: an expiry is never early, late by two seconds at most, and never in the
 // past; over 30 days it is a Unix time.
-func TestExpiry(t *testing.T) {
+func TestExpiry_C10(t *testing.T) {
 	now := time.Unix(1_790_000_000, 0)
 	for ttl, want := range map[time.Duration]int32{
 		0: 0, 1: 2, time.Millisecond: 2, time.Second: 2, time.Second + 1: 3, 2 * time.Second: 3,

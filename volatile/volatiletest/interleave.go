@@ -16,15 +16,15 @@ import (
 )
 
 var interleaveChecks = []check{
-	{name: "Interleave/Replace", promise: "In every interleaving of a slow reader, writers and an eviction, no version older than the newest one committed is left in the cache.",
+	{name: "Interleave/Replace_C4", promise: "In every interleaving of a slow reader, writers and an eviction, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, replacing) }},
 	{name: "Interleave/WriteAll", promise: "In every interleaving of a slow reader, grouped writers and an eviction, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, grouped) }},
-	{name: "Interleave/Invalidate", promise: "In every interleaving of a slow reader, invalidating writers and an eviction, no version older than the newest one committed is left in the cache.",
+	{name: "Interleave/Invalidate_C4_C7", promise: "In every interleaving of a slow reader, invalidating writers and an eviction, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, invalidating) }},
 	{name: "Interleave/Raise", promise: "In every interleaving of a slow reader and raising writers, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, raising) }},
-	{name: "Interleave/Restart", promise: "In every interleaving of a slow reader, a writer and a restart, no version older than the newest one committed is left in the cache.",
+	{name: "Interleave/Restart_C3", promise: "In every interleaving of a slow reader, a writer and a restart, no version older than the newest one committed is left in the cache.",
 		needs: needsRestart, run: func(t *testing.T, e *env) { explore(t, e, restarting) }},
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 var keyChecks = []check{
-	{name: "WeirdKeys", promise: "Any valid UTF-8 without NUL is a key, and different keys never meet: drivers encode injectively.", run: checkWeirdKeys},
-	{name: "InvalidKeys", promise: "An empty key, one over MaxItemKey, invalid UTF-8 and NUL are fault.ErrInvalid, in every method.", run: checkInvalidKeys},
+	{name: "WeirdKeys_C11", promise: "Any valid UTF-8 without NUL is a key, and different keys never meet: drivers encode injectively.", run: checkWeirdKeys},
+	{name: "InvalidKeys_C11", promise: "An empty key, one over MaxItemKey, invalid UTF-8 and NUL are fault.ErrInvalid, in every method.", run: checkInvalidKeys},
 }
 
 func checkWeirdKeys(t *testing.T, e *env) {

@@ -17,12 +17,12 @@ var swapChecks = []check{
 	{name: "SwapToken", promise: "Swap writes one entry if its Token still stands for what is there, else it is fault.ErrConflict.", run: checkSwapToken},
 	{name: "TokenNeverReturns", promise: "A token stands for one state only: the same bytes written again, also after a delete, have another.", run: checkTokenNeverReturns},
 	{name: "SwapRace", promise: "Of concurrent swaps with one token exactly one wins, so no increment by swap is lost.", run: checkSwapRace},
-	{name: "SwapAfterRestart", promise: "A driver whose server restarted does not let an old token win.", needs: needsRestart, run: checkSwapAfterRestart},
+	{name: "SwapAfterRestart_C3", promise: "A driver whose server restarted does not let an old token win.", needs: needsRestart, run: checkSwapAfterRestart},
 }
 
 var counterChecks = []check{
 	{name: "Add", promise: "Add adds to a counter that starts at zero and returns the sum; Get returns its decimal digits.", run: checkAdd},
-	{name: "AddBounds", promise: "A sum below zero is zero; a sum over 64 bits and Add on an entry that is no number are fault.ErrConflict.", run: checkAddBounds},
+	{name: "AddBounds_C12", promise: "A sum below zero is zero; a sum over 64 bits and Add on an entry that is no number are fault.ErrConflict.", run: checkAddBounds},
 	{name: "AddToken", promise: "An Add is a write: a token from before it does not win.", run: checkAddToken},
 	{name: "AddRace", promise: "Concurrent adds are all counted.", run: checkAddRace},
 }

@@ -16,9 +16,9 @@ const restartWithin = 5 * time.Second
 
 var timeChecks = []check{
 	{name: "TTL", promise: "An entry lives for its TTL, rounded up to the driver's resolution; zero is no expiry.", run: checkTTL},
-	{name: "TTLDays", promise: "TTLs over 30 days mean what they say.", run: checkTTLDays},
+	{name: "TTLDays_C10", promise: "TTLs over 30 days mean what they say.", run: checkTTLDays},
 	{name: "TTLDaysPass", promise: "TTLs over 30 days end when they should.", needs: needsVirtual, run: checkTTLDaysPass},
-	{name: "TTLNegative", promise: "A negative TTL is fault.ErrInvalid, and the old value stays.", run: checkTTLNegative},
+	{name: "TTLNegative_C10", promise: "A negative TTL is fault.ErrInvalid, and the old value stays.", run: checkTTLNegative},
 	{name: "TTLReplaced", promise: "A write replaces the TTL with its own.", run: checkTTLReplaced},
 	{name: "TTLCounter", promise: "A counter that is not there starts with this TTL; the TTL of one that is there stays.", run: checkTTLCounter},
 }

@@ -253,8 +253,11 @@ func TestPackagesStartNoServices(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	if s, err := choose(nil); err != nil || len(s) != len(steps) {
-		t.Errorf("%d steps, %v; all by default", len(s), err)
+	if s, err := choose(nil); err != nil || len(s) != len(steps)-1 {
+		t.Errorf("%d steps, %v; all by default but the long one", len(s), err)
+	}
+	if s, err := choose([]string{"long"}); err != nil || len(s) != 1 {
+		t.Errorf("%d steps, %v; the long one when it is named", len(s), err)
 	}
 	if s, err := choose([]string{"vet", "format"}); err != nil || len(s) != 2 || s[0].name != "format" {
 		t.Errorf("%v, %v; want format and vet, in this order", s, err)

@@ -6,6 +6,7 @@
 //	go run ./internal/cmd/check                # all of it
 //	go run ./internal/cmd/check format vet     # some of it, without servers
 //	go run ./internal/cmd/check install        # only what the tests need
+//	go run ./internal/cmd/check long           # the campaigns that take hours
 //	go run ./internal/cmd/check -packages ./volatile/... servers test
 //
 // As root on a Debian machine the step install takes missing programs from
@@ -58,6 +59,8 @@ type step struct {
 	beside bool
 	// A step that begins when those beside it are done.
 	waits bool
+	// A step that is taken only when it is named.
+	named bool
 }
 
 var steps = []step{
@@ -69,6 +72,7 @@ var steps = []step{
 	{name: "test", purpose: "all tests, under the race detector", run: checkTests, waits: true},
 	{name: "fuzz", purpose: "every fuzz target for a moment", run: checkFuzz},
 	{name: "bench", purpose: "every benchmark once, so that none rots", run: checkBenchmarks, waits: true},
+	{name: "long", purpose: "the long campaigns of kills, cuts and delays: hours", run: checkLong, named: true},
 }
 
 func main() {
@@ -95,7 +99,7 @@ func main() {
 
 func usage() {
 	out := flag.CommandLine.Output()
-	fmt.Fprintln(out, "usage: check [flags] [step ...]\n\nsteps, all of them by default:")
+	fmt.Fprintln(out, "usage: check [flags] [step ...]\n\nsteps, all of them but the last by default:")
 	for _, s := range steps {
 		fmt.Fprintf(out, "  %-8s %s\n", s.name, s.purpose)
 	}
@@ -106,7 +110,7 @@ func usage() {
 // choose returns the steps of the given names, in their usual order.
 func choose(names []string) ([]step, error) {
 	if len(names) == 0 {
-		return steps, nil
+		return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.named }), nil
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(steps, func(s step) bool { return s.name == name }) {

@@ -183,8 +183,8 @@ func TestClassesByCode(t *testing.T) {
 	}
 }
 
-// TestPack: batches hold what their bounds allow, and every mutation once.
-func TestPack(t *testing.T) {
+// TestPack_E6: batches hold what their bounds allow, and every mutation once.
+func TestPack_E6(t *testing.T) {
 	var mutations []mutation
 	add := func(partition string, n, bytes int) {
 		for range n {
@@ -217,9 +217,9 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: whatever answer is lost, a repeat of the same write leaves
+// TestLostAnswers_E1_E3: whatever answer is lost, a repeat of the same write leaves
 // the state of one, and the outcome was not told as a failure.
-func TestLostAnswers(t *testing.T) {
+func TestLostAnswers_E1_E3(t *testing.T) {
 	for _, placed := range []bool{false, true} {
 		for lost := range 6 {
 			e := &emulator{}

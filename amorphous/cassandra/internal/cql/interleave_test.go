@@ -88,10 +88,10 @@ func (s *schedule) run(choices []int, done *bool) (widths []int) {
 	}
 }
 
-// TestEveryInterleaving runs two writers of one ID through every order in which
+// TestEveryInterleaving_E9 runs two writers of one ID through every order in which
 // their statements can reach the servers. Whatever the order, exactly the
 // newest row must be left, at its place only.
-func TestEveryInterleaving(t *testing.T) {
+func TestEveryInterleaving_E9(t *testing.T) {
 	at := func(part string, version int64, shape uint64) amorphous.Row {
 		return amorphous.Row{Partition: part, ID: "i", Shape: shape, Stamp: amorphous.Stamp{Version: version, Tie: 1}, Body: fmt.Appendf(nil, `{"v":%d}`, version)}
 	}

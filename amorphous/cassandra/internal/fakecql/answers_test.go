@@ -68,9 +68,9 @@ var answers = []struct {
 	{"no answer", &Answer{Silent: true}, fault.ErrUnknown, fault.ErrUnavailable},
 }
 
-// TestAnswers says to both clients what a healthy server does not say on
+// TestAnswers_E1_E3_E4_E5_E10 says to both clients what a healthy server does not say on
 // demand.
-func TestAnswers(t *testing.T) {
+func TestAnswers_E1_E3_E4_E5_E10(t *testing.T) {
 	server, err := Start()
 	if err != nil {
 		t.Fatal(err)
@@ -164,9 +164,9 @@ func checkAnswer(t *testing.T, server *Server, answer *Answer, want error, verb 
 	}
 }
 
-// TestBatchSplits: a batch that is refused is taken apart, and only the bad
+// TestBatchSplits_E6: a batch that is refused is taken apart, and only the bad
 // row fails.
-func TestBatchSplits(t *testing.T) {
+func TestBatchSplits_E6(t *testing.T) {
 	server, store := fake(t)
 	server.Answer(func(text string) *Answer {
 		if len(server.Executed()) > 4 { // the batch; its statements are four
@@ -207,9 +207,9 @@ func TestWriteAbandoned(t *testing.T) {
 	}
 }
 
-// TestNoServer: opening does not need the server, and until it is there every
+// TestNoServer_E13: opening does not need the server, and until it is there every
 // call is unavailable, nothing was sent, and Check says so.
-func TestNoServer(t *testing.T) {
+func TestNoServer_E13(t *testing.T) {
 	server, err := Start()
 	if err != nil {
 		t.Fatal(err)

@@ -61,7 +61,7 @@ func TestReal(t *testing.T) {
 	})
 	t.Run("MissingTable", func(t *testing.T) { testMissingTable(t, url) })
 	t.Run("MissingKeyspace", func(t *testing.T) { testMissingKeyspace(t, node.Address()) })
-	t.Run("Restart", func(t *testing.T) { testRestart(t, node, url) })
+	t.Run("Restart_E12", func(t *testing.T) { testRestart(t, node, url) })
 }
 
 func dial(t *testing.T, addr string) *gocql2.Session {

@@ -29,7 +29,7 @@ var ringAlone = flag.Bool("ring", false, "run the conformance suite on a ring to
 
 // TestRing: three nodes, each row written and read by a quorum of them. One is
 // killed, comes back, and another is stopped, while rows are written.
-func TestRing(t *testing.T) {
+func TestRing_E18(t *testing.T) {
 	nodes := servers.TestRing(t, 3, servers.Cassandra{Heap: 448})
 	url := servers.URL(nodes...) + "?consistency=quorum"
 	t.Run("Faults", func(t *testing.T) { testRingFaults(t, nodes, url) })

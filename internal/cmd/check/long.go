@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// A campaign is a test that takes longer than a change may wait for.
+type campaign struct {
+	name string
+	args []string // of go test
+}
+
+// campaigns are the long tier: hours, on two cores.
+var campaigns = []campaign{
+	{"histories", []string{"-run=TestHistories", "./internal/sim", "-args", "-sim.seeds=20000"}},
+	{"system calls", []string{"-run=TestKilledAtASyscall", "./internal/sqlitefile", "-args", "-syscalls=40"}},
+	{"crashes in process", []string{"-run=TestCrash_", "./persistence", "-args", "-crash.runs=1000"}},
+	{"crashes over four servers", []string{"-run=TestCrashOverServers", "./persistence", "-args", "-crash.servers", "-crash.runs=200"}},
+	{"degradation", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10s"}},
+	{"bounds", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10m"}},
+}
+
+// checkLong runs the long tier to its end, also after a campaign that failed.
+func checkLong(ctx context.Context, c *checker) error {
+	var failed []string
+	for _, long := range campaigns {
+		fmt.Fprintf(c.out, "\n--- %s\n", long.name)
+		cmd := c.prepare(ctx, "go", append([]string{"test", "-v", "-count=1", "-timeout=6h"}, long.args...)...)
+		cmd.Stdout = c.out
+		if err := cmd.Run(); err != nil {
+			failed = append(failed, long.name)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%s", strings.Join(failed, ", "))
+	}
+	return nil
+}
