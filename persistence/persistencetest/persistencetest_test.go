@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -441,6 +443,43 @@ func (d *diary) kept(ctx context.Context, h *persistencetest.History) error {
 func TestCrashPassesWhatIsRight(t *testing.T) {
 	d := &diary{do: fine}
 	persistencetest.Crash(t, d.scenario(d.kept))
+}
+
+// What Disturb breaks is broken beside the starts that are killed, one at a time,
+// and mended before the start that is checked.
+func TestCrashDisturbsAndMends(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "broken")
+	if shared := os.Getenv("FOURFOLD_DISTURBED"); shared != "" {
+		broken = shared // this is the program
+	}
+	t.Setenv("FOURFOLD_DISTURBED", broken)
+	var disturbed, beside atomic.Int32
+	d := &diary{do: fine}
+	s := d.scenario(func(ctx context.Context, h *persistencetest.History) error {
+		if _, err := os.Stat(broken); err == nil {
+			return errors.New("it is broken while it is checked")
+		}
+		return d.kept(ctx, h)
+	})
+	s.Runs = 2
+	s.Disturb = func(ctx context.Context, rng *rand.Rand) {
+		if beside.Add(1) > 1 {
+			t.Error("two runs are disturbed at once")
+		}
+		if err := os.WriteFile(broken, nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		<-ctx.Done()
+		if err := os.Remove(broken); err != nil {
+			t.Error(err)
+		}
+		beside.Add(-1)
+		disturbed.Add(1)
+	}
+	persistencetest.Crash(t, s)
+	if disturbed.Load() < 2 {
+		t.Errorf("%d starts were disturbed: nothing is proved", disturbed.Load())
+	}
 }
 
 // A program that acknowledges what it did not put is found out, with the object
