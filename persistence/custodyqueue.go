@@ -218,9 +218,7 @@ func (c *queueCustody) extend(ctx context.Context, hs []*held) {
 	for i, h := range hs {
 		ids[i] = h.job
 	}
-	for i, err := range c.store.Touch(ctx, ids...) {
-		if fault.ClassOf(err) == fault.ErrNotFound {
-			hs[i].gone.Store(true)
-		}
-	}
+	// One that is lost goes on all the same: where the server has lost the job
+	// itself, this run is all that there is of it.
+	c.store.Touch(ctx, ids...)
 }
