@@ -82,17 +82,17 @@
 //     the negotiation (TestConfiguration).
 //   - The old client's retry policies also repeat what is not idempotent: none is
 //     used, and every statement of ours may be repeated (TestConfiguration,
-//     cql.TestLostAnswers).
+//     cql.TestLostAnswers_E1_E3).
 //   - Consistency is a default: here it is LOCAL_QUORUM for reads and writes unless
 //     the URL names another, and requests go to a node that has the row
-//     (TestParseURL, TestConfiguration, live.TestRing).
+//     (TestParseURL, TestConfiguration, live.TestRing_E18).
 //   - Every request waits 200 µs for others to join its packet: not by default
 //     (TestConfiguration).
 //   - Batches over partitions are refused when they are large, and many statements
 //     at once overload a node: batches keep under the limits, and statements are
-//     bounded (cql.TestPack, fakecql.TestBatchSplits).
+//     bounded (cql.TestPack_E6, fakecql.TestBatchSplits_E6).
 //   - The latest write wins by the writer's clock: the time of a write is the
-//     object's version, whatever the order of the writes (cql.TestEveryInterleaving,
+//     object's version, whatever the order of the writes (cql.TestEveryInterleaving_E9,
 //     the suite's Newest and Placed).
 //   - A NULL is a tombstone, a collection is read whole: a row is cells of one
 //     column that is always set (cql.TestNothingIsBoundToNull).
@@ -104,8 +104,8 @@
 //     replaced (cql.TestSessionReplaced).
 //   - A node that hangs keeps its connections, and the client needs half a minute to
 //     leave it: a statement that has no answer for a moment is sent once more
-//     (cql.TestHedge, live.TestRing).
-//   - What an answer means for a write depends on its kind (fakecql.TestAnswers,
+//     (cql.TestHedge, live.TestRing_E18).
+//   - What an answer means for a write depends on its kind (fakecql.TestAnswers_E1_E3_E4_E5_E10,
 //     cql.TestClassesByCode).
 //   - The client logs to stderr: it gets our logger (TestLogger).
 package cassandra

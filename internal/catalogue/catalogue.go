@@ -143,7 +143,7 @@ var Rows = []Row{
 	{"E11", "what was deleted comes back after gc_grace without a repair", "Deletes are rows of a newer version, kept until Purge, which says that it must not run before a repair; no row of ours depends on the server's tombstones to stay deleted."},
 	{"E12", "schemas disagree, and statements must be prepared again after a restart", ""},
 	{"E13", "a contact point is down, or says another protocol version", ""},
-	{"E14", "a statement that must not be repeated is sent speculatively", "Every statement is sent with a policy that never speculates, and with no retry policy, so that the client repeats nothing by itself."},
+	{"E14", "a statement that must not be repeated is sent speculatively", "The clients are told never to speculate and never to retry; what is sent once more after a silence, by ourselves, are statements that carry their own timestamp and leave the state of one when they are repeated."},
 	{"E15", "a null is written where nothing should be", "Every statement binds all of its columns with values that are never null, so that no tombstone is written by accident."},
 	{"E16", "a read at a low consistency returns an older version than one before", "Writes and reads wait for a quorum by default, so that a read meets the newest acknowledged write; who names a lower consistency is told what needs a quorum."},
 	{"E17", "more requests are in flight than a connection has numbers for", "Options.InFlight bounds the statements under way to 256, far below the 32,768 numbers of a connection; what is more waits until its context ends."},

@@ -48,30 +48,30 @@
 //   - A statement per row is slow, and one text per number of rows fills the
 //     caches of prepared statements: rows go together, in numbers that are powers
 //     of two, within the limits of placeholders and packets
-//     (transactional.TestPadded, transactional.TestChunks, TestPackets).
+//     (transactional.TestPadded, transactional.TestChunks, TestPackets_D13).
 //   - Rows in random order deadlock: those of a statement are sorted by key, and
 //     of one key the newest goes (transactional.TestWaves, the suite's Units and
 //     Load).
 //   - A deadlock ends the transaction on the server, and a lock wait only its
 //     statement; what comes after would be committed on its own: after an error
-//     nothing more is sent, and the transaction runs again as a whole (TestDeadlock,
-//     TestLockWait). One bad row of a group fails alone (TestDataErrors).
+//     nothing more is sent, and the transaction runs again as a whole (TestDeadlock_D6,
+//     TestLockWait_D7). One bad row of a group fails alone (TestDataErrors_D14).
 //   - The pool has no bounds, two idle connections, and no timeouts, and the client
-//     writes to stderr (TestPool, TestTooManyConnections).
+//     writes to stderr (TestPool, TestTooManyConnections_D10).
 //   - When a context ends, the statement may still be executed: that is
 //     fault.ErrUnknown once COMMIT was sent, and the connection is never used again
-//     (TestLostCommit, TestStoppedServer).
+//     (TestLostCommit_D1_D2, TestStoppedServer_D11).
 //   - A row over max_allowed_packet ends the connection, and one more statement
 //     of the pool: rows are measured before, and a connection that broke is dropped
-//     (TestPackets, TestKilledConnections, TestKilledServer).
+//     (TestPackets_D13, TestKilledConnections_D5, TestKilledServer_D3_D21).
 //   - MySQL and MariaDB differ: statements are such as both take. MySQL 8 was not
 //     to be had where this is tested, so every text that the suite executes on
 //     MariaDB is held to what MySQL's manual says (TestConformance, TestRefusals);
 //     VALUES(column) in an upsert is what MySQL calls deprecated and still takes.
 //   - Identity columns ignore case and trailing spaces, and a value that is too
 //     long is cut unless the session is strict: keys are binary, lengths checked,
-//     sessions strict (the suite's Values/Identity and Refusals, TestStrictMode,
-//     TestDurability for COMMITs that do not last).
+//     sessions strict (the suite's Values/Identity and Refusals, TestStrictMode_D15,
+//     TestDurability_D4 for COMMITs that do not last).
 //   - Times are rounded by the one and cut by the other: they are numbers of
 //     microseconds (the suite's Values/Extremes).
 //   - Names cannot be bound, and a URL holds a password: names are checked and

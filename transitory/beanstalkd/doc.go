@@ -70,8 +70,8 @@
 //     TestConsumersAreBounded).
 //   - The client has no deadline, no context and no way back after an error:
 //     every round trip has a deadline, and a connection that timed out, answered
-//     oddly or ended is replaced, with growing pauses (TestSilentServer,
-//     TestOwnDeadline, TestContextCutsAPut, TestCutPoints, TestClassificationOfPut,
+//     oddly or ended is replaced, with growing pauses (TestSilentServer_B20,
+//     TestOwnDeadline_B15_B16, TestContextCutsAPut, TestCutPoints_B17, TestClassificationOfPut_B21,
 //     TestReconnectionLeavesNothingBehind).
 //   - A nil body is sent without its length, one that is too large is refused by
 //     the server after it was sent: the one becomes empty, the other is
@@ -82,15 +82,15 @@
 //   - A job may be delivered twice: every one carries what tells repeats apart
 //     (persistence.TestFanOutRunsEveryTaskOnce).
 //   - A put without an answer may have been done: it is fault.ErrUnknown, and
-//     goes to no second server (TestClassificationOfPut, TestBatchIsCut).
+//     goes to no second server (TestClassificationOfPut_B21, TestBatchIsCut_B16).
 //   - One connection is slow, many are not, and what joins writes gains nothing:
 //     Options.Producers are 16 (BenchmarkPut).
 //   - Without -b nothing survives a crash, with it the last writes before a pause
 //     may not survive a power cut, and a log that breaks is not mentioned: see
-//     above (TestServerWithoutALog, TestBrokenLog).
+//     above (TestServerWithoutALog, TestBrokenLog_B6).
 //   - A job whose TTR ends runs again while its first run goes on: the layer
 //     touches what runs (persistence.TestLongHandlersKeepTheirClaim), and what is
 //     over is given back here (TestTTROfASilentWorker).
 //   - An answer that lies about its size makes the client reserve memory for it:
-//     sizes are bounded before (TestHostileSizes, FuzzWire).
+//     sizes are bounded before (TestHostileSizes, FuzzWire_B17).
 package beanstalkd

@@ -88,30 +88,30 @@
 //
 //   - An empty key makes the server execute the value, and 250 bytes of printable
 //     ASCII are all that a key may be: keys are encoded injectively, and hashed
-//     where they are long (FuzzWireKey, TestWireKeyLong).
+//     where they are long (FuzzWireKey_C11, TestWireKeyLong).
 //   - The client keeps two idle connections and opens any number: as many are
-//     kept as may be under way, and no more are opened (TestConnectionsAreBounded,
-//     TestOptions, TestServerAtItsConnectionLimit).
+//     kept as may be under way, and no more are opened (TestConnectionsAreBounded_C15,
+//     TestOptions, TestServerAtItsConnectionLimit_C16).
 //   - A connection that the server closed costs an operation: it is noticed before
-//     anything is sent (TestStaleConnectionsCostNothing), and a member that is
-//     dead costs its timeout once (TestDeadMemberCostsItsTimeoutOnce).
+//     anything is sent (TestStaleConnectionsCostNothing_C14), and a member that is
+//     dead costs its timeout once (TestDeadMemberCostsItsTimeoutOnce_C1).
 //   - A value that is too large is refused, and the old one deleted: it is
 //     fault.ErrTooLarge before it is sent, and Check compares with the server's
-//     limit (the suite's Limits, TestServerWithSmallItems).
+//     limit (the suite's Limits, TestServerWithSmallItems_C8).
 //   - A TTL of more than 30 days is taken for a date long past, and a negative one
-//     for now (TestExpiry).
+//     for now (TestExpiry_C10).
 //   - The server's errors are texts, for which the client has no class
 //     (TestClassify).
 //   - A write that failed may leave the old value: it is remembered, and deleted
 //     before the member is used again; a write of the layer never fails by it
-//     (TestSilentMemberReturnsWithNothingStale, persistence.TestVolatileDown,
+//     (TestSilentMemberReturnsWithNothingStale_C5, persistence.TestVolatileDown_F1_C6,
 //     servertest.TestOneOfThreeCachesLeavesAndComesBack).
 //   - The client knows no context: operations end with their timeout or their
 //     context, whichever is first (TestContextEndsDuringAWrite, TestWaitForAPlace,
-//     TestDribblingServer).
+//     TestDribblingServer_F11).
 //   - It sends one command per round trip: a pipe under it sends many
 //     (TestConformancePiped), which frames commands itself and fails all that
-//     wait when an answer is odd (FuzzFramer, TestHostileAnswers, TestCutAnswers).
+//     wait when an answer is odd (FuzzFramer, TestHostileAnswers_C18, TestCutAnswers_C18).
 //   - Another number of members moves nearly every key, and an address is looked
 //     up once: hashing is consistent, and names are resolved at every dial
 //     (TestRing, TestDeadShareIsAMiss).

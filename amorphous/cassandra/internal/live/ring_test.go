@@ -27,7 +27,7 @@ import (
 //	go test ./amorphous/cassandra/internal/live -run TestRing -v -args -ring
 var ringAlone = flag.Bool("ring", false, "run the conformance suite on a ring too, and hold faults to a second")
 
-// TestRing: three nodes, each row written and read by a quorum of them. One is
+// TestRing_E18: three nodes, each row written and read by a quorum of them. One is
 // killed, comes back, and another is stopped, while rows are written.
 func TestRing_E18(t *testing.T) {
 	nodes := servers.TestRing(t, 3, servers.Cassandra{Heap: 448})
