@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("sim.seeds", 200, "how many histories are replayed")
+	seeds = flag.Int("sim.seeds", 100, "how many histories are replayed")
 	first = flag.Uint64("sim.first", 1, "seed of the first")
 )
 
