@@ -261,7 +261,7 @@ func registrations(items []item) []mutation {
 			at.part, at.ord = "", ""
 		}
 		stamp := markerValue(it.row.Stamp, now)
-		out = append(out, mutation{partition: it.table.places + at.id, item: it, bytes: rowCost,
+		out = append(out, mutation{partition: it.table.places + at.id, item: it, bytes: bytesOf(it.row),
 			statements: []Statement{{it.table.register, []any{it.row.Stamp.Version, stamp, at.id, at.part, []byte(at.ord)}}}})
 	}
 	return out

@@ -29,8 +29,9 @@ const (
 const (
 	partitionBytes = 64 << 10
 	partitionRows  = 100
-	mixedBytes     = 4 << 10
+	mixedBytes     = 4608
 	mixedRows      = 10
+	statementCost  = 64 // of a statement's bytes, beside its values
 )
 
 // A call is the rows of one Write, or a part of them. It owns its rows: the
@@ -115,7 +116,7 @@ func cellsOf(items []item) []mutation {
 	now := time.Now()
 	out := make([]mutation, 0, len(items))
 	for _, it := range items {
-		m := mutation{partition: it.table.cells + it.row.Partition, item: it, bytes: rowCost + len(it.row.Body)}
+		m := mutation{partition: it.table.cells + it.row.Partition, item: it, bytes: bytesOf(it.row) + len(it.row.Body)}
 		if it.row.Deleted {
 			m.statements = it.table.bury(placeOf(it.row), it.row.Stamp, now)
 		} else {
@@ -124,6 +125,11 @@ func cellsOf(items []item) []mutation {
 		out = append(out, m)
 	}
 	return out
+}
+
+// bytesOf is what a row's statement takes in a batch, without its body.
+func bytesOf(r *amorphous.Row) int {
+	return statementCost + cellHead + len(r.Partition) + len(r.Order) + len(r.ID)
 }
 
 // mutate executes mutations in batches side by side and gives every item its
