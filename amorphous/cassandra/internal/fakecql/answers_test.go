@@ -85,7 +85,7 @@ func TestAnswers_E1_E3_E4_E5_E10(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return cassandra.FromSession(session, "ks", &cassandra.SessionOptions{Timeout: 400 * time.Millisecond}), session.Close
+			return cassandra.FromSession(session, "ks", &cassandra.SessionOptions{Timeout: 400 * time.Millisecond, Hedge: -1}), session.Close
 		},
 		"v1": func(t *testing.T) (amorphous.Source, func()) {
 			gocql.Logger = nopLogger{}
@@ -96,7 +96,7 @@ func TestAnswers_E1_E3_E4_E5_E10(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return gocqlv1.FromSession(session, "ks", &gocqlv1.Options{Timeout: 400 * time.Millisecond}), session.Close
+			return gocqlv1.FromSession(session, "ks", &gocqlv1.Options{Timeout: 400 * time.Millisecond, Hedge: -1}), session.Close
 		},
 	}
 	for name, connect := range clients {
