@@ -48,6 +48,10 @@ func TestOnServers(t *testing.T) {
 			t.Errorf("run again, it says %s", out)
 		}
 	})
+	t.Run("a queue and a cache, and the rest in process", func(t *testing.T) {
+		check(t, succeeds(t, child(t, 0, 0, "-transitory", servers.URL(persistence.Transitory), "-volatile", servers.URL(persistence.Volatile),
+			"-dir", t.TempDir(), "-namespace", servers.Options().Namespace+"d", "-events", events, "-friends", friends, "-json")))
+	})
 	t.Run("one puts and one works", func(t *testing.T) {
 		worker := startWorker(t, 0, on("b", "-work"))
 		check(t, succeeds(t, child(t, 0, 0, on("b", "-put")...)))

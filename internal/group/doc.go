@@ -11,4 +11,9 @@
 // waiting for that item. A run that panics fails the items of its own group,
 // whose outcome is then unknown, and the next group is run as if nothing had
 // happened.
+//
+// What a lone item must not pay, and many must not cost: an item never waits for
+// others (TestLoneItemNeverWaits), what arrives meanwhile forms the next group
+// (TestWhatArrivesMeanwhileFormsTheNextGroup), and what waits is bounded
+// (TestMaxQueueWaitsForTheContext).
 package group

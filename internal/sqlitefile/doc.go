@@ -38,4 +38,16 @@
 // error is fault.ErrUnknown. After such an error the connection is closed and
 // a new one opened, because a file whose fsync failed once must not be
 // believed when the next one succeeds.
+//
+// # What the library gets wrong
+//
+// And what is done about it, with the tests that hold it:
+//
+//   - A commit per unit costs an fsync per unit, and several writers get
+//     SQLITE_BUSY: one goroutine writes, in groups, each an immediate transaction
+//     (TestWritesShareGroupsAndFailAlone, TestAnotherProgramHoldsTheFile).
+//   - By default the last commits are lost with the power: synchronous is FULL
+//     (TestCrash).
+//   - A version of the library works with one version of its C library only, and
+//     some cannot be tidied: both are pinned (TestVersionsArePinned).
 package sqlitefile
