@@ -15,5 +15,5 @@
 // What a lone item must not pay, and many must not cost: an item never waits for
 // others (TestLoneItemNeverWaits), what arrives meanwhile forms the next group
 // (TestWhatArrivesMeanwhileFormsTheNextGroup), and what waits is bounded
-// (TestMaxQueueWaitsForTheContext).
+// (TestMaxQueueWaitsForTheContext_A30).
 package group

@@ -45,9 +45,9 @@
 //
 //   - A commit per unit costs an fsync per unit, and several writers get
 //     SQLITE_BUSY: one goroutine writes, in groups, each an immediate transaction
-//     (TestWritesShareGroupsAndFailAlone, TestAnotherProgramHoldsTheFile).
+//     (TestWritesShareGroupsAndFailAlone, TestAnotherProgramHoldsTheFile_A15).
 //   - By default the last commits are lost with the power: synchronous is FULL
-//     (TestCrash).
+//     (TestCrash_A2_A6_A15).
 //   - A version of the library works with one version of its C library only, and
 //     some cannot be tidied: both are pinned (TestVersionsArePinned).
 package sqlitefile
