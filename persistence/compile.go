@@ -29,6 +29,7 @@ type wording struct {
 	partitionBy string
 	newestBy    string
 	orderingKey string
+	expiresBy   string
 	fields      []string
 	counts      *Counts
 }
@@ -82,6 +83,11 @@ func (c *compiler) compile(goType reflect.Type, words []*wording, byTags bool) {
 		c.fault("%s", err)
 	}
 	c.kind.typ = typ
+	if typ != nil {
+		for _, err := range typ.Convert(c.kind.opts.Convert) {
+			c.fault("%s", err)
+		}
+	}
 	if byTags && typ != nil {
 		c.words = c.tagged(typ)
 	}
@@ -93,6 +99,8 @@ func (c *compiler) compile(goType reflect.Type, words []*wording, byTags bool) {
 		c.resolve()
 		c.checkKept()
 		c.composeRecord()
+		c.checkPatched()
+		c.checkExpires()
 	}
 	c.chooseCustody()
 	c.order()
@@ -147,7 +155,7 @@ func eraseTask[T any](d *Task[T]) *wording {
 			delay: d.Delay, timeout: d.Timeout, maxAttempts: cmp.Or(d.MaxAttempts, DefaultMaxAttempts),
 			concurrency: d.Concurrency, perKey: d.PerKey, blocks: d.Blocks,
 		},
-		counts: copyOf(d.Count), partitionBy: d.PartitionBy, newestBy: d.Newest, orderingKey: d.OrderingKey, fields: slices.Clone(d.Fields),
+		counts: copyOf(d.Count), partitionBy: d.PartitionBy, newestBy: d.Newest, orderingKey: d.OrderingKey, expiresBy: d.Expires, fields: slices.Clone(d.Fields),
 	}
 	eraseFuncs(w.task, d)
 	if !w.handles() && !w.external {

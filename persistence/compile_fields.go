@@ -190,6 +190,12 @@ func (c *compiler) layout(w *wording) {
 	if w.newestBy != "" {
 		w.newest = c.field(w, "Newest", w.newestBy, "order rows", order)
 	}
+	if w.expiresBy != "" {
+		w.expires = c.lookup(w, "Expires", w.expiresBy)
+		if w.expires != nil && w.expires.Type != reflect.TypeFor[time.Time]() {
+			c.taskFault(w, "Expires says until when an object is kept, and %s is a %s: name a time.Time", w.expires.Go, w.expires.Type)
+		}
+	}
 	if w.bucket > 0 && w.newest != nil && w.newest.Type != reflect.TypeFor[time.Time]() {
 		c.taskFault(w, "Bucket divides time, and Newest is %s, a %s: order by a time.Time, or leave out Bucket", w.newest.Go, w.newest.Type)
 	}

@@ -57,8 +57,36 @@ func (c *compiler) checkHalves(halves ...*wording) {
 		if w.when != nil {
 			c.taskFault(w, "When would leave half of an object, for tasks %q and %q hold the record together: leave out When, or let one task store all of it", halves[0].name, halves[1].name)
 		}
-		if w.ttl != 0 {
+		if w.ttl != 0 || w.expires != nil {
 			c.taskFault(w, "TTL would leave half of an object, for tasks %q and %q hold the record together: leave out TTL, or let one task store all of it", halves[0].name, halves[1].name)
+		}
+	}
+}
+
+// checkPatched refuses layouts that could not follow the record.
+func (c *compiler) checkPatched() {
+	k := c.kind
+	if !k.opts.Patched || len(c.found) > 0 {
+		return
+	}
+	for _, w := range c.words {
+		k.tasks = append(k.tasks, w.task)
+	}
+	err := k.patchable()
+	k.tasks = nil
+	switch {
+	case err != nil:
+		c.fault("KindOptions.Patched: %v", err)
+	case !k.record[0].whole:
+		c.fault("KindOptions.Patched: layouts follow the record, and task %q does not keep the whole object: leave out its Fields, or Patched", k.record[0].name)
+	}
+}
+
+// checkExpires refuses a cache that would serve an object after its end.
+func (c *compiler) checkExpires() {
+	for _, w := range c.words {
+		if w.expires != nil && w.partition == nil && c.kind.cache != nil {
+			c.taskFault(w, "Expires ends the object, and task %q would serve it all the same: remove one of them", c.kind.cache.name)
 		}
 	}
 }

@@ -183,6 +183,10 @@ func (d *DeadLetters) replay(ctx context.Context, id string, edit func(obj any) 
 }
 
 func editBody(k *kind, env *envelope.Envelope, edit func(obj any) error) error {
+	if env.Shape != k.all.Shape {
+		return fault.New(fault.ErrUnsupported, "", "edit dead letter",
+			"its envelope is a patch, or another program's, and an edit would put all fields of this one: replay it as it is, or put the object again")
+	}
 	obj := k.make()
 	if err := k.all.Decode(env.Body, value(obj)); err != nil {
 		return err

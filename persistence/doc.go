@@ -77,6 +77,17 @@
 // error. [Handle.Find] reads a layout: a partition newest first, a range of
 // time, the record.
 //
+// A read asks an amorphous store for another consistency than the store's own
+// through its context (amorphous.WithConsistency); it then goes past the cache.
+// Handle.Scan reads everything, and goes on in another process.
+//
+// # Open objects
+//
+// Any property can change. Handle.Patch puts some fields without reading the
+// others, and each property keeps its newest value. A field whose type changed
+// reads with a clear error, or by KindOptions.Convert. A task that comes to a
+// plan later is filled by Handle.Backfill from the objects that exist.
+//
 // # Promises
 //
 // Users may rely on these. The tests named hold them by killing, cutting and

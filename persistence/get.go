@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/group"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
@@ -49,13 +50,17 @@ func (l *Layer) get(ctx context.Context, k *kind, key string) (any, error) {
 	return f.obj, nil
 }
 
+// hurried reports whether a read asks for a consistency of its own: it goes
+// past the cache, which others take for the record's truth.
+func hurried(ctx context.Context) bool { return amorphous.ConsistencyOf(ctx) != 0 }
+
 // A reader reads one object from the record.
 type reader func(ctx context.Context, k *kind, key string) (found, error)
 
 // fetch returns an object through the cache, if the kind has one.
 func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (found, error) {
 	switch {
-	case k.cache == nil:
+	case k.cache == nil || len(k.record) > 0 && hurried(ctx):
 		return read(ctx, k, key)
 	case len(k.record) == 0:
 		return l.cachedOnly(ctx, k, key)
@@ -167,7 +172,7 @@ func (l *Layer) getAll(ctx context.Context, k *kind, keys []string) (map[string]
 		}
 	}
 	out := make(map[string]any, len(unique))
-	if k.cache == nil {
+	if k.cache == nil || len(k.record) > 0 && hurried(ctx) {
 		err := l.readInto(ctx, k, unique, out)
 		return out, err
 	}

@@ -53,6 +53,21 @@ func (h *Handle[T]) Update(ctx context.Context, key string, change func(object *
 	return h.layer.update(ctx, h.kind, key, func(obj any) error { return change(obj.(*T)) })
 }
 
+// Patch puts some fields of an object, by their Go names (of a Document, its
+// properties), without reading the others: each property keeps its newest
+// value, whoever wrote it, and properties that this program does not know stay.
+// Beside them only the key matters, and a version field. A property that a
+// Document lacks becomes nil.
+//
+// It goes the way of a Put, to the tasks that keep one of the fields, and is
+// for kinds whose plan is amorphous default writes, else fault.ErrUnsupported,
+// with the way out; fields that a layout keeps, or lies by, need
+// KindOptions.Patched. A patch of what is not there makes an object of these
+// fields alone, which lies in no layout.
+func (h *Handle[T]) Patch(ctx context.Context, object T, fields ...string) (*Receipt, error) {
+	return h.layer.put(ctx, h.kind, &object, putOptions{patches: true, patch: fields})
+}
+
 // Delete removes the object: a version like any other, which runs the store
 // tasks and OnDelete, never Do or Tx. Deleting what is not there is fine. A
 // kind with a version field needs AtVersion.

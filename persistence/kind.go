@@ -47,6 +47,18 @@ type KindOptions struct {
 	// MemoryQueue allows transitory custody in a queue that loses jobs when its
 	// server stops (a beanstalkd without a log).
 	MemoryQueue bool
+	// Patched says that objects of the kind are changed by Handle.Patch too, in
+	// fields that its layouts by PartitionBy keep, or lie by. Each row of a
+	// layout is then made of what the record holds, which it reads before and
+	// after, and not of the object that was put: a write of a layout costs four
+	// more statements. The record must be an amorphous default write of the
+	// whole object, and every other task one too.
+	Patched bool
+	// Convert says, by Go field name, how a value is read that was stored when
+	// the property had another type: old is what is stored, as a Document has
+	// it, and the result has the field's type. Without it such a value is
+	// fault.ErrCorrupt, which names the property.
+	Convert map[string]func(old any) (any, error)
 }
 
 // A write is what the default write of a task stores where.
@@ -88,7 +100,8 @@ type task struct {
 	bucket    time.Duration
 	count     *counting // writeCount
 	ttl       time.Duration
-	whole     bool // set holds every kept property, so the envelope's body serves as it is
+	expires   *record.Field // says when a row ends; nil: ttl does
+	whole     bool          // set holds every kept property, so the envelope's body serves as it is
 
 	delay       time.Duration
 	timeout     time.Duration

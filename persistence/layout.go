@@ -43,8 +43,11 @@ func (t *task) cellOf(obj any, body []byte, stamp amorphous.Stamp, deleted bool,
 			return cell, err
 		}
 	}
-	if t.ttl > 0 {
+	switch {
+	case t.ttl > 0:
 		cell.Expires = accepted.Add(t.ttl)
+	case t.expires != nil:
+		cell.Expires = value(obj).FieldByIndex(t.expires.Index).Interface().(time.Time)
 	}
 	var err error
 	cell.Shape = t.set.Shape

@@ -56,6 +56,7 @@ func (w *wording) sentence() string {
 	add(len(w.fields) > 0, "only %s", strings.Join(w.fields, " "))
 	add(w.bucket != 0, "in buckets of %v", w.bucket)
 	add(w.ttl != 0, "for %v", w.ttl)
+	add(w.expiresBy != "", "until %s", w.expiresBy)
 	add(w.when != nil, "when its condition holds")
 	add(w.within != 0 && w.late == RunLate, "within %v, else late", w.within)
 	add(w.within != 0 && w.late != RunLate, "within %v, else expired", w.within)

@@ -113,6 +113,10 @@ type Task[T any] struct {
 	// TTL is the life of what the default write stores; zero means for ever
 	// (amorphous), or while the cache has room (volatile).
 	TTL time.Duration
+	// Expires names the field, a time.Time, that says until when an amorphous
+	// default write keeps this object; its zero value means for ever. It
+	// excludes TTL. A Go field name.
+	Expires string
 	// Fields limits the default write to these Go fields, beside the key;
 	// empty: what the tags say.
 	Fields []string

@@ -79,6 +79,9 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 		a.version.key, a.version.deleted = p.key, true
 		return checkKey(p.key)
 	}
+	if p.patches {
+		return l.encodePatch(a, obj, p.patch)
+	}
 	v := value(obj)
 	if a.version.key, err = a.kind.typ.KeyOf(v); err != nil {
 		return err
@@ -107,7 +110,7 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 		return &fault.Error{Op: "put", Class: fault.ErrTooLarge,
 			Err: fmt.Errorf("the encoded object has %d bytes, and a store of its plan takes %d", len(a.version.body), limit)}
 	}
-	a.version.obj = obj
+	a.version.obj, a.version.shape = obj, a.kind.all.Shape
 	return nil
 }
 
@@ -199,7 +202,10 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 	env := &a.env
 	env.Kind, env.Key, env.Version, env.Tie = a.kind.name, a.version.key, a.version.stamp.Version, a.version.stamp.Tie
 	env.Token, env.Accepted, env.Delete, env.Body = p.token, a.version.accepted, p.delete, a.version.body
-	env.Shape, a.version.shape = a.kind.all.Shape, a.kind.all.Shape
+	if p.delete {
+		a.version.shape = a.kind.all.Shape
+	}
+	env.Shape = a.version.shape
 	a.receipt = &Receipt{
 		Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted, layer: l,
 		tasks: make([]TaskReceipt, 0, len(a.kind.tasks)),
@@ -208,7 +214,7 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 		if skip := p.delete && t.handles() && t.onDelete == nil || p.delete && t.external; skip {
 			continue
 		}
-		if !p.delete && t.when != nil && t.write != writeCount && !t.when(obj) {
+		if !p.delete && t.when != nil && t.write != writeCount && !t.when(obj) || a.kind.skips(t, p.patch) {
 			continue
 		}
 		a.receipt.tasks = append(a.receipt.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority})

@@ -12,6 +12,8 @@ type putOptions struct {
 	create    bool
 	delete    bool
 	key       string // of a delete
+	patches   bool
+	patch     []string // the fields of a patch
 }
 
 type optionFunc func(*putOptions)

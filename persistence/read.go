@@ -26,7 +26,8 @@ type part struct {
 type found struct {
 	obj   any // nil: there is no such object
 	stamp transactional.Stamp
-	mixed bool // its parts are of different versions
+	body  []byte // of a record that is one cell
+	mixed bool   // its parts are of different versions
 }
 
 // Parts of two versions are read again this often, after pauses that grow from
@@ -178,7 +179,7 @@ func (k *kind) join(key string, parts []part) (found, error) {
 			return found{}, err
 		}
 	}
-	return found{obj: obj, stamp: newest.stamp}, nil
+	return found{obj: obj, stamp: newest.stamp, body: newest.body}, nil
 }
 
 // fill sets the fields that one task of the record holds.

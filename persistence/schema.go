@@ -58,7 +58,10 @@ func (l *Layer) tables() (rows []*transactional.Table, cells []amorphous.Table) 
 		r, c := k.tables()
 		rows, cells = append(rows, r...), append(cells, c...)
 	}
-	return rows, cells
+	if l.rows != nil {
+		return append(rows, positionRows), cells
+	}
+	return rows, append(cells, positionCells)
 }
 
 // tables lists the tables of one kind.

@@ -102,8 +102,8 @@ func (c *compiler) checkWords(w *wording) {
 // nothing.
 func (c *compiler) checkLayout(w *wording) {
 	words := used(map[string]bool{
-		"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0, "TTL": w.ttl > 0, "Fields": len(w.fields) > 0,
-	}, "PartitionBy", "Newest", "Bucket", "TTL", "Fields")
+		"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0, "TTL": w.ttl > 0, "Expires": w.expiresBy != "", "Fields": len(w.fields) > 0,
+	}, "PartitionBy", "Newest", "Bucket", "TTL", "Expires", "Fields")
 	if len(words) == 0 || w.purpose == 0 || w.counts != nil {
 		return
 	}
@@ -111,7 +111,7 @@ func (c *compiler) checkLayout(w *wording) {
 		c.taskFault(w, "%s a default write, and it has %s: leave %s out, or write in a task of its own", verb(words, "lays out", "lay out"), w.actions()[0], it(words))
 		return
 	}
-	placed := used(map[string]bool{"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0}, "PartitionBy", "Newest", "Bucket")
+	placed := used(map[string]bool{"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0, "Expires": w.expiresBy != ""}, "PartitionBy", "Newest", "Bucket", "Expires")
 	if w.write != writeCell && len(placed) > 0 {
 		c.taskFault(w, "%s an amorphous default write, and its Purpose is %s: leave %s out, or use the Purpose Amorphous", verb(placed, "lays out", "lay out"), w.purpose, it(placed))
 		return
@@ -121,6 +121,9 @@ func (c *compiler) checkLayout(w *wording) {
 	}
 	if w.bucket > 0 && w.newestBy == "" {
 		c.taskFault(w, "Bucket divides a partition by the time of Newest, and it has no Newest: set Newest, or leave out Bucket")
+	}
+	if w.ttl > 0 && w.expiresBy != "" {
+		c.taskFault(w, "TTL and Expires both say when an object ends: leave out one of them")
 	}
 	if w.ttl > 0 && (w.write == writeRow || w.write == writeJob) {
 		c.taskFault(w, "TTL ends what is volatile or amorphous, and its Purpose is %s: leave out TTL, or use another Purpose", w.purpose)

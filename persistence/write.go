@@ -73,6 +73,7 @@ type version struct {
 	deleted  bool
 	accepted time.Time
 	shape    uint64 // of body: which properties its program knew
+	stored   bool   // it is what the record holds already
 	late     bool   // the cache may have forgotten a newer version meanwhile
 }
 
@@ -81,6 +82,9 @@ func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) 
 	case writeRow:
 		stale, err = e.writeRow(ctx, k, t, v)
 	case writeCell:
+		if k.opts.Patched && t.partition != nil {
+			return false, e.followRecord(ctx, k, t, v)
+		}
 		stale, err = e.writeCell(ctx, k, t, v)
 	case writeCount:
 		return e.writeCount(ctx, t, v)
@@ -140,11 +144,13 @@ func (e *engine) writeCell(ctx context.Context, k *kind, t *task, v *version) (b
 		return false, Permanent(err)
 	}
 	crash.Point("write.cell.before")
-	if t.whole && !v.deleted && v.shape != k.all.Shape {
-		// The body is of the program that put it: it lies under the shape of
-		// what that program knew, so that what only one of two programs knows
-		// survives the other.
-		row.Shape = v.shape
+	if !v.deleted && v.shape != k.all.Shape {
+		// The body is a patch, or of another program: it lies under the shape
+		// of what that program knew, so that what only one of two programs
+		// knows survives the other.
+		if err := t.partial(k, &row, v); err != nil {
+			return false, Permanent(err)
+		}
 	}
 	if err := e.layer.noteBucket(ctx, t, v.obj, v.accepted); err != nil {
 		return false, err

@@ -75,3 +75,22 @@ func Properties(data []byte, each func(name string, value []byte) error) error {
 	}
 	return nil
 }
+
+// Pick returns the properties of a JSON object that kept maps to names, under
+// those names, and the names. Anything but one JSON object is fault.ErrCorrupt.
+func Pick(body []byte, kept map[string]string) (picked []byte, names []string, err error) {
+	picked = append(make([]byte, 0, len(body)), '{')
+	err = Properties(body, func(name string, value []byte) error {
+		to, ok := kept[name]
+		if !ok {
+			return nil
+		}
+		if len(names) > 0 {
+			picked = append(picked, ',')
+		}
+		picked = append(append(appendString(picked, to), ':'), value...)
+		names = append(names, to)
+		return nil
+	})
+	return append(picked, '}'), names, err
+}
