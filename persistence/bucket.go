@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -44,21 +46,37 @@ func (l *Layer) noteBucket(ctx context.Context, t *task, obj any, accepted time.
 	if t.partition == nil || t.bucket == 0 || obj == nil {
 		return nil
 	}
-	v := value(obj)
-	text, err := record.Text(v.FieldByIndex(t.partition.Index))
+	row, err := t.bucketRow(obj, accepted)
 	if err != nil {
 		return err
 	}
-	number := t.bucketOf(v.FieldByIndex(t.newest.Index).Interface().(time.Time))
-	version, expires := t.bucketLife(accepted)
-	err = l.cells.Write(ctx, t.bucketTable(), amorphous.Row{
-		Partition: partitionName(text), Order: bucketOrder(number), ID: "bucket",
-		Shape: 1, Stamp: amorphous.Stamp{Version: version}, Body: []byte("{}"), Expires: expires,
-	})[0]
+	err = l.cells.Write(ctx, t.bucketTable(), row)[0]
 	if errors.Is(err, amorphous.ErrSuperseded) {
 		return nil // it is known for longer
 	}
 	return err
+}
+
+// bucketRow says that the object's bucket has rows.
+func (t *task) bucketRow(obj any, accepted time.Time) (amorphous.Row, error) {
+	v := value(obj)
+	text, err := record.Text(v.FieldByIndex(t.partition.Index))
+	number := t.bucketOf(v.FieldByIndex(t.newest.Index).Interface().(time.Time))
+	version, expires := t.bucketLife(accepted)
+	return amorphous.Row{
+		Partition: partitionName(text), Order: bucketOrder(number), ID: "bucket",
+		Shape: 1, Stamp: amorphous.Stamp{Version: version}, Body: []byte("{}"), Expires: expires,
+	}, err
+}
+
+// bucketAddress is where it stands that a partition with a bucket has rows.
+func bucketAddress(partition string) (at amorphous.Address, ok bool) {
+	i := strings.LastIndex(partition, between)
+	if i < 0 {
+		return at, false
+	}
+	number, err := strconv.ParseInt(partition[i+len(between):], 10, 64)
+	return amorphous.Address{Partition: partition[:i], Order: bucketOrder(number), ID: "bucket"}, err == nil
 }
 
 // bucketLife is how long a bucket is known: for good, or as long as the rows

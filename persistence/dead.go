@@ -292,16 +292,8 @@ func (d *DeadLetters) Discard(ctx context.Context, why string, ids ...string) (i
 	}
 	for n, id := range ids {
 		letter, env, err := d.get(ctx, id)
-		if err != nil {
-			return n, err
-		}
-		switch k := d.layer.kindOf(letter.Kind); {
-		case k != nil && k.task(letter.Task) != nil && k.task(letter.Task).blocks:
-			err = d.layer.engine.discardBlocked(ctx, env, id)
-		case d.layer.rows != nil:
-			_, err = d.layer.rows.Apply(ctx, &transactional.Unit{Unbury: []string{id}})
-		default:
-			err = d.layer.unburyCell(ctx, id)
+		if err == nil {
+			err = d.take(ctx, letter, env)
 		}
 		if err != nil {
 			return n, err
@@ -310,6 +302,27 @@ func (d *DeadLetters) Discard(ctx context.Context, why string, ids ...string) (i
 			"task", letter.Task, "reason", letter.Reason, "version", env.Version)
 	}
 	return len(ids), nil
+}
+
+// take removes a letter, and lets go of its ordering key.
+func (d *DeadLetters) take(ctx context.Context, letter *transactional.DeadLetter, env *envelope.Envelope) error {
+	switch k := d.layer.kindOf(letter.Kind); {
+	case k != nil && k.task(letter.Task) != nil && k.task(letter.Task).blocks:
+		return d.layer.engine.discardBlocked(ctx, env, letter.ID)
+	case d.layer.rows != nil:
+		_, err := d.layer.rows.Apply(ctx, &transactional.Unit{Unbury: []string{letter.ID}})
+		return err
+	}
+	return d.layer.unburyCell(ctx, letter.ID)
+}
+
+// remove removes a letter without a word to the log, where its key would stay.
+func (d *DeadLetters) remove(ctx context.Context, id string) error {
+	letter, env, err := d.get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return d.take(ctx, letter, env)
 }
 
 // buryCells keeps dead letters in the amorphous store.

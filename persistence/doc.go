@@ -88,6 +88,13 @@
 // reads with a clear error, or by KindOptions.Convert. A task that comes to a
 // plan later is filled by Handle.Backfill from the objects that exist.
 //
+// # Damage, and forgetting
+//
+// Handle.Verify compares what layouts, copies and the cache hold with what the
+// record implies, and Handle.Repair mends what differs. Handle.Erase removes
+// one key from everywhere, at a version of its own that keeps late retries out,
+// and proves it by a second look.
+//
 // # Promises
 //
 // Users may rely on these. The tests named hold them by killing, cutting and

@@ -2,11 +2,13 @@ package persistence_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // A patch puts some fields, and reads nothing.
@@ -94,4 +96,52 @@ func ExampleHandle_Get_consistency() {
 	s, err := stays.Get(amorphous.WithConsistency(ctx, amorphous.LocalOne), "s1")
 	fmt.Println(s.User, err)
 	// Output: ann <nil>
+}
+
+// Verify finds what was damaged, and Repair mends it from the record.
+func ExampleVerification() {
+	layer, closeLayer := exampleLayer()
+	defer closeLayer()
+	ctx := context.Background()
+
+	stays := persistence.Declare(layer, "stay", persistence.Plan[stay]{
+		{Name: "object", Purpose: persistence.Transactional},
+		{Name: "activity", Purpose: persistence.Amorphous, PartitionBy: "User", Newest: "At"},
+	})
+	stays.Put(ctx, stay{ID: "s1", User: "ann", At: dawn})
+	layer.Tx(ctx, func(ctx context.Context, tx *persistence.Tx) error { // somebody, by hand
+		_, err := tx.Exec(ctx, "DELETE FROM amorphous$ff_stay__activity")
+		return err
+	})
+	for range 2 {
+		verification := stays.Verify(&persistence.VerifyOptions{Young: -1})
+		for d, err := range verification.Differences(ctx) {
+			fmt.Println(d.Key, d.Task, d.What, err, stays.Repair(ctx, d))
+		}
+		fmt.Println(verification.Found(), "found")
+	}
+	// Output:
+	// s1 activity missing <nil> <nil>
+	// 1 found
+	// 0 found
+}
+
+// Erase removes a key from everywhere, and proves it.
+func ExampleErasure() {
+	layer, closeLayer := exampleLayer()
+	defer closeLayer()
+	ctx := context.Background()
+
+	stays := persistence.Declare(layer, "stay", persistence.Plan[stay]{
+		{Name: "object", Purpose: persistence.Transactional},
+		{Name: "activity", Purpose: persistence.Amorphous, PartitionBy: "User"},
+	})
+	stays.Put(ctx, stay{ID: "s1", User: "ann"})
+	erasure, err := stays.Erase(ctx, "s1", nil)
+	fmt.Println(len(erasure.Found), "found,", len(erasure.Left), "left,", err)
+	_, err = stays.Get(ctx, "s1")
+	fmt.Println(errors.Is(err, fault.ErrNotFound))
+	// Output:
+	// 2 found, 0 left, <nil>
+	// true
 }

@@ -3,6 +3,7 @@ package transactional
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,6 +200,16 @@ func (s *Store) hold(ctx context.Context, c Conn, records []Record, owner uint64
 // ClaimByID claims the named records where nobody holds them and they are due,
 // whatever their lane; the others are left out.
 func (s *Store) ClaimByID(ctx context.Context, owner uint64, lease time.Duration, ids ...RecordID) ([]Record, error) {
+	return s.claimByID(ctx, owner, lease, false, ids)
+}
+
+// Seize is ClaimByID for records that are not due yet, too, by whoever ends
+// them before their time.
+func (s *Store) Seize(ctx context.Context, owner uint64, lease time.Duration, ids ...RecordID) ([]Record, error) {
+	return s.claimByID(ctx, owner, lease, true, ids)
+}
+
+func (s *Store) claimByID(ctx context.Context, owner uint64, lease time.Duration, early bool, ids []RecordID) ([]Record, error) {
 	err := s.open(ctx)
 	if err == nil {
 		err = (&ClaimRequest{Owner: owner, Lease: lease}).valid()
@@ -216,9 +227,13 @@ func (s *Store) ClaimByID(ctx context.Context, owner uint64, lease time.Duration
 		if err != nil {
 			return err
 		}
+		due := now
+		if early {
+			due = math.MaxInt64
+		}
 		err = inChunks(ids, idArg, func(args []any) error {
 			text := s.ours.unclaimed.text(len(args))
-			more, err := s.queryRecords(ctx, c, text, append(args, now))
+			more, err := s.queryRecords(ctx, c, text, append(args, due))
 			out = append(out, more...)
 			return err
 		})

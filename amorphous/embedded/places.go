@@ -183,6 +183,10 @@ func (w *writer) decide(items []item) ([]item, error) {
 				return nil, err
 			}
 		}
+		if next.gone.Compare(next.top) >= 0 {
+			// Nothing lies there any more, and its name may say what was erased.
+			next.part, next.ord = "", ""
+		}
 		if v.cell {
 			cells = append(cells, it)
 		}

@@ -48,6 +48,9 @@ func testClaimByID(e *env) {
 	got, err := e.store.ClaimByID(e.Context(), 2, longLease, c.ID, a.ID, b.ID, later.ID, e.id(), b.ID)
 	e.nil("claim", err)
 	slices.SortFunc(got, func(x, y transactional.Record) int { return cmp.Compare(string(x.ID[:]), string(y.ID[:])) })
+	if early, err := e.store.Seize(e.Context(), 2, longLease, later.ID); err != nil || len(early) != 1 {
+		e.Errorf("Seize claims what is not due: %v, %v", early, err)
+	}
 	e.same("ClaimByID claims the named records whatever their lane, and leaves out what is held, not due or not there",
 		ids(got), []transactional.RecordID{b.ID, c.ID})
 	e.same("the owner holds them", []uint64{got[0].Owner, got[1].Owner}, []uint64{2, 2})

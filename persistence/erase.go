@@ -1,0 +1,447 @@
+package persistence
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+)
+
+// EraseOptions of Handle.Erase. Nil, and every zero value, is the default.
+type EraseOptions struct {
+	// Version is the version of the erasure, for a kind with a version field:
+	// above all that the key ever had.
+	Version int64
+	// Everywhere goes over whole tables for rows of the key that no index
+	// knows: what was written by hand, or by a program with another plan.
+	Everywhere bool
+}
+
+// An Erasure says what was found of a key, and that a second look found
+// nothing.
+type Erasure struct {
+	Kind, Key string
+	Version   int64    // all that is older stays away, however late it comes
+	Found     []string // what was removed, and from where
+	Left      []string // what the second look found; empty: nothing
+	// Unsearched is what cannot be looked into, and what becomes of it.
+	Unsearched []string
+}
+
+// String is a report of some lines.
+func (e *Erasure) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %q erased at version %d\n", e.Kind, e.Key, e.Version)
+	for _, part := range []struct {
+		word  string
+		lines []string
+	}{{"removed", e.Found}, {"LEFT", e.Left}, {"not searched", e.Unsearched}} {
+		for _, line := range part.lines {
+			fmt.Fprintf(&b, "\t%s: %s\n", part.word, line)
+		}
+	}
+	return b.String()
+}
+
+// Erase removes one key, and all that was derived from it, wherever this layer
+// keeps it: record, layouts, second copies, cache, the envelopes that wait in
+// the outbox, dead letters. It is a Delete, which also runs OnDelete, and its
+// version stands as a tombstone in every store, so that an envelope that comes
+// late writes nothing. Then it looks a second time: what that finds is
+// Erasure.Left, and the error is fault.ErrRefused.
+//
+// The Erasure is not nil once the key is deleted, and says what it could not
+// search: jobs of a queue cannot be looked into. A store that is away is an
+// error; erasing again is harmless. Stores forget in their own time what was
+// removed from their tables (free pages, Cassandra's gc_grace, backups); the
+// marks of finished envelopes name the key for Options.Remember at most, and
+// the list of a layout's buckets names the partitions that there were.
+func (h *Handle[T]) Erase(ctx context.Context, key string, opts *EraseOptions) (*Erasure, error) {
+	e := &erasing{layer: h.layer, kind: h.kind, key: key}
+	if opts != nil {
+		e.opts = *opts
+	}
+	p := putOptions{delete: true, key: key, atVersion: e.opts.Version}
+	found, err := e.look(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := h.layer.put(ctx, h.kind, nil, p)
+	if err != nil && !fault.Accepted(err) {
+		return nil, err
+	}
+	e.stamp = transactional.Stamp{Version: receipt.Version, Tie: ^uint64(0)}
+	out := &Erasure{Kind: h.kind.name, Key: key, Version: receipt.Version, Found: found}
+	if out.Unsearched, err = e.unsearched(ctx); err != nil {
+		return out, err
+	}
+	if err := e.remove(ctx); err != nil {
+		return out, err
+	}
+	if out.Left, err = e.look(ctx, false); err == nil && len(out.Left) > 0 {
+		err = &fault.Error{Op: "erase", Kind: h.kind.name, Key: key, Class: fault.ErrRefused, Err: fmt.Errorf("a second look found %s", strings.Join(out.Left, "; "))}
+	}
+	return out, err
+}
+
+// An erasing is one call of Erase.
+type erasing struct {
+	layer *Layer
+	kind  *kind
+	key   string
+	opts  EraseOptions
+	stamp transactional.Stamp
+}
+
+// names are the names that the kind has or had.
+func (e *erasing) names() []string { return append([]string{e.kind.name}, e.kind.formerly...) }
+
+// look lists what there is of the key, except the tombstones, and the erasure's
+// own envelope.
+func (e *erasing) look(ctx context.Context, first bool) (found []string, err error) {
+	add := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	if len(e.kind.record) > 0 {
+		parts, err := e.layer.readParts(ctx, e.kind, []string{e.key})
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range parts[e.key] {
+			if p.there && !p.deleted {
+				add("%s (%s): the record, version %d", e.kind.record[i].name, e.kind.record[i].purpose, p.stamp.Version)
+			}
+		}
+	}
+	for _, kp := range e.layer.keepers(e.kind) {
+		there, err := e.traces(ctx, kp)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range there {
+			if t.at != "" && t.at != bucketAt {
+				add("%s (%s): %s, version %d", kp.task.name, kp.task.purpose, t.at, t.stamp.Version)
+			}
+		}
+	}
+	if err := e.lookCache(ctx, add); err != nil {
+		return nil, err
+	}
+	return found, e.lookCustody(ctx, first, add)
+}
+
+// traces are what a keeper has of the key; with Everywhere, also what it does
+// not know it has.
+func (e *erasing) traces(ctx context.Context, kp kept) ([]trace, error) {
+	there, err := kp.find(ctx, []string{e.key})
+	out := there[e.key]
+	if err != nil || !e.opts.Everywhere {
+		return out, err
+	}
+	for after := []byte(nil); ; {
+		keys, traces, next, err := kp.walk(ctx, after, readPage)
+		if err != nil {
+			return out, err
+		}
+		for i, key := range keys {
+			if key == e.key && !slices.ContainsFunc(out, func(t trace) bool { return t.at == traces[i].at }) {
+				out = append(out, traces[i])
+			}
+		}
+		if after = next; next == nil {
+			return out, nil
+		}
+	}
+}
+
+// lookCache looks for entries that no keeper has: of a kind without a record,
+// and of single fields.
+func (e *erasing) lookCache(ctx context.Context, add func(string, ...any)) error {
+	names := e.cacheNames()
+	if len(names) == 0 {
+		return nil
+	}
+	entries, err := e.layer.cache.GetAll(ctx, names)
+	for name, entry := range entries {
+		if !entry.Absent {
+			add("the cache: %s, version %d", name, entry.Stamp.Version)
+		}
+	}
+	return err
+}
+
+func (e *erasing) cacheNames() (names []string) {
+	for _, t := range e.kind.tasks {
+		switch {
+		case t.write != writeCache:
+		case t != e.kind.cache:
+			names = append(names, t.partKey(e.kind, e.key))
+		case len(e.kind.record) == 0:
+			names = append(names, e.kind.cacheKey(e.key))
+		}
+	}
+	return names
+}
+
+// lookCustody looks through the outbox and the dead letters.
+func (e *erasing) lookCustody(ctx context.Context, first bool, add func(string, ...any)) error {
+	waiting, err := e.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
+		if first || w.env.Version < e.stamp.Version {
+			add("the outbox: an envelope of version %d", w.env.Version)
+		}
+	}
+	letters, err := e.letters(ctx)
+	for _, d := range letters {
+		add("dead letters: %s of version %d", d.Task, d.Version)
+	}
+	return err
+}
+
+// A waitingEnvelope is an envelope of the key in the outbox.
+type waitingEnvelope struct {
+	rec transactional.Record
+	env *envelope.Envelope
+}
+
+// waiting lists the envelopes of the key that hold an object. One that cannot
+// be read holds one too, as far as anybody knows.
+func (e *erasing) waiting(ctx context.Context) (out []waitingEnvelope, err error) {
+	if e.layer.rows == nil {
+		return nil, nil
+	}
+	var ids []transactional.RecordID
+	err = e.layer.rows.Walk(ctx, func(rec transactional.Record) bool {
+		if rec.Key == e.key && slices.Contains(e.names(), rec.Kind) {
+			ids = append(ids, rec.ID)
+		}
+		return true
+	})
+	for _, id := range ids {
+		rec, mark, ferr := e.layer.rows.Find(ctx, id)
+		if fault.ClassOf(ferr) == fault.ErrNotFound || ferr == nil && mark != nil {
+			continue // it is done
+		}
+		if ferr != nil {
+			return nil, ferr
+		}
+		env, derr := envelope.Decode(rec.Body)
+		if derr != nil {
+			env = &envelope.Envelope{Kind: rec.Kind, Key: rec.Key}
+		}
+		if !env.Delete {
+			out = append(out, waitingEnvelope{rec, env})
+		}
+	}
+	return out, err
+}
+
+// letters lists the dead letters of the key that hold an object.
+func (e *erasing) letters(ctx context.Context) (out []DeadLetter, err error) {
+	for _, kind := range e.names() {
+		for after := ""; ; {
+			page, err := e.layer.DeadLetters().List(ctx, DeadFilter{Kind: kind, Key: e.key, After: after})
+			if err != nil || len(page) == 0 {
+				if err != nil {
+					return nil, err
+				}
+				break
+			}
+			for _, d := range page {
+				if after = d.ID; d.Object != nil {
+					out = append(out, d)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// remove removes what there is, at the version of the erasure. Custody comes
+// first: what it still holds could be written anew.
+func (e *erasing) remove(ctx context.Context) error {
+	// A letter may keep its envelope, and an envelope may become a letter.
+	for _, step := range []func(context.Context) error{e.removeLetters, e.removeWaiting, e.removeLetters} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	gone := &version{key: e.key, stamp: e.stamp, deleted: true, shape: e.kind.all.Shape, accepted: time.Now().UTC(), late: true}
+	for _, t := range e.kind.tasks {
+		if t.write == writeNone || t.write == writeJob {
+			continue
+		}
+		if _, err := e.layer.engine.writeObject(ctx, e.kind, t, gone); err != nil {
+			return err
+		}
+	}
+	for _, kp := range e.layer.keepers(e.kind) {
+		there, err := e.traces(ctx, kp)
+		if err != nil {
+			return err
+		}
+		if err := e.drop(ctx, kp, there); err != nil {
+			return err
+		}
+	}
+	if names := e.cacheNames(); len(names) > 0 {
+		return e.layer.cache.Delete(ctx, names...)
+	}
+	return nil
+}
+
+func (e *erasing) removeLetters(ctx context.Context) error {
+	letters, err := e.letters(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range letters {
+		if d.Version > e.stamp.Version {
+			continue
+		}
+		err := e.layer.DeadLetters().remove(ctx, d.ID)
+		if class := fault.ClassOf(err); e.layer.rows != nil && (class == fault.ErrBusy || class == fault.ErrCorrupt) {
+			// Its envelope is gone, or waits for something else.
+			_, err = e.layer.rows.Apply(ctx, &transactional.Unit{Unbury: []string{d.ID}})
+		}
+		if err != nil && fault.ClassOf(err) != fault.ErrNotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop drops what the tombstone did not reach.
+func (e *erasing) drop(ctx context.Context, kp kept, there []trace) error {
+	for i := range there {
+		if there[i].at == "" || there[i].at == bucketAt {
+			continue
+		}
+		if err := kp.drop(ctx, e.key, &there[i], e.stamp); err != nil {
+			return err
+		}
+		if still, err := kp.there(ctx, e.key, &there[i]); err != nil || !still {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		// It lies at a place of its own, or at a version above ours.
+		tick, err := e.layer.ticks.now(ctx, false)
+		if err != nil {
+			return err
+		}
+		stamp := transactional.Stamp{Version: max(tick, there[i].stamp.Version), Tie: ^uint64(0)}
+		if e.kind.typ.Version != nil {
+			stamp.Version = max(e.stamp.Version, there[i].stamp.Version) + 1
+		}
+		if err := kp.drop(ctx, e.key, &there[i], stamp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeWaiting ends the envelopes of the key that are older than the erasure.
+// One that a worker has in hand is waited for, until it is done or given back.
+func (e *erasing) removeWaiting(ctx context.Context) error {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		waiting, err := e.waiting(ctx)
+		if err != nil {
+			return err
+		}
+		left := 0
+		for _, w := range waiting {
+			if w.env.Version >= e.stamp.Version {
+				continue
+			}
+			ended, err := e.end(ctx, &w)
+			if err != nil {
+				return err
+			}
+			if !ended {
+				left++
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return fmt.Errorf("%d envelopes are in a worker's hands: %w", left, err)
+		}
+	}
+}
+
+// end claims an envelope and ends it, with a mark that does not name the key.
+func (e *erasing) end(ctx context.Context, w *waitingEnvelope) (ended bool, err error) {
+	recs, err := e.layer.rows.Seize(ctx, e.layer.owner, e.layer.opts.Lease, w.rec.ID)
+	if err != nil || len(recs) == 0 {
+		return false, err
+	}
+	m := mark{Kind: w.rec.Kind, Version: w.env.Version, Accepted: w.env.Accepted.UnixMicro(), Other: map[string]string{}}
+	for _, t := range e.kind.tasks {
+		m.Other[t.name] = TaskSuperseded.String()
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		return false, err
+	}
+	_, err = e.layer.rows.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{
+		{ID: w.rec.ID, Owner: e.layer.owner, Seq: recs[0].Seq, Done: true, Mark: body},
+	}})
+	if fault.ClassOf(err) == fault.ErrConflict {
+		return false, nil // somebody was faster
+	}
+	return err == nil, err
+}
+
+// unsearched says what nobody can look into.
+func (e *erasing) unsearched(ctx context.Context) (out []string, err error) {
+	for _, t := range e.kind.tasks {
+		if t.handles() && t.onDelete == nil {
+			out = append(out, fmt.Sprintf("task %q has a handler and no OnDelete: what it wrote is not known here", t.name))
+		}
+		if t.external {
+			out = append(out, fmt.Sprintf("task %q is served by another program", t.name))
+		}
+	}
+	tubes := e.tubes()
+	if e.layer.queue == nil || len(tubes) == 0 {
+		return out, nil
+	}
+	stats, err := e.layer.queue.Stats(ctx, tubes...)
+	if err != nil {
+		return out, err
+	}
+	for _, s := range stats {
+		if n := s.Ready + s.Delayed + s.Reserved; n > 0 {
+			out = append(out, fmt.Sprintf("tube %s: %d jobs, which no queue lets be looked into: default writes of this key among them lose to the erasure, handlers run", s.Tube, n))
+		}
+	}
+	return out, nil
+}
+
+// tubes are those that may hold objects of the kind.
+func (e *erasing) tubes() (out []string) {
+	if e.kind.custody == TransitoryCustody {
+		for _, lanes := range e.kind.served {
+			out = append(out, lanes.realTime, lanes.background, lanes.suspect)
+			for p := Transitory; p <= Amorphous; p++ {
+				out = append(out, lanes.parked[p])
+			}
+		}
+	}
+	for _, t := range e.kind.tasks {
+		if t.write == writeJob {
+			out = append(out, e.kind.name+"."+t.name)
+		}
+	}
+	return out
+}

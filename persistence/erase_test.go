@@ -1,0 +1,143 @@
+package persistence_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// holdsSecret looks for a text in all that a file holds of SQL tables, but for
+// the lists of buckets, which name partitions.
+func (v *vandal) holdsSecret(secret string) (where []string) {
+	v.t.Helper()
+	err := v.layer.Tx(v.t.Context(), func(ctx context.Context, tx *persistence.Tx) error {
+		where = nil
+		var tables []string
+		err := tx.Query(ctx, "SELECT name FROM sqlite_schema WHERE type='table'", nil, func(scan func(...any) error) error {
+			var name string
+			err := scan(&name)
+			tables = append(tables, name)
+			return err
+		})
+		for _, name := range tables {
+			var columns []string
+			err = errors.Join(err, tx.Query(ctx, "SELECT name FROM pragma_table_info(?)", []any{name}, func(scan func(...any) error) error {
+				var c string
+				err := scan(&c)
+				columns = append(columns, `instr(CAST("`+c+`" AS BLOB), CAST(? AS BLOB)) > 0`)
+				return err
+			}))
+			args := make([]any, len(columns))
+			for i := range args {
+				args[i] = secret
+			}
+			err = errors.Join(err, tx.Query(ctx, `SELECT count(*) FROM "`+name+`" WHERE `+strings.Join(columns, " OR "), args, func(scan func(...any) error) error {
+				var n int
+				err := scan(&n)
+				if n > 0 && !strings.HasSuffix(name, "__buckets") {
+					where = append(where, fmt.Sprint(n, " of ", name))
+				}
+				return err
+			}))
+		}
+		return err
+	})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return where
+}
+
+// TestErase: an object lies in every store, waits in the outbox in an older
+// version, is a dead letter, and was copied by hand. Afterwards no table of the
+// file has a byte of it, and what comes late changes nothing.
+func TestErase(t *testing.T) {
+	ctx, layer := t.Context(), openLayer(t, nil)
+	v := &vandal{t: t, layer: layer, ns: "ff"}
+	fails := true
+	plan := append(verifyPlan(persistence.Transactional),
+		persistence.Task[stay]{Name: "later", Purpose: persistence.Amorphous, Priority: 2, Delay: time.Hour, PartitionBy: "User"},
+		persistence.Task[stay]{Name: "check", Purpose: persistence.Transitory, Priority: 1, MaxAttempts: 1, Do: func(_ context.Context, s stay) error {
+			if fails && s.User == "topsecret" {
+				return persistence.Permanent(errors.New("no"))
+			}
+			return nil
+		}})
+	h := persistence.Declare(layer, "erased", plan)
+	putEach(t, h, stay{ID: "e1", User: "topsecret", At: dawn}, stay{ID: "e2", User: "ann", At: dawn})
+	drain(t, layer)
+	v.copy("erased__activity", "e1", "elsewhere\x1f3", "e1")
+	if where := v.holdsSecret("topsecret"); len(where) < 5 {
+		t.Fatalf("nothing is proved: the secret is only in %v", where)
+	}
+	report, err := h.Erase(ctx, "e1", &persistence.EraseOptions{Everywhere: true})
+	if err != nil {
+		t.Fatalf("%v\n%v", err, report)
+	}
+	for _, word := range []string{"the record", "activity", "elsewhere", "names", "hot", "outbox", "dead letters: check", "not searched: task \"check\""} {
+		if !strings.Contains(report.String(), word) {
+			t.Errorf("the report does not name %q:\n%v", word, report)
+		}
+	}
+	if where := v.holdsSecret("topsecret"); len(where) > 0 {
+		t.Errorf("the secret is still in %v\n%v", where, report)
+	}
+	if _, err := h.Get(ctx, "e1"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("an erased object is gone: %v", err)
+	}
+	if s, err := h.Get(ctx, "e2"); err != nil || s.User != "ann" {
+		t.Errorf("others stay: %+v, %v", s, err)
+	}
+	again, err := h.Erase(ctx, "e1", &persistence.EraseOptions{Everywhere: true})
+	if err != nil || len(again.Found) > 0 || len(again.Left) > 0 {
+		t.Errorf("erasing again finds nothing: %v, %v", again, err)
+	}
+	putEach(t, h, stay{ID: "e1", User: "born again", At: dawn})
+	if s, err := h.Get(ctx, "e1"); err != nil || s.User != "born again" {
+		t.Errorf("a key may be put anew: %+v, %v", s, err)
+	}
+}
+
+// TestEraseOutlivesLateRetries: what a queue still holds of an erased object
+// runs afterwards, and writes nothing; the report said that it is there.
+func TestEraseOutlivesLateRetries(t *testing.T) {
+	ctx, layer := t.Context(), openLayer(t, nil)
+	v := &vandal{t: t, layer: layer, ns: "ff"}
+	h := persistence.Declare(layer, "late", persistence.Plan[stay]{
+		{Name: "object", Purpose: persistence.Amorphous, Priority: 1},
+		{Name: "activity", Purpose: persistence.Amorphous, Priority: 2, PartitionBy: "User", Newest: "At", Bucket: time.Hour},
+	}, persistence.KindOptions{Custody: persistence.TransitoryCustody})
+	putEach(t, h, stay{ID: "e1", User: "topsecret", At: dawn})
+	report, err := h.Erase(ctx, "e1", nil)
+	if err != nil || len(report.Unsearched) != 1 || !strings.Contains(report.Unsearched[0], "2 jobs") {
+		t.Fatalf("%v, %v", report, err)
+	}
+	drain(t, layer)
+	if _, err := h.Get(ctx, "e1"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("a late retry brings nothing back: %v", err)
+	}
+	for _, where := range v.holdsSecret("topsecret") {
+		t.Errorf("the secret is still in %v", where)
+	}
+	own := persistence.Declare(layer, "own", persistence.Plan[owned]{{Purpose: persistence.Transactional}})
+	if _, err := own.Put(ctx, owned{ID: "a", Rev: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := own.Erase(ctx, "a", nil); !errors.Is(err, fault.ErrInvalid) {
+		t.Errorf("a kind with versions of its own needs one: %v", err)
+	}
+	if _, err := own.Erase(ctx, "a", &persistence.EraseOptions{Version: 8}); err != nil {
+		t.Error(err)
+	}
+}
+
+type owned struct {
+	ID  string `persistence:"key"`
+	Rev int64  `persistence:"version"`
+}
