@@ -38,7 +38,7 @@ type rowLedger struct {
 func newRowLedger(store *Store, name string, chunk func(at time.Time) (from, to time.Time)) *rowLedger {
 	members := Table{Name: name}
 	return &rowLedger{store: store, members: members, register: Table{Name: name + "__places"},
-		seals: &seals{store: store, table: Table{Name: name + "__seals"}, members: members, chunk: chunk}}
+		seals: &seals{store: store, table: Table{Name: name + "__seals"}, members: members, chunk: chunk, worth: sealRows}}
 }
 
 func (l *rowLedger) tables() []Table { return []Table{l.members, l.register, l.seals.table} }
@@ -46,6 +46,7 @@ func (l *rowLedger) tables() []Table { return []Table{l.members, l.register, l.s
 // record writes members: each step for all of them, as many rows as there are
 // in one call of the store.
 func (l *rowLedger) record(ctx context.Context, members []Member) []error {
+	ctx = storesOwn(ctx)
 	r := &recording{ledger: l, members: members, errs: make([]error, len(members)), touched: make([][]Tally, len(members))}
 	r.enlist(ctx)
 	r.write(ctx)
@@ -53,6 +54,15 @@ func (l *rowLedger) record(ctx context.Context, members []Member) []error {
 	r.void(ctx)
 	r.strike(ctx)
 	return r.errs
+}
+
+// storesOwn is a context whose reads have the consistency of the store, at
+// which they see what was written: the caller's own is for what it reads.
+func storesOwn(ctx context.Context) context.Context {
+	if ConsistencyOf(ctx) == 0 {
+		return ctx
+	}
+	return WithConsistency(ctx, 0)
 }
 
 // A recording is members on their way. A member that fails takes no further

@@ -37,6 +37,7 @@ type seals struct {
 	table   Table
 	members Table
 	chunk   func(at time.Time) (from, to time.Time)
+	worth   int // members that make a chunk worth sealing
 
 	fenced sync.Map // chunks, by seconds, whose fence this process put up
 }
@@ -52,7 +53,8 @@ const (
 	sealShape = 1
 	sealID    = "seal"
 	fences    = "fences" // a partition; those of members have a separator in their name
-	// sealRows is how many members make a chunk worth sealing.
+	// sealRows is how many members make a chunk worth sealing: fewer are read
+	// as fast as it takes to seal them.
 	sealRows = 64
 	// sealAfter is how long ago its time must have ended: most of what comes
 	// late has come then.
@@ -163,6 +165,7 @@ func (s *seals) in(ctx context.Context, r Range) (out []sealed, err error) {
 
 // seal seals the chunk of a partition that holds an order.
 func (s *seals) seal(ctx context.Context, partition string, order []byte) error {
+	ctx = storesOwn(ctx)
 	at, fence, err := s.addresses(partition, order)
 	if err != nil {
 		return err
@@ -219,7 +222,7 @@ func (s *seals) count(ctx context.Context, r Range) (sums []Tally, worth [][]byt
 	over := time.Now().Add(-sealAfter).Unix()
 	var first []byte
 	finish := func() {
-		if rows >= sealRows && end <= over {
+		if rows >= s.worth && end <= over {
 			worth = append(worth, first)
 		}
 	}
