@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -48,10 +49,15 @@ func (l *rowLedger) tables() []Table { return []Table{l.members, l.register, l.s
 func (l *rowLedger) record(ctx context.Context, members []Member) []error {
 	ctx = storesOwn(ctx)
 	r := &recording{ledger: l, members: members, errs: make([]error, len(members)), touched: make([][]Tally, len(members))}
+	crash.Point("count.enlist.before")
 	r.enlist(ctx)
+	crash.Point("count.write.before")
 	r.write(ctx)
+	crash.Point("count.settle.before")
 	r.settle(ctx)
+	crash.Point("count.void.before")
 	r.void(ctx)
+	crash.Point("count.strike.before")
 	r.strike(ctx)
 	return r.errs
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -185,6 +186,7 @@ func (s *seals) seal(ctx context.Context, partition string, order []byte) error 
 		stamp.Version = found[0].Stamp.Version + 1
 	}
 	row := Row{Partition: at.Partition, Order: at.Order, ID: at.ID, Shape: sealShape, Stamp: stamp, Body: []byte{sealIntent}}
+	crash.Point("count.seal.intent.before")
 	if err := s.store.Write(ctx, s.table, row)[0]; err != nil {
 		return err // also where somebody was faster
 	}
@@ -197,6 +199,7 @@ func (s *seals) seal(ctx context.Context, partition string, order []byte) error 
 	if sum.tallies, _, err = s.count(ctx, Range{Partition: partition, From: sum.from, To: sum.to}); err != nil {
 		return err
 	}
+	crash.Point("count.seal.sum.before")
 	row.Stamp.Tie |= sumTie
 	row.Body = sum.append([]byte{sealSum})
 	return s.store.Write(ctx, s.table, row)[0]
