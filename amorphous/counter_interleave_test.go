@@ -21,6 +21,7 @@ import (
 // A server is a store of rows in memory that several programs use.
 type server struct {
 	mu     sync.Mutex
+	read   int // rows that were read of members
 	tables map[amorphous.Table]*amorphoustest.Model
 }
 
@@ -105,6 +106,9 @@ func (p *program) Read(_ context.Context, t amorphous.Table, at []amorphous.Addr
 func (p *program) Scan(_ context.Context, t amorphous.Table, r amorphous.Range) (page amorphous.Page, err error) {
 	if err := p.turn(t); err != nil {
 		return page, err
+	}
+	if t.Name == "ff_c" {
+		defer func() { p.read += len(page.Rows) }()
 	}
 	page.Rows = p.live(t, func(row *amorphous.Row) bool {
 		return row.Partition == r.Partition && (r.From == nil || string(row.Order) >= string(r.From)) && (r.To == nil || string(row.Order) < string(r.To))
@@ -300,4 +304,51 @@ func (s *schedule) run(choices []int, dies int, done *bool) (widths []int) {
 			next.do <- nil
 		}
 	}
+}
+
+// TestSealsSpareReading: what is over is read once, and then its sum is; only a
+// chunk that changed is read again.
+func TestSealsSpareReading(t *testing.T) {
+	p := &program{server: &server{}}
+	store, err := amorphous.New(p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := amorphous.NewCounter(store, "c", &amorphous.Counts{Per: []time.Duration{time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objs []amorphous.Counted
+	for i := range 1000 {
+		objs = append(objs, amorphous.Counted{Key: fmt.Sprint(i), Counts: []amorphous.Count{{At: overAt.Add(time.Duration(i%600) * time.Minute), N: 1}}})
+	}
+	put := func(obj ...amorphous.Counted) {
+		t.Helper()
+		if err := c.Put(t.Context(), obj...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total := func(sentence string, want int64, rows int) {
+		t.Helper()
+		p.read = 0
+		if n, err := c.Total(t.Context(), amorphous.CountQuery{}); err != nil || n != want {
+			t.Errorf("%s: the total is %d, want %d: %v", sentence, n, want, err)
+		}
+		if p.read != rows {
+			t.Errorf("%s: %d rows were read, want %d", sentence, p.read, rows)
+		}
+	}
+	put(objs...)
+	perHour := []int{120, 120, 120, 120, 120, 120, 100, 60, 60, 60}
+	large := 0 // rows of hours that are worth sealing
+	for _, n := range perHour {
+		if n >= 64 {
+			large += n
+		}
+	}
+	total("the first reader reads all, and what it seals once more", 1000, 1000+large)
+	total("the next one reads what is small", 1000, 1000-large)
+	put(amorphous.Counted{Key: "new", Counts: []amorphous.Count{{At: overAt, N: 1}}})
+	total("a change makes one sum void", 1001, 1000-large+2*(perHour[0]+1))
+	total("and it is made again", 1001, 1000-large)
 }

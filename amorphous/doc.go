@@ -85,6 +85,22 @@
 //
 //	m, err := inbox.Get(amorphous.WithConsistency(ctx, amorphous.LocalOne), "m1")
 //
+// # Counting
+//
+// A [Counter] counts objects by dimensions and buckets of time, exactly: an
+// object counts once, as its newest version says, however often it is written
+// and whatever crashes. Counts are read as a series, a total, or the largest k:
+//
+//	mentions, err := amorphous.NewCounter(store, "mentions", &amorphous.Counts{
+//		By: []string{"team"}, Per: []time.Duration{time.Minute, 24 * time.Hour}, Zone: "Africa/Accra"})
+//	err = mentions.Put(ctx, amorphous.Counted{Key: "t1", Counts: []amorphous.Count{{Of: []string{"ghana"}, At: at, N: 1}}})
+//	minutes, err := mentions.Series(ctx, amorphous.CountQuery{Of: []string{"ghana"}, Per: time.Minute})
+//
+// A driver that is a [Tallier] keeps the sums in the transaction that changes
+// them. Elsewhere each object is a row that is counted, and sums of time that
+// is over are kept until somebody changes a row of it; there reads and writes
+// must overlap, as quorum and quorum do.
+//
 // # Errors
 //
 // Every error has a class of package fault and one of three outcomes. Writes

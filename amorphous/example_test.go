@@ -272,3 +272,87 @@ func ExampleCounter() {
 	// portugal 1
 	// 3
 }
+
+// A day that begins summer time has 23 hours.
+func ExampleCounts() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	visits := must(amorphous.NewCounter(store, "visits", &amorphous.Counts{Per: []time.Duration{time.Hour, 24 * time.Hour}, Zone: "Europe/Berlin"}))
+	for i := range 48 {
+		at := time.Date(2026, 3, 28, 23, 0, 0, 0, time.UTC).Add(time.Duration(i) * time.Hour)
+		if err := visits.Put(ctx, amorphous.Counted{Key: fmt.Sprint(i), Counts: []amorphous.Count{{At: at, N: 1}}}); err != nil {
+			panic(err)
+		}
+	}
+	for _, day := range must(visits.Series(ctx, amorphous.CountQuery{Per: 24 * time.Hour})) {
+		fmt.Println(day.At.Format("Jan 2 15:04 MST"), day.N)
+	}
+	// Output:
+	// Mar 29 00:00 CET 23
+	// Mar 30 00:00 CEST 24
+	// Mar 31 00:00 CEST 1
+}
+
+// An object counts for each of its values, and adds what it says.
+func ExampleCounted() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	stock := must(amorphous.NewCounter(store, "stock", &amorphous.Counts{By: []string{"colour", "shop"}}))
+	err := errors.Join(
+		stock.Put(ctx, amorphous.Counted{Key: "box 1", Counts: []amorphous.Count{{Of: []string{"red", "a"}, N: 10}, {Of: []string{"blue", "a"}, N: 5}}}),
+		stock.Put(ctx, amorphous.Counted{Key: "box 2", Counts: []amorphous.Count{{Of: []string{"red", "b"}, N: 3}}}),
+		stock.Delete(ctx, "box 2"))
+	fmt.Println(err)
+	for _, c := range must(stock.Top(ctx, amorphous.CountQuery{}, 0)) {
+		fmt.Println(c.Of, c.N)
+	}
+	// Output:
+	// <nil>
+	// [red a] 10
+	// [blue a] 5
+}
+
+// Fewer values select whatever begins with them.
+func ExampleCountQuery() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	rides := must(amorphous.NewCounter(store, "rides", &amorphous.Counts{By: []string{"city", "line"}, Per: []time.Duration{time.Minute}}))
+	for i, line := range []string{"1", "2", "1"} {
+		count := amorphous.Count{Of: []string{"ghent", line}, At: noon.Add(time.Duration(i) * time.Minute), N: 1}
+		if err := rides.Put(ctx, amorphous.Counted{Key: fmt.Sprint(i), Counts: []amorphous.Count{count}}); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Println(must(rides.Total(ctx, amorphous.CountQuery{Of: []string{"ghent"}, From: noon.Add(time.Minute)})))
+	fmt.Println(must(rides.Total(ctx, amorphous.CountQuery{Of: []string{"ghent", "1"}})))
+	// Output:
+	// 2
+	// 2
+}
+
+// A Count is what an object adds where, and what a bucket of a series holds.
+func ExampleCount() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+
+	bytes := must(amorphous.NewCounter(store, "bytes", &amorphous.Counts{By: []string{"host"}, Per: []time.Duration{time.Hour}}))
+	for i, n := range []int64{700, 20, 1300} {
+		count := amorphous.Count{Of: []string{"a"}, At: noon.Add(time.Duration(i) * 40 * time.Minute), N: n}
+		if err := bytes.Put(ctx, amorphous.Counted{Key: fmt.Sprint(i), Counts: []amorphous.Count{count}}); err != nil {
+			panic(err)
+		}
+	}
+	for _, hour := range must(bytes.Series(ctx, amorphous.CountQuery{Of: []string{"a"}})) {
+		fmt.Println(hour.At.Format("15:04"), hour.N)
+	}
+	// Output:
+	// 12:00 720
+	// 13:00 1300
+}

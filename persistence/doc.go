@@ -75,7 +75,8 @@
 // refills the cache under a lease. It returns what Put was given, never parts
 // of two versions and never a partial object: an unreachable durable part is an
 // error. [Handle.Find] reads a layout: a partition newest first, a range of
-// time, the record.
+// time, the record. What a task with Count counts is read by [Handle.Series],
+// [Handle.Total] and [Handle.Top].
 //
 // A read asks an amorphous store for another consistency than the store's own
 // through its context (amorphous.WithConsistency); it then goes past the cache.

@@ -60,3 +60,58 @@ func ExampleCounts() {
 	// 13:00 2
 	// 3 <nil>
 }
+
+// A field that is a slice counts for each element, and Of selects by the first
+// fields.
+func ExampleCountQuery() {
+	layer, closeLayer := exampleLayer()
+	defer closeLayer()
+	ctx := context.Background()
+	type Photo struct {
+		ID    string `persistence:"key"`
+		Album string
+		Tags  []string
+	}
+	photos := persistence.Declare(layer, "photo", persistence.Plan[Photo]{
+		{Name: "tags", Purpose: persistence.Amorphous, Count: &persistence.Counts{By: []string{"Album", "Tags"}}},
+	})
+	for _, p := range []Photo{{"1", "sea", []string{"boat", "sun"}}, {"2", "sea", []string{"sun"}}, {"3", "home", []string{"sun"}}} {
+		if _, err := photos.Put(ctx, p); err != nil {
+			fmt.Println(err)
+		}
+	}
+	top, err := photos.Top(ctx, persistence.CountQuery{Of: []any{"sea"}}, 5)
+	fmt.Println(top[0].Of, top[0].N, top[1].Of, top[1].N, err)
+	// Output: [sea sun] 2 [sea boat] 1 <nil>
+}
+
+// A Count is a bucket of a Series, or a value of a Top.
+func ExampleCount() {
+	layer, closeLayer := exampleLayer()
+	defer closeLayer()
+	ctx := context.Background()
+	type Sale struct {
+		ID    string `persistence:"key"`
+		At    time.Time
+		Cents int
+	}
+	sales := persistence.Declare(layer, "sale", persistence.Plan[Sale]{
+		{Name: "turnover", Purpose: persistence.Amorphous, Count: &persistence.Counts{
+			At: "At", Per: []time.Duration{time.Hour}, Zone: "Asia/Kolkata", Sum: "Cents"}},
+	})
+	morning := time.Date(2026, 1, 2, 4, 45, 0, 0, time.UTC)
+	for i, cents := range []int{250, 199} {
+		if _, err := sales.Put(ctx, Sale{fmt.Sprint(i), morning.Add(time.Duration(i) * time.Hour), cents}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	hours, err := sales.Series(ctx, persistence.CountQuery{})
+	for _, c := range hours {
+		fmt.Println(c.At.Format("15:04 MST"), c.N)
+	}
+	fmt.Println(err)
+	// Output:
+	// 10:00 IST 250
+	// 11:00 IST 199
+	// <nil>
+}

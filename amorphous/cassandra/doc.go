@@ -58,6 +58,9 @@
 // overlap: quorum for both. A process that dies between two steps of a move
 // leaves both places until the write is repeated.
 //
+// An amorphous.Counter needs the same of reads and writes. It uses no counter
+// columns, which cannot be repeated safely, and no lightweight transactions.
+//
 // Two writes of the same version and other content which also expire are told
 // apart by when they expire, to the second, before their Tie: that is
 // Cassandra's rule.
