@@ -20,7 +20,7 @@
 //	connect_timeout=5s   bounds the making of one connection
 //	conns=2              connections per host
 //	in_flight=256        statements under way at once
-//	hedge=250ms          a statement without an answer is sent once more, perhaps to another node; 0: never
+//	hedge=250ms          a statement without an answer is sent once more, where there are several nodes; 0: never
 //	coalesce=200us       a request waits so long for others to share its packet
 //	password-env=NAME    the password is in an environment variable
 //	password-file=PATH   the password is in a file, read when a session is opened
@@ -107,7 +107,7 @@
 //     replaced (cql.TestSessionReplaced).
 //   - A node that hangs keeps its connections, and the client needs half a minute to
 //     leave it: a statement that has no answer for a moment is sent once more
-//     (cql.TestHedge, live.TestRing_E18).
+//     (cql.TestHedge, cql.TestALoneNodeIsNotAskedAgain, live.TestRing_E18).
 //   - What an answer means for a write depends on its kind (fakecql.TestAnswers_E1_E3_E4_E5_E10,
 //     cql.TestClassesByCode).
 //   - The client logs to stderr: it gets our logger (TestLogger).

@@ -14,6 +14,9 @@ import (
 // repeats is decided where the work is known.
 type session struct{ *gocql.Session }
 
+// Nodes is how many nodes the client knows of.
+func (s session) Nodes() int { return len(s.Session.GetHosts()) }
+
 func (s session) query(c cql.Consistency, st cql.Statement) *gocql.Query {
 	return s.Session.Query(st.Text, st.Args...).Consistency(gocql.Consistency(c)).Idempotent(true).
 		RetryPolicy(nil).SetSpeculativeExecutionPolicy(gocql.NonSpeculativeExecution{})

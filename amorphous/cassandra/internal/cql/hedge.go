@@ -36,7 +36,7 @@ func HedgeOf(option time.Duration) time.Duration {
 // classifies its error.
 func (d *Driver) exec(ctx context.Context, op func(context.Context, Session) error) error {
 	return d.operate(ctx, d.opts.Timeout, func(ctx context.Context, s Session) error {
-		return d.hedge(ctx, func(ctx context.Context) error { return d.attempt(ctx, s, true, op) })
+		return d.hedge(ctx, s, func(ctx context.Context) error { return d.attempt(ctx, s, true, op) })
 	})
 }
 
@@ -54,6 +54,9 @@ func (d *Driver) scan(ctx context.Context, op func(context.Context, Session) err
 // that grows; zero: it has all the time.
 func (d *Driver) read(ctx context.Context, bound, patience time.Duration, op func(context.Context, Session) error) error {
 	err := d.operate(ctx, bound, func(bounded context.Context, s Session) error {
+		if patience > 0 && alone(s) {
+			patience = 0
+		}
 		for ; patience > 0 && patience <= bound/2; patience *= 4 {
 			short, cancel := context.WithTimeout(bounded, patience)
 			err := d.attempt(short, s, false, op)
@@ -101,7 +104,7 @@ func (d *Driver) attempt(ctx context.Context, s Session, write bool, op func(con
 
 // hedge runs a write, and once more beside itself each time that no answer has
 // come for a moment. The first answer that decides is the one that counts.
-func (d *Driver) hedge(ctx context.Context, write func(context.Context) error) error {
+func (d *Driver) hedge(ctx context.Context, s Session, write func(context.Context) error) error {
 	if d.opts.Hedge == 0 {
 		return write(ctx)
 	}
@@ -126,7 +129,7 @@ func (d *Driver) hedge(ctx context.Context, write func(context.Context) error) e
 				return outcomeOf(err, worst)
 			}
 		case <-again.C:
-			if sent == attempts {
+			if sent == attempts || alone(s) {
 				continue
 			}
 			select {
@@ -141,6 +144,14 @@ func (d *Driver) hedge(ctx context.Context, write func(context.Context) error) e
 			again.Reset(d.opts.Hedge)
 		}
 	}
+}
+
+// alone reports whether a session knows of one node only, which would be given
+// more to do just when it is slow. A client that does not tell is taken to know
+// several.
+func alone(s Session) bool {
+	counter, ok := s.(interface{ Nodes() int })
+	return ok && counter.Nodes() < 2
 }
 
 // outcomeOf is what a write came to that was sent several times: applied when one

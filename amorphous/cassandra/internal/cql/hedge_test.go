@@ -41,6 +41,31 @@ func (h *hanging) Each(ctx context.Context, _ Consistency, _ Statement, _ int, _
 	return h.answer(ctx)
 }
 
+// A lone session knows of one node.
+type lone struct{ *hanging }
+
+func (lone) Nodes() int { return 1 }
+
+// Where there is one node only, it is not asked again just when it is slow.
+func TestALoneNodeIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := lone{&hanging{answers: []error{silent, silent}}}
+		d, err := New(Handed(h), Options{Keyspace: "k", Hedge: DefaultHedge})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		row := amorphous.Row{Partition: "p", ID: "i", Shape: 1, Stamp: amorphous.Stamp{Version: 1}}
+		if err := d.Write(t.Context(), amorphous.Table{Name: "t"}, []amorphous.Row{row})[0]; !fault.Unknown(err) || h.sent.Load() != 1 {
+			t.Errorf("a write: %v, sent %d times", err, h.sent.Load())
+		}
+		_, err = d.Read(t.Context(), amorphous.Table{Name: "t"}, []amorphous.Address{{Partition: "p", ID: "i"}})
+		if fault.ClassOf(err) != fault.ErrUnavailable || h.sent.Load() != 2 {
+			t.Errorf("a read: %v, sent %d times", err, h.sent.Load()-1)
+		}
+	})
+}
+
 // TestHedge: what has no answer for a moment is sent once more, and the outcome
 // is never better known than it is.
 func TestHedge(t *testing.T) {
