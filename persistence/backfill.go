@@ -207,7 +207,9 @@ func (b *backfill) load(ctx context.Context) error {
 func (b *backfill) patiently(ctx context.Context, do func() error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := do()
-		if err == nil || !fault.Retryable(err) && !fault.Outage(err) && !fault.Unknown(err) || fault.Cancelled(err) {
+		// A store's own time limit looks like the end of a context that is not ours.
+		again := fault.Retryable(err) || fault.Outage(err) || fault.Unknown(err) || fault.Cancelled(err)
+		if err == nil || !again || ctx.Err() != nil {
 			return err
 		}
 		if err := sleep(ctx, wait); err != nil {

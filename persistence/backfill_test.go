@@ -56,7 +56,7 @@ var (
 // TestBackfill fills a new layout while objects change, move, come and go:
 // afterwards it holds what the record holds.
 func TestBackfill(t *testing.T) {
-	const n = 2500
+	const n = 1500
 	for name, record := range map[string]persistence.Purpose{"cells": persistence.Amorphous, "rows": persistence.Transactional} {
 		t.Run(name, func(t *testing.T) {
 			ctx, dir := t.Context(), t.TempDir()
@@ -95,7 +95,7 @@ func TestBackfill(t *testing.T) {
 
 // disturb puts, moves and deletes objects while a backfill goes over them.
 func disturb(ctx context.Context, h *persistence.Handle[stay], n int) error {
-	for i := range 150 {
+	for i := range 60 {
 		at := i * 37 % n
 		moved := stayOf(at, "cat")
 		moved.At = moved.At.Add(48 * time.Hour)
