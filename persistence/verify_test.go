@@ -94,6 +94,9 @@ func (v *vandal) cell(table, id string) (c rawCell) {
 			v.t.Fatal(err)
 		}
 	}
+	if c.ord == nil {
+		c.ord = []byte{} // an empty order comes back as none
+	}
 	if found != 1 {
 		v.t.Fatalf("%s has %d cells of %s", table, found, id)
 	}
