@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,6 +21,10 @@ type buckets struct {
 
 	mu   sync.Mutex
 	seen map[string]int64 // partition with bucket, to the version that is registered
+
+	// Of derived rows, whose buckets may be split.
+	splitAt  int
+	fillings map[string]*filling
 }
 
 // maxSeen bounds the memory of what is registered; past it the memory starts
@@ -27,7 +32,7 @@ type buckets struct {
 const maxSeen = 1 << 16
 
 func newBuckets(store *Store, name string, l *layout) *buckets {
-	return &buckets{store: store, table: Table{Name: name + "__buckets"}, layout: l, seen: map[string]int64{}}
+	return &buckets{store: store, table: Table{Name: name + "__buckets"}, layout: l, seen: map[string]int64{}, fillings: map[string]*filling{}}
 }
 
 // register makes known the buckets of a batch's rows.
@@ -150,14 +155,15 @@ func (k *buckets) fill(ctx context.Context, table Table, r, index Range, name st
 		if err != nil {
 			return Page{}, err
 		}
-		for i := range list.Rows {
+		known := slices.Collect(Grouped(list.Rows))
+		for i, bucket := range known {
 			within := r
-			within.Partition = bucketName(name, k.number(list.Rows[i].Order))
+			within.Partition = bucketName(name, k.number(bucket[0].Order))
 			if within.Partition != first {
 				within.After = nil
 			}
 			within.Limit = want
-			page, err := k.store.Scan(ctx, table, within)
+			page, err := k.scan(ctx, table, within, splitsOf(bucket))
 			if err != nil {
 				return Page{}, err
 			}
@@ -165,7 +171,7 @@ func (k *buckets) fill(ctx context.Context, table Table, r, index Range, name st
 			for range Grouped(page.Rows) {
 				want--
 			}
-			if last := i == len(list.Rows)-1 && list.Next == nil; page.Next != nil || want <= 0 && !last {
+			if last := i == len(known)-1 && list.Next == nil; page.Next != nil || want <= 0 && !last {
 				end := &out.Rows[len(out.Rows)-1]
 				out.Next = Address{Partition: end.Partition, Order: end.Order, ID: end.ID}.Cursor()
 				return out, nil

@@ -25,6 +25,7 @@ type Collection[T any] struct {
 	table  Table
 	layout *layout
 	known  *buckets // nil without Layout.Bucket
+	whole  bool     // a row is wholly of its newest version: cells are not merged
 	pool   sync.Pool
 }
 

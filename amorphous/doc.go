@@ -72,6 +72,19 @@
 // itself. A key is unique in its collection, and an object whose partition
 // changed moves, unless Layout.Copies lets it lie at many places.
 //
+// # Derived on the way in
+//
+// One object often becomes many rows: a message lies in the inbox of every
+// reader. [Derived] keeps such rows, and knows from which object they come. The
+// rows of an object are those of its newest version: the next one removes what
+// it no longer implies, in whatever order versions arrive:
+//
+//	inbox, err := amorphous.NewDerived[Copy](store, "inbox",
+//		&amorphous.Layout{PartitionBy: "To", Newest: "At", Bucket: 24 * time.Hour}, nil)
+//	err = inbox.Put(ctx, amorphous.Origin{Key: "m1", Stamp: amorphous.Stamp{Version: 2}}, copies)
+//
+// [DerivedRows] is the same below any type.
+//
 // # Pages
 //
 // A cursor names a place in a partition. It costs the server nothing, survives

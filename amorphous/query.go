@@ -166,6 +166,9 @@ func (c *Collection[T]) Cursor(obj T) ([]byte, error) {
 }
 
 func (c *Collection[T]) decode(cells []Row) (obj T, err error) {
+	if c.whole {
+		cells = []Row{newestCell(cells)}
+	}
 	body, _, ok, err := Merge(cells)
 	if err == nil && ok {
 		err = c.layout.set.Decode(body, reflect.ValueOf(&obj))

@@ -158,6 +158,9 @@ func eraseTask[T any](d *Task[T]) *wording {
 		counts: copyOf(d.Count), partitionBy: d.PartitionBy, newestBy: d.Newest, orderingKey: d.OrderingKey, expiresBy: d.Expires, fields: slices.Clone(d.Fields),
 	}
 	eraseFuncs(w.task, d)
+	if d.Derive != nil {
+		w.derive = d.Derive.erase()
+	}
 	if !w.handles() && !w.external {
 		w.defaultWrite()
 	}
@@ -203,6 +206,10 @@ func (w *wording) defaultWrite() {
 		}
 	default:
 		return
+	}
+	if w.derive != nil {
+		w.write = writeDerived
+		return // a derivation has the name that it is given
 	}
 	if w.name == "" {
 		w.name = w.purpose.String()

@@ -47,18 +47,18 @@ func (c *Counts) spec() *amorphous.Counts {
 func (c *compiler) counting(w *wording) {
 	w.count = &counting{counts: *w.counts.spec()}
 	for _, name := range w.counts.By {
-		if f := c.lookup(w, "Count.By", name); f != nil {
+		if f := c.lookup(w, c.kind.typ, "Count.By", name); f != nil {
 			w.count.by = append(w.count.by, c.dimension(w, f))
 		}
 	}
 	if w.counts.At != "" {
-		w.count.at = c.lookup(w, "Count.At", w.counts.At)
+		w.count.at = c.lookup(w, c.kind.typ, "Count.At", w.counts.At)
 		if f := w.count.at; f != nil && f.Type != reflect.TypeFor[time.Time]() {
 			c.taskFault(w, "Count.At is %s, a %s: name a field that is a time.Time", f.Go, f.Type)
 		}
 	}
 	if w.counts.Sum != "" {
-		w.count.sum = c.lookup(w, "Count.Sum", w.counts.Sum)
+		w.count.sum = c.lookup(w, c.kind.typ, "Count.Sum", w.counts.Sum)
 		if f := w.count.sum; f != nil && !integer(f.Type) {
 			c.taskFault(w, "Count.Sum is %s, a %s: name a field that is an integer, whose sums are exact in any order", f.Go, f.Type)
 		}

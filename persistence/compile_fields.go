@@ -81,9 +81,12 @@ func taggedForAny(f *record.Field) bool {
 func (c *compiler) resolve() {
 	for _, w := range c.words {
 		if w.orderingKey != "" {
-			w.ordering = c.field(w, "OrderingKey", w.orderingKey, "order tasks", text)
+			w.ordering = c.field(w, c.kind.typ, "OrderingKey", w.orderingKey, "order tasks", text)
 		}
-		if w.write == writeNone {
+		if w.write == writeDerived {
+			c.layoutDerived(w)
+		}
+		if w.write == writeNone || w.write == writeDerived {
 			continue
 		}
 		if w.write == writeCount {
@@ -114,7 +117,7 @@ func (c *compiler) fieldsFor(w *wording) []*record.Field {
 	typ := c.kind.typ
 	only := map[string]bool{}
 	for _, name := range w.fields {
-		f := c.lookup(w, "Fields", name)
+		f := c.lookup(w, typ, "Fields", name)
 		switch {
 		case f == nil:
 		case !stores(typ, f, w.purpose):
@@ -185,19 +188,24 @@ func (c *compiler) resolveTTL(w *wording, fields []*record.Field) {
 func (c *compiler) layout(w *wording) {
 	w.cell = amorphous.Table{Name: physical(c.kind.table, w.name), Placed: w.partitionBy != ""}
 	if w.partitionBy != "" {
-		w.partition = c.field(w, "PartitionBy", w.partitionBy, "name a partition", text)
+		w.partition = c.field(w, c.kind.typ, "PartitionBy", w.partitionBy, "name a partition", text)
 	}
 	if w.newestBy != "" {
-		w.newest = c.field(w, "Newest", w.newestBy, "order rows", order)
+		w.newest = c.field(w, c.kind.typ, "Newest", w.newestBy, "order rows", order)
 	}
 	if w.expiresBy != "" {
-		w.expires = c.lookup(w, "Expires", w.expiresBy)
+		w.expires = c.lookup(w, c.kind.typ, "Expires", w.expiresBy)
 		if w.expires != nil && w.expires.Type != reflect.TypeFor[time.Time]() {
 			c.taskFault(w, "Expires says until when an object is kept, and %s is a %s: name a time.Time", w.expires.Go, w.expires.Type)
 		}
 	}
-	if w.bucket > 0 && w.newest != nil && w.newest.Type != reflect.TypeFor[time.Time]() {
-		c.taskFault(w, "Bucket divides time, and Newest is %s, a %s: order by a time.Time, or leave out Bucket", w.newest.Go, w.newest.Type)
+	c.checkBucket(w, w.newest)
+}
+
+// checkBucket refuses buckets of what is not time.
+func (c *compiler) checkBucket(w *wording, newest *record.Field) {
+	if w.bucket > 0 && newest != nil && newest.Type != reflect.TypeFor[time.Time]() {
+		c.taskFault(w, "Bucket divides time, and Newest is %s, a %s: order by a time.Time, or leave out Bucket", newest.Go, newest.Type)
 	}
 }
 
@@ -234,8 +242,8 @@ func text(v reflect.Value) error  { _, err := record.Text(v); return err }
 func order(v reflect.Value) error { _, err := record.Order(v, true); return err }
 
 // field resolves a word that names one field with an ability.
-func (c *compiler) field(w *wording, word, name, purpose string, can ability) *record.Field {
-	f := c.lookup(w, word, name)
+func (c *compiler) field(w *wording, typ *record.Type, word, name, purpose string, can ability) *record.Field {
+	f := c.lookup(w, typ, word, name)
 	if f == nil {
 		return nil
 	}
@@ -246,17 +254,18 @@ func (c *compiler) field(w *wording, word, name, purpose string, can ability) *r
 	return f
 }
 
-// lookup finds a field by its Go name, or records a fault with a suggestion.
-func (c *compiler) lookup(w *wording, word, name string) *record.Field {
-	f := c.kind.typ.Lookup(name)
+// lookup finds a field of a type by its Go name, or records a fault with a
+// suggestion.
+func (c *compiler) lookup(w *wording, typ *record.Type, word, name string) *record.Field {
+	f := typ.Lookup(name)
 	if f != nil {
 		return f
 	}
-	if isDocument(c.kind.typ) {
+	if isDocument(typ) {
 		c.taskFault(w, "%s names the field %q, and a Document has none: declare a struct for it", word, name)
 		return nil
 	}
-	c.taskFault(w, "%s names %q, which is no kept field of %s: %s", word, name, c.typ, suggest(c.kind.typ, name))
+	c.taskFault(w, "%s names %q, which is no kept field of %s: %s", word, name, typeName(typ.Go), suggest(typ, name))
 	return nil
 }
 

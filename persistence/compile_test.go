@@ -54,7 +54,7 @@ func TestFaultsOfTasks(t *testing.T) {
 		{"purpose out of range", Task[visit]{Name: "a", Purpose: 9, Priority: 1, Do: do},
 			`task "a": it has no Purpose: say Transitory, Volatile, Transactional or Amorphous`},
 		{"no name", Task[visit]{Purpose: Volatile, Priority: 1, Do: do},
-			`task 1: it has no Name: a task with a handler or with Count needs one, which stands in queued envelopes and must not change`},
+			`task 1: it has no Name: a task with a handler, Derive or Count needs one, which stands in queued envelopes and must not change`},
 		{"bad name", Task[visit]{Name: "Notify Friends", Purpose: Volatile, Priority: 1, Do: do},
 			`task "Notify Friends": the name is not valid: ` + nameRule},
 		{"bad former name", Task[visit]{Name: "a", Was: []string{"A"}, Purpose: Volatile, Priority: 1, Do: do},

@@ -68,7 +68,7 @@ func (l *Layer) clashes(k *kind) (found []string) {
 // does its other tables. A store that is away is asked at first use.
 func (l *Layer) prepareBuckets(ctx context.Context, k *kind) error {
 	for _, t := range k.tasks {
-		if t.bucket == 0 {
+		if t.bucket == 0 || t.write == writeDerived {
 			continue
 		}
 		if err := l.cells.Prepare(ctx, t.bucketTable()); err != nil {

@@ -40,6 +40,11 @@
 // tags is kept whole by each default write of its plan. A task with Do or Tx
 // runs a function; with neither it is the default write of its purpose.
 //
+// A task with Derive writes rows that the object implies, any number of them,
+// where they are read: one per friend, per tag, per hour. They follow the
+// object: what its newest version does not imply is removed. See [Rows], and
+// [Derived] for reading.
+//
 // # Putting
 //
 // Priority 0 means before Put returns: transactional writes at 0 are part of

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
 )
 
 // An Explanation tells what one Put of an object would do. Print it, or look
@@ -111,7 +112,7 @@ func (l *Layer) warnings(k *kind, e *Explanation) []string {
 func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (TaskExplanation, error) {
 	x := TaskExplanation{Name: t.name, Priority: t.priority, Lane: t.laneWord(), Purpose: t.purpose, TTL: t.ttl,
 		Skipped: t.when != nil && !t.when(obj)}
-	if t.write != writeNone && t.write != writeRow && t.write != writeCount {
+	if t.write != writeNone && t.write != writeRow && t.write != writeCount && t.write != writeDerived {
 		stored, err := t.encode(nil, obj, body)
 		if err != nil {
 			return x, err
@@ -136,6 +137,8 @@ func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (Tas
 		x.Does, err = t.explainCell(obj, key)
 	case writeCount:
 		x.Does, err = t.explainCount(obj, key)
+	case writeDerived:
+		x.Does, x.Bytes, err = t.explainDerived(&version{obj: obj, key: key, stamp: transactional.Stamp{Version: 1}, accepted: time.Now()})
 	}
 	return x, err
 }

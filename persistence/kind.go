@@ -65,12 +65,13 @@ type KindOptions struct {
 type write uint8
 
 const (
-	writeNone  write = iota // a handler, or external
-	writeJob                // transitory
-	writeCache              // volatile
-	writeRow                // transactional
-	writeCell               // amorphous
-	writeCount              // amorphous, with Count
+	writeNone    write = iota // a handler, or external
+	writeJob                  // transitory
+	writeCache                // volatile
+	writeRow                  // transactional
+	writeCell                 // amorphous
+	writeCount                // amorphous, with Count
+	writeDerived              // amorphous, rows by Derive
 )
 
 // A task is a Task with its type parameter erased and its words resolved. obj
@@ -94,13 +95,14 @@ type task struct {
 	write     write
 	set       *record.Set          // fields of the default write
 	row       *transactional.Table // writeRow
-	cell      amorphous.Table      // writeCell
+	cell      amorphous.Table      // writeCell, writeDerived
 	partition *record.Field        // writeCell by PartitionBy; nil: by key
 	newest    *record.Field        // nil: no order within the partition
 	bucket    time.Duration
 	count     *counting // writeCount
 	ttl       time.Duration
 	expires   *record.Field // says when a row ends; nil: ttl does
+	derive    *derivation   // writeDerived; cell is its table of rows
 	whole     bool          // set holds every kept property, so the envelope's body serves as it is
 
 	delay       time.Duration

@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -199,6 +200,11 @@ func (l *Layer) purge(ctx context.Context) {
 				_, err = l.cells.Purge(ctx, t.cell, before)
 			case t.write == writeCount:
 				err = t.count.counter.Purge(ctx, before)
+			case t.write == writeDerived:
+				for _, table := range t.derive.rows.Tables() {
+					_, failed := l.cells.Purge(ctx, table, before)
+					err = errors.Join(err, failed)
+				}
 			}
 			if err != nil && ctx.Err() == nil {
 				l.log.Debug("purging tombstones failed", "task", fmt.Sprint(k.name, "/", t.name), "error", err)

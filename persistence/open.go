@@ -141,6 +141,9 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 		return fault.New(fault.ErrInvalid, "transitory", "declare",
 			"the queue loses its jobs when its server stops; start it with a log, or allow that with KindOptions.MemoryQueue")
 	}
+	if err := l.openDerived(k); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	for _, name := range append([]string{k.name}, k.formerly...) {
 		if l.kinds[name] != nil {
@@ -186,6 +189,10 @@ func (l *Layer) prepareTables(ctx context.Context, k *kind) error {
 			}
 		case writeCount:
 			if err := l.cells.Prepare(ctx, t.count.counter.Tables()...); err != nil {
+				return err
+			}
+		case writeDerived:
+			if err := l.cells.Prepare(ctx, t.derive.rows.Tables()...); err != nil {
 				return err
 			}
 		}

@@ -93,6 +93,8 @@ func (w *wording) action() string {
 		return "writes a row"
 	case writeCell:
 		return "writes the object" + w.place()
+	case writeDerived:
+		return "derives rows of " + typeName(w.derive.rowType) + w.place()
 	}
 	return "does nothing"
 }

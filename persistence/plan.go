@@ -60,7 +60,8 @@ const (
 //	volatile       a cache entry that Get serves
 //	transactional  a row, one column per property
 //	amorphous      a row of the object, by key or, with PartitionBy, where the application reads it;
-//	               with Count, no row of it, but what it counts as
+//	               with Derive, rows of another type; with Count, no row of it, but what
+//	               it counts as
 type Task[T any] struct {
 	// Name is durable: it stands in queued envelopes. Lower-case letters,
 	// digits, hyphens and underscores, at most 40 bytes. Default: the
@@ -108,7 +109,8 @@ type Task[T any] struct {
 	// first. A Go field name; needs PartitionBy.
 	Newest string
 	// Bucket bounds partitions by time of the Newest field, which must then be
-	// a time.Time; zero means no bound.
+	// a time.Time; zero means no bound. With Derive a bucket that becomes too
+	// full is split, unseen by readers.
 	Bucket time.Duration
 	// TTL is the life of what the default write stores; zero means for ever
 	// (amorphous), or while the cache has room (volatile).
@@ -120,6 +122,13 @@ type Task[T any] struct {
 	// Fields limits the default write to these Go fields, beside the key;
 	// empty: what the tags say.
 	Fields []string
+
+	// Derive makes an amorphous default write one of rows that the object
+	// implies, any number of them, laid out the way they are read: one per
+	// friend, per tag, per hour. PartitionBy, Newest, Bucket, TTL and Fields
+	// then name fields of the rows. Make it with Rows or RowsContext, and read
+	// the rows with Derived.
+	Derive Derivation[T]
 
 	// Delay postpones the first start.
 	Delay time.Duration

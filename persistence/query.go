@@ -93,6 +93,9 @@ func (k *kind) queried(name string, faults *faults) *task {
 		return nil
 	case slices.Contains(k.record, t):
 		return k.record[0] // in parts or not, the record is read as a whole
+	case t.write == writeDerived:
+		faults.add("task %q derives rows of another type: read them with persistence.Derived[%s](handle, %q)", name, typeName(t.derive.rowType), name)
+		return nil
 	case t.write != writeCell && t.write != writeRow:
 		faults.add("Task %q writes nothing that can be searched: name the record, or an amorphous default write", name)
 		return nil

@@ -77,6 +77,8 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 			}
 		case writeCount:
 			cells = append(cells, t.count.counter.Tables()...)
+		case writeDerived:
+			cells = append(cells, t.derive.rows.Tables()...)
 		}
 	}
 	return rows, cells

@@ -19,7 +19,7 @@ func (t *task) specOf(k *kind) flow.Spec {
 		Within: t.within.Microseconds(), Expire: t.late == Expire, External: t.external,
 		MaxBackoff: maxBackoff.Microseconds(), Blocks: t.blocks,
 	}
-	if t.tx != nil || t.write == writeRow || t.write == writeCell || t.write == writeCount || t.write == writeJob {
+	if t.tx != nil || t.write == writeRow || t.write == writeCell || t.write == writeCount || t.write == writeDerived || t.write == writeJob {
 		s.Store = byte(t.purpose)
 	}
 	if s.MaxAttempts == 0 {

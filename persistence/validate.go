@@ -103,7 +103,7 @@ func (c *compiler) checkPlan() {
 // checkNamesOf checks the durable names of one task.
 func (c *compiler) checkNamesOf(w *wording) {
 	if w.name == "" && w.purpose != 0 {
-		c.taskFault(w, "it has no Name: a task with a handler or with Count needs one, which stands in queued envelopes and must not change")
+		c.taskFault(w, "it has no Name: a task with a handler, Derive or Count needs one, which stands in queued envelopes and must not change")
 	} else if w.name != "" && !validName(w.name) {
 		c.taskFault(w, "the name is not valid: %s", nameRule)
 	}

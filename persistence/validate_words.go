@@ -21,6 +21,7 @@ func (c *compiler) checkPurpose(w *wording) {
 	if w.tx != nil && w.purpose != Transactional && w.purpose != 0 {
 		c.taskFault(w, "it has Tx and its Purpose is %s: a handler inside a transaction needs the Purpose Transactional; use Do otherwise", w.purpose)
 	}
+	c.checkDerive(w, actions)
 	if len(actions) > 0 && w.priority == 0 {
 		c.taskFault(w, "%s at priority 0 would hold up every Put, and 0 is also what a forgotten Priority is: give it a Priority of 1 or more", actions[0])
 	}
@@ -112,7 +113,7 @@ func (c *compiler) checkLayout(w *wording) {
 		return
 	}
 	placed := used(map[string]bool{"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0, "Expires": w.expiresBy != ""}, "PartitionBy", "Newest", "Bucket", "Expires")
-	if w.write != writeCell && len(placed) > 0 {
+	if w.write != writeCell && w.write != writeDerived && len(placed) > 0 {
 		c.taskFault(w, "%s an amorphous default write, and its Purpose is %s: leave %s out, or use the Purpose Amorphous", verb(placed, "lays out", "lay out"), w.purpose, it(placed))
 		return
 	}

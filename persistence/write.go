@@ -88,6 +88,9 @@ func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) 
 		stale, err = e.writeCell(ctx, k, t, v)
 	case writeCount:
 		return e.writeCount(ctx, t, v)
+	case writeDerived:
+		stale, errs := e.writeDerived(ctx, t, v)
+		return stale[0], errs[0]
 	case writeCache:
 		return e.writeCache(ctx, k, t, v, v.late && t == k.cache && len(k.record) > 0)
 	case writeJob:
