@@ -55,7 +55,7 @@ func (l *Layer) openDerived(k *kind) error {
 		}
 		// Versions older than Horizon never run by themselves; what says that
 		// they are old lives a day longer.
-		opts := &amorphous.RegisterOptions{Horizon: l.opts.Horizon + 24*time.Hour, SplitAt: l.splitAt}
+		opts := &amorphous.RegisterOptions{Horizon: l.opts.Horizon + 24*time.Hour}
 		var err error
 		if d.derived, err = d.open(l.cells, t.cell.Name, &d.layout, opts); err != nil {
 			return err

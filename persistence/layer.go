@@ -43,8 +43,6 @@ type Layer struct {
 	tasks   sync.WaitGroup     // what the layer does by itself
 	taskMu  sync.Mutex         // between starting one of tasks and ending life
 
-	splitAt int // of derived rows; zero: the default
-
 	engine *engine
 	owed   owed
 }
