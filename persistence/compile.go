@@ -158,6 +158,9 @@ func eraseTask[T any](d *Task[T]) *wording {
 		counts: copyOf(d.Count), partitionBy: d.PartitionBy, newestBy: d.Newest, orderingKey: d.OrderingKey, expiresBy: d.Expires, fields: slices.Clone(d.Fields),
 	}
 	eraseFuncs(w.task, d)
+	if d.Rebuild != nil {
+		w.rebuild = d.Rebuild.erase()
+	}
 	if d.Derive != nil {
 		w.derive = d.Derive.erase()
 	}

@@ -45,6 +45,9 @@
 // object: what its newest version does not imply is removed. See [Rows], and
 // [Derived] for reading.
 //
+// What a volatile handler keeps may vanish at any time; with [Rebuild] in its
+// plan it comes back by itself. [ViewOf] is where it lies.
+//
 // # Putting
 //
 // Priority 0 means before Put returns: transactional writes at 0 are part of

@@ -146,6 +146,8 @@ func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (Tas
 // handler is what a task without a default write does.
 func (t *task) handler() string {
 	switch {
+	case t.rebuild != nil:
+		return "Do; the view " + t.rebuild.name + " is rebuilt by its function"
 	case t.do != nil:
 		return "Do"
 	case t.tx != nil:

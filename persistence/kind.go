@@ -90,6 +90,7 @@ type task struct {
 	do       func(ctx context.Context, obj any) error
 	tx       func(ctx context.Context, tx *Tx, obj any) error
 	external bool
+	rebuild  *rebuilding // nil: what a handler keeps stays lost
 	onDelete func(ctx context.Context, key string) error
 
 	write     write

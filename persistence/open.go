@@ -141,7 +141,7 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 		return fault.New(fault.ErrInvalid, "transitory", "declare",
 			"the queue loses its jobs when its server stops; start it with a log, or allow that with KindOptions.MemoryQueue")
 	}
-	if err := l.openDerived(k); err != nil {
+	if err := errors.Join(l.openDerived(k), l.openViews(k)); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -67,6 +67,7 @@ func (w *wording) sentence() string {
 	add(w.perKey != 0, "%d at a time per key", w.perKey)
 	add(w.orderingKey != "" && !w.blocks, "in order per %s", w.orderingKey)
 	add(w.orderingKey != "" && w.blocks, "in order per %s, which a dead letter blocks", w.orderingKey)
+	add(w.rebuild != nil, "what it keeps is rebuilt")
 	add(w.onDelete != nil, "runs OnDelete on a delete")
 	add(len(w.was) > 0, "formerly %s", strings.Join(w.was, " "))
 	return strings.Join(parts, "; ")

@@ -96,6 +96,10 @@ type Task[T any] struct {
 	// Each has an envelope of its own, so that it and its siblings do not wait
 	// for each other.
 	External bool
+	// Rebuild says how the data of a volatile task with Do comes back after it
+	// was lost; make it with the function Rebuild, and reach the data with
+	// ViewOf. The rebuild of a default write is the record.
+	Rebuild Rebuilding
 	// OnDelete is what a delete does for a task with a handler; nil: nothing.
 	OnDelete func(ctx context.Context, key string) error
 

@@ -3,6 +3,7 @@ package persistence
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ func (c *compiler) checkPurpose(w *wording) {
 		c.taskFault(w, "it has Tx and its Purpose is %s: a handler inside a transaction needs the Purpose Transactional; use Do otherwise", w.purpose)
 	}
 	c.checkDerive(w, actions)
+	c.checkRebuild(w)
 	if len(actions) > 0 && w.priority == 0 {
 		c.taskFault(w, "%s at priority 0 would hold up every Put, and 0 is also what a forgotten Priority is: give it a Priority of 1 or more", actions[0])
 	}
@@ -105,6 +107,9 @@ func (c *compiler) checkLayout(w *wording) {
 	words := used(map[string]bool{
 		"PartitionBy": w.partitionBy != "", "Newest": w.newestBy != "", "Bucket": w.bucket > 0, "TTL": w.ttl > 0, "Expires": w.expiresBy != "", "Fields": len(w.fields) > 0,
 	}, "PartitionBy", "Newest", "Bucket", "TTL", "Expires", "Fields")
+	if w.rebuild != nil && w.do != nil {
+		words = slices.DeleteFunc(words, func(word string) bool { return word == "TTL" }) // of the view
+	}
 	if len(words) == 0 || w.purpose == 0 || w.counts != nil {
 		return
 	}
