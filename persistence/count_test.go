@@ -35,7 +35,7 @@ func TestFaultsOfCounts(t *testing.T) {
 		want []string
 	}{
 		"no name": {Task[post]{Purpose: Amorphous, Count: &Counts{}},
-			[]string{`task 1: it has no Name: a task with a handler or with Count needs one, which stands in queued envelopes and must not change`}},
+			[]string{`task 1: it has no Name: a task with a handler, Derive or Count needs one, which stands in queued envelopes and must not change`}},
 		"other purpose": {Task[post]{Name: "a", Purpose: Volatile, Count: &Counts{}},
 			[]string{`task "a": Count counts in the amorphous store, and its Purpose is volatile: use the Purpose Amorphous`}},
 		"with Do": {Task[post]{Name: "a", Purpose: Amorphous, Priority: 1, Count: &Counts{}, Do: func(context.Context, post) error { return nil }},

@@ -133,7 +133,7 @@ func TestRebuildWords(t *testing.T) {
 			t.Errorf("want a fault with %q, got %v", want, err)
 		}
 	}
-	plan := persistence.Plan[ride]{{Name: "made", Priority: 1, Purpose: persistence.Volatile, Do: do, Rebuild: count, TTL: time.Hour}}
+	plan := persistence.Plan[ride]{{Purpose: persistence.Transactional}, {Name: "made", Priority: 1, Purpose: persistence.Volatile, Do: do, Rebuild: count, TTL: time.Hour}}
 	if err := plan.Validate(); err != nil {
 		t.Error(err)
 	}
