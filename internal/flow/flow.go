@@ -107,22 +107,32 @@ func (r *Run) Begin(now int64, realTime bool) Action {
 		r.bury("older than the horizon: replay it by hand if it still matters")
 		return Action{Kind: Settle}
 	}
+	past := false
 	for i := range r.Tasks {
 		r.Tasks[i].blocked = false
-		r.slice(&r.Tasks[i], now)
+		past = r.slice(&r.Tasks[i], now) || past
 	}
-	return r.start(now)
+	a := r.start(now)
+	if past && a.Kind == Start && r.Tasks[r.batch[0]].Late {
+		// It was taken by the priority that it had while it mattered: what
+		// still matters goes first. Taken once more, as late, it runs.
+		return r.next(now)
+	}
+	return a
 }
 
-// slice applies Within.
-func (r *Run) slice(t *Task, now int64) {
+// slice applies Within; it reports whether the task has become late since the
+// envelope was last looked at.
+func (r *Run) slice(t *Task, now int64) bool {
 	if t.State != Waiting || t.Spec == nil || t.Spec.Within == 0 || now <= r.Accepted+t.Spec.Within {
-		return
+		return false
 	}
+	news := !t.Late
 	t.Late = true
 	if t.Spec.Expire {
 		t.State, t.Reason = Dead, "expired"
 	}
+	return news
 }
 
 func (r *Run) bury(reason string) {

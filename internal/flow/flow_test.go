@@ -113,6 +113,22 @@ func TestLateTasks(t *testing.T) {
 		r := specs(Spec{Priority: 1, RealTime: true, Within: second}, Spec{Priority: 9})
 		wantAction(t, r.Begin(5*second, true), Start, 1)
 	})
+	t.Run("what has become late gives way, once", func(t *testing.T) {
+		r := specs(Spec{Priority: 1, Within: second})
+		a := r.Begin(5*second, false)
+		wantAction(t, a, Look)
+		if a = r.Looked(5*second, true); a.Kind != GiveBack || a.Priority != LatePriority {
+			t.Fatalf("action %+v, want to wait as late", a)
+		}
+		wantAction(t, r.Begin(6*second, false), Start, 0)
+		r = specs(Spec{Priority: 1, Within: second})
+		wantAction(t, r.Begin(5*second, false), Look)
+		wantAction(t, r.Looked(5*second, false), Start, 0)
+		r = specs(Spec{Priority: 1, RealTime: true, Within: second})
+		if a := r.Begin(5*second, true); a.Kind != Pass || a.Priority != LatePriority {
+			t.Fatalf("action %+v, want a background worker to have it", a)
+		}
+	})
 	t.Run("Expire is a dead letter", func(t *testing.T) {
 		r := specs(Spec{Priority: 1, Within: second, Expire: true})
 		wantAction(t, r.Begin(5*second, false), Settle)
