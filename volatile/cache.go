@@ -30,6 +30,10 @@ type Options struct {
 	// the store of record. A load inside a load needs no place of its own.
 	// Default 64.
 	Rebuilds int
+	// RebuildRate is how many loads this process begins per second, after as
+	// many at once; further ones wait for their turn or for their context's
+	// end. Default: any number.
+	RebuildRate int
 }
 
 // withDefaults returns the options with every zero replaced, or all faults.
@@ -60,6 +64,9 @@ func (o *Options) withDefaults() (Options, error) {
 	if opts.Rebuilds < 0 {
 		faults = append(faults, fmt.Errorf("%d rebuilds at once; it must be positive", opts.Rebuilds))
 	}
+	if opts.RebuildRate < 0 || opts.RebuildRate > 1_000_000 {
+		faults = append(faults, fmt.Errorf("%d rebuilds per second; 1 to 1,000,000", opts.RebuildRate))
+	}
 	return opts, fault.Wrap(fault.ErrInvalid, purpose, "options", errors.Join(faults...))
 }
 
@@ -73,12 +80,15 @@ func (o *Options) withDefaults() (Options, error) {
 type Cache struct {
 	driver   Driver
 	one      OneGetter   // the driver, when it can
+	lender   Borrower    // the driver, when it can
 	many     ManySwapper // the driver, when it can
+	adder    ManyAdder   // the driver, when it can
 	opts     Options
 	features Features
 	stats    counters
 	flights  flights
 	budget   chan struct{} // one place per load under way
+	pace     pace          // of the loads that begin
 
 	closing    context.Context // ends with Close; background rebuilds live in it
 	close      context.CancelFunc
@@ -94,11 +104,16 @@ func New(driver Driver, opts *Options) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{driver: driver, opts: o, budget: make(chan struct{}, o.Rebuilds)}
+	if o.RebuildRate > 0 {
+		c.pace.every = time.Second / time.Duration(o.RebuildRate)
+	}
 	if featured, ok := driver.(Featured); ok {
 		c.features = featured.Features()
 	}
 	c.one, _ = driver.(OneGetter)
+	c.lender, _ = driver.(Borrower)
 	c.many, _ = driver.(ManySwapper)
+	c.adder, _ = driver.(ManyAdder)
 	c.closing, c.close = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -114,12 +129,15 @@ func (c *Cache) Get(ctx context.Context, key string) (e Entry, ok bool, err erro
 	if err != nil {
 		return Entry{}, false, c.fail("get", key, err)
 	}
-	if !s.value() {
+	if s.value() {
+		e, ok = c.whole(ctx, &s)
+	}
+	if !ok {
 		c.stats.misses.Add(1)
 		return Entry{}, false, nil
 	}
 	c.stats.hits.Add(1)
-	return s.Entry, true, nil
+	return e, true, nil
 }
 
 // GetAll returns the entries that are there. When a part of the servers is
@@ -137,7 +155,9 @@ func (c *Cache) GetAll(ctx context.Context, keys []string) (map[string]Entry, er
 	items, err := c.driver.Get(ctx, full)
 	for _, item := range items {
 		if s := c.slotOf(item); s.value() {
-			found[item.Key[prefix:]] = s.Entry
+			if e, ok := c.whole(ctx, &s); ok {
+				found[item.Key[prefix:]] = e
+			}
 		}
 	}
 	c.stats.hits.Add(uint64(len(found)))
@@ -153,6 +173,20 @@ func (c *Cache) Add(ctx context.Context, key string, delta int64, ttl time.Durat
 	}
 	sum, err := c.driver.Add(ctx, full, delta, ttl)
 	return sum, c.fail("add", key, err)
+}
+
+// addAll adds to counters of the driver's keys, together when the driver can.
+func (c *Cache) addAll(ctx context.Context, adds ...Increment) error {
+	var errs []error
+	if c.adder != nil {
+		_, errs = c.adder.AddAll(ctx, adds)
+		return errors.Join(errs...)
+	}
+	for _, a := range adds {
+		_, err := c.driver.Add(ctx, a.Key, a.Delta, a.TTL)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Delete removes entries whatever their version.
@@ -279,6 +313,22 @@ func (c *Cache) look(ctx context.Context, key string) (slot, error) {
 		return slot{}, err
 	}
 	return c.slotOf(item), nil
+}
+
+// borrow is look for who only reads the value, and does not hand it on.
+func (c *Cache) borrow(ctx context.Context, key string) (slot, error) {
+	item, found, err := c.borrowItem(ctx, key)
+	if !found || err != nil {
+		return slot{}, err
+	}
+	return c.slotOf(item), nil
+}
+
+func (c *Cache) borrowItem(ctx context.Context, key string) (item Item, found bool, err error) {
+	if c.lender != nil {
+		return c.lender.Borrow(ctx, key)
+	}
+	return c.item(ctx, key)
 }
 
 func (c *Cache) slotOf(item Item) slot {

@@ -15,6 +15,7 @@ import (
 type codec[T any] struct {
 	encode func(v *T) ([]byte, error)
 	decode func(data []byte, v *T) error
+	shares bool // what is decoded shares memory with data
 }
 
 // newCodec compiles the codec of T: bytes as they are, a struct with a
@@ -25,6 +26,7 @@ func newCodec[T any]() (codec[T], error) {
 		return codec[T]{
 			encode: func(v *T) ([]byte, error) { return *any(v).(*[]byte), nil },
 			decode: func(data []byte, v *T) error { *any(v).(*[]byte) = data; return nil },
+			shares: true,
 		}, nil
 	}
 	if keyed(t) {

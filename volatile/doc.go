@@ -12,9 +12,11 @@
 //
 //   - [View]: values of one type, by key, rebuilt when they are lost
 //   - [Limiter]: how often something may happen, with decay
-//   - [Meter]: how many arrive per second, minute and hour
+//   - [Meter]: how many arrive per second, minute and hour, and which the most
 //   - [Presence]: who is here now
 //   - [Claims]: one of many processes works on something
+//   - [Barrier]: so many parties go on together
+//   - [Countdown]: every part of something is done
 //
 // All of them are shared by every process that uses the same server,
 // [Options.Namespace] and name.
@@ -43,8 +45,46 @@
 // The placeholder is a lease: who finds another's waits for it instead of
 // loading too, and takes over when the lease ends ([Options.Lease]). Within a
 // process the waiting readers share the answer. [Options.Rebuilds] bounds the
-// loads that run at once, and [ViewOptions.Stale] lets readers have the old
-// value while one rebuilds behind.
+// loads that run at once and [Options.RebuildRate] those that begin per second,
+// so that a cold cache does not knock over the store of record.
+//
+// [Keeping] says more about time: Stale lets readers have the old value, at
+// once, while one rebuilds behind; Ahead rebuilds what is read often before it
+// ends; Parts keeps a value that is larger than the server's limit. TTLs are
+// spread by a tenth, an absence is remembered for [Options.Absence], and
+// [View.GetAged] says how old a value is.
+//
+//	users, err := volatile.NewView(cache, "users", &volatile.ViewOptions[User]{
+//		TTL: time.Hour, Ahead: 10 * time.Minute, Stale: time.Hour, Rebuild: load,
+//	})
+//
+// # Many at once
+//
+// [Cache.WriteAll] does a group of writes in two round trips, each as safe as it
+// is alone. What is asked of one limiter's key by many goroutines of a process
+// is asked together.
+//
+// # Limits and their errors
+//
+// A limiter never lets through more than Burst and Events per Per, from however
+// many goroutines and processes; the errors are what flows back in the
+// difference of the processes' clocks, and a full burst for a key that the cache
+// has lost. A meter's counts lack what the cache has lost, and take the oldest
+// bucket of a window by its share. [Meter.Top] may miss a key that was never
+// more than one in 257 of a minute's arrivals.
+//
+//	wait, err := calls.Allow(ctx, user+" "+route, cost)  // zero: it may pass
+//	top, err := mentions.Top(ctx, time.Minute, 10)
+//
+// # Going on together
+//
+// A barrier and a countdown let processes on several machines wait for one
+// another. Parties and parts have ids, so that a repeat counts once, and those
+// who wait tell again what the cache may have lost.
+//
+//	err = phases.Wait(ctx, "run 42, loaded", hostname, machines)
+//	err = shards.Done(ctx, "reindex 42", shard)
+//	err = shards.Wait(ctx, "reindex 42", len(all))
 //
 // # A cache that is down
 //

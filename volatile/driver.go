@@ -71,8 +71,28 @@ type OneGetter interface {
 	GetOne(ctx context.Context, key string) (item Item, found bool, err error)
 }
 
+// Borrower reads one entry without a copy of its value, which its caller only
+// reads, and the driver never changes. A driver in process may implement it;
+// the answers are those of Get.
+type Borrower interface {
+	Borrow(ctx context.Context, key string) (item Item, found bool, err error)
+}
+
 // ManySwapper swaps many entries, of different keys, in fewer round trips than
 // one Swap each. A driver may implement it; the answers are those of Swap.
 type ManySwapper interface {
 	SwapAll(ctx context.Context, items []Item) []error
+}
+
+// An Increment is one Add of AddAll.
+type Increment struct {
+	Key   string
+	Delta int64
+	TTL   time.Duration
+}
+
+// ManyAdder adds to many counters in fewer round trips than one Add each. A
+// driver may implement it; the answers are those of Add.
+type ManyAdder interface {
+	AddAll(ctx context.Context, adds []Increment) (sums []uint64, errs []error)
 }

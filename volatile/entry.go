@@ -42,6 +42,7 @@ type Entry struct {
 type stored struct {
 	Entry
 	hollow bool
+	parts  bool   // the value lies elsewhere, and this one finds it
 	lease  uint64 // who is rebuilding; zero: nobody
 }
 
@@ -59,7 +60,8 @@ const (
 	flagAbsent = 1 << 0
 	flagHollow = 1 << 1
 	flagLease  = 1 << 2
-	flagsKnown = flagAbsent | flagHollow | flagLease
+	flagParts  = 1 << 3
+	flagsKnown = flagAbsent | flagHollow | flagLease | flagParts
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -74,6 +76,9 @@ func (s *stored) flags() byte {
 	}
 	if s.lease != 0 {
 		flags |= flagLease
+	}
+	if s.parts {
+		flags |= flagParts
 	}
 	return flags
 }
@@ -109,6 +114,7 @@ func decode(key string, data []byte) (s stored, ok bool) {
 	}
 	s.Absent = data[1]&flagAbsent != 0
 	s.hollow = data[1]&flagHollow != 0
+	s.parts = data[1]&flagParts != 0
 	s.Stamp.Version = int64(binary.BigEndian.Uint64(data[6:]))
 	s.Stamp.Tie = binary.BigEndian.Uint64(data[14:])
 	s.Written = time.UnixMilli(int64(binary.BigEndian.Uint64(data[22:]))).UTC()
@@ -123,7 +129,7 @@ func decode(key string, data []byte) (s stored, ok bool) {
 			return stored{}, false
 		}
 	}
-	if (s.hollow || s.Absent) && len(rest) != 0 {
+	if (s.hollow || s.Absent) && (len(rest) != 0 || s.parts) {
 		return stored{}, false
 	}
 	s.Value = rest[:len(rest):len(rest)]

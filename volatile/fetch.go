@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -12,14 +13,70 @@ import (
 // A loader reads an entry from the store of record.
 type loader = func(context.Context) (Entry, error)
 
+// Keeping says how long an entry is kept and served.
+type Keeping struct {
+	// TTL is how long an entry is fresh. Zero: until it is replaced or lost.
+	TTL time.Duration
+	// Stale is how long past its TTL the old value is served, at once, while
+	// one reader's rebuild runs behind. Zero: not at all, readers wait. It
+	// needs a TTL.
+	Stale time.Duration
+	// Ahead is how long before the end of its TTL an entry that is read is
+	// rebuilt behind the reader's back, so that what is read often never
+	// expires. Entries written together are not rebuilt together: the chance
+	// of a read to begin it rises from zero to one in the first half of that
+	// time. Zero: not at all. It needs a TTL, and is shorter; let it be longer
+	// than the tenth by which an entry may end early (see Cache).
+	Ahead time.Duration
+	// Parts lets a value over the cache's limit lie in parts, MaxParts at most.
+	// Without it such a value is not kept.
+	Parts bool
+}
+
+// check returns what is wrong, or nil.
+func (k Keeping) check(op string) error {
+	if k.TTL < 0 || k.Stale < 0 || k.Ahead < 0 || k.TTL == 0 && k.Stale+k.Ahead > 0 || k.Ahead > 0 && k.Ahead >= k.TTL {
+		return fault.New(fault.ErrInvalid, purpose, op, fmt.Sprintf(
+			"a TTL of %v, stale for %v, ahead by %v; none may be negative, and the others need a TTL that is longer than ahead", k.TTL, k.Stale, k.Ahead))
+	}
+	return nil
+}
+
+// policy is how a Keeping is carried out.
+func (k Keeping) policy() policy {
+	p := policy{ttl: k.TTL, parts: k.Parts, ahead: k.Ahead}
+	if k.Stale > 0 || k.Ahead > 0 {
+		p.ttl, p.freshFor = k.TTL+k.Stale, k.TTL
+	}
+	return p
+}
+
 // A policy says how long what is fetched is kept and served.
 type policy struct {
 	ttl      time.Duration // of a value; zero: no expiry
 	freshFor time.Duration // past it the old value is served while one rebuilds; zero: as long as it is there
+	ahead    time.Duration // before the end of freshFor a reader may begin to rebuild
+	parts    bool
 }
 
 // stale reports whether an entry is past its time of freshness.
 func (p policy) stale(e Entry) bool { return p.freshFor > 0 && time.Since(e.Written) > p.freshFor }
+
+// offers reports whether a slot has a value for a reader while somebody
+// rebuilds: it need not be fresh, but must not be past its end, which the time
+// of a lease would let it live.
+func (p policy) offers(s *slot) bool {
+	return s.ours && !s.hollow && p.freshFor > 0 && time.Since(s.Written) <= p.ttl
+}
+
+// due reports whether this reader is to rebuild ahead of the entry's end.
+func (p policy) due(s *slot) bool {
+	if p.ahead == 0 || s.lease != 0 {
+		return false
+	}
+	past := time.Since(s.Written) - (p.freshFor - p.ahead)
+	return past > 0 && rand.N(p.ahead/2+1) < past
+}
 
 // Fetch returns the entry, or rebuilds it with load under a lease: one caller
 // loads, the others wait for it or take over when it is gone. A cache that
@@ -35,10 +92,22 @@ func (c *Cache) Fetch(ctx context.Context, key string, ttl time.Duration, load f
 	if err != nil {
 		return Entry{}, err
 	}
-	if ttl < 0 {
-		return Entry{}, fault.New(fault.ErrInvalid, purpose, "fetch", fmt.Sprintf("a TTL of %v", ttl))
+	if err := (Keeping{TTL: ttl}).check("fetch"); err != nil {
+		return Entry{}, err
 	}
 	return c.fetch(ctx, full, policy{ttl: ttl}, load)
+}
+
+// FetchKeeping is Fetch with more to say about how long the entry is served.
+func (c *Cache) FetchKeeping(ctx context.Context, key string, keep Keeping, load func(context.Context) (Entry, error)) (Entry, error) {
+	full, err := c.key("fetch", key)
+	if err == nil {
+		err = keep.check("fetch")
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return c.fetch(ctx, full, keep.policy(), load)
 }
 
 func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (Entry, error) {
@@ -46,8 +115,27 @@ func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (E
 	return c.fetchFrom(ctx, key, p, s, err, load)
 }
 
-// fresh reports whether a slot answers a Fetch as it is.
-func (p policy) fresh(s *slot) bool { return s.value() && !p.stale(s.Entry) }
+// fresh reports whether a slot answers a Fetch as it is: also one that is being
+// rebuilt ahead of its end.
+func (p policy) fresh(s *slot) bool {
+	return s.value() && !p.stale(s.Entry) || s.lease != 0 && p.offers(s) && !p.stale(s.Entry)
+}
+
+// answer returns the entry of a fresh slot, and begins to rebuild it when that
+// is due; false when a part of it is lost.
+func (c *Cache) answer(ctx context.Context, key string, p policy, s *slot, load loader) (Entry, bool) {
+	e, ok := c.whole(ctx, s)
+	if !ok {
+		s.hollow = true
+		return Entry{}, false
+	}
+	c.stats.hits.Add(1)
+	if load != nil && p.due(s) {
+		c.stats.ahead.Add(1)
+		c.rebuildBehind(ctx, key, *s, p, load)
+	}
+	return e, true
+}
 
 // fetchFrom goes on from what a first look found.
 func (c *Cache) fetchFrom(ctx context.Context, key string, p policy, s slot, err error, load loader) (Entry, error) {
@@ -66,14 +154,20 @@ func (c *Cache) fetchFrom(ctx context.Context, key string, p policy, s slot, err
 		case err != nil:
 			return c.without(ctx, load)
 		case p.fresh(&s):
-			c.stats.hits.Add(1)
-			return s.Entry, nil
-		case s.ours && !s.hollow && p.freshFor > 0:
-			c.stats.stale.Add(1)
-			if s.lease == 0 {
-				c.rebuildBehind(ctx, key, s, p, load)
+			if e, ok := c.answer(ctx, key, p, &s, load); ok {
+				return e, nil
 			}
-			return s.Entry, nil
+		case p.offers(&s):
+			if e, ok := c.whole(ctx, &s); ok {
+				c.stats.stale.Add(1)
+				if s.lease == 0 {
+					c.rebuildBehind(ctx, key, s, p, load)
+				}
+				return e, nil
+			}
+			s.hollow = true
+		}
+		switch {
 		case s.lease != 0 && !watch.over(s.lease, c.opts.Lease):
 			miss()
 			if e, answered, err := c.await(ctx, &watch); answered || err != nil {
@@ -154,7 +248,7 @@ func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy,
 	// old value is served meanwhile where the policy allows it.
 	held := stored{Entry: Entry{Stamp: s.Stamp}, hollow: true, lease: fl.lease}
 	if p.freshFor > 0 && s.ours && !s.hollow {
-		held.Entry, held.hollow = s.Entry, false
+		held.Entry, held.hollow, held.parts = s.Entry, false, s.parts
 	}
 	switch err := c.hold(ctx, key, s, held); {
 	case errors.Is(err, fault.ErrConflict):
@@ -218,7 +312,7 @@ func (c *Cache) release(ctx context.Context, key string, lease uint64, p policy)
 	}
 	next, ttl := barrier(s.Stamp), c.barrierTTL()
 	if !s.hollow {
-		next, ttl = stored{Entry: s.Entry}, time.Until(s.Written.Add(p.ttl))
+		next, ttl = stored{Entry: s.Entry, parts: s.parts}, time.Until(s.Written.Add(p.ttl))
 	}
 	if ttl > 0 {
 		next.Written = s.Written
@@ -231,39 +325,60 @@ func (c *Cache) release(ctx context.Context, key string, lease uint64, p policy)
 // writer came in between, and what was loaded may be older than what it wrote:
 // even an empty slot is not filled, for what was there may have been evicted.
 func (c *Cache) keep(ctx context.Context, key string, lease uint64, e Entry, p policy) Entry {
-	next, ttl := c.real(e, p.ttl)
-	if e.Absent && (p.ttl == 0 || p.ttl > c.opts.Absence) {
-		ttl = c.opts.Absence
-	}
+	next, ttl, err := c.kept(ctx, e, p)
 	for range changesMost {
-		s, err := c.look(ctx, key)
+		var s slot
+		if err == nil {
+			s, err = c.look(ctx, key)
+		}
 		switch {
 		case err != nil:
 			c.stats.skipped.Add(1)
 			return e
 		case s.value() && e.Stamp.Less(s.Stamp):
 			c.stats.refused.Add(1)
-			return s.Entry
+			if newer, ok := c.whole(ctx, &s); ok {
+				return newer
+			}
+			return e
 		case !s.ours || s.lease != lease:
 			c.stats.refused.Add(1)
 			return e
 		case e.Stamp.Less(s.Stamp):
 			c.stats.refused.Add(1)
 			next, ttl = barrier(s.Stamp), c.barrierTTL()
-		case c.tooLarge(e.Value):
-			c.stats.tooLarge.Add(1)
-			next, ttl = barrier(e.Stamp), c.barrierTTL()
 		}
 		err = c.swap(ctx, key, s, next, ttl)
 		if err == nil {
 			return e
 		}
-		if !errors.Is(err, fault.ErrConflict) {
-			c.stats.skipped.Add(1)
-			return e
+		if errors.Is(err, fault.ErrConflict) {
+			err = nil
 		}
 	}
 	return e
+}
+
+// kept is the stored form of what was loaded, and its TTL.
+func (c *Cache) kept(ctx context.Context, e Entry, p policy) (next stored, ttl time.Duration, err error) {
+	next, ttl = c.real(e, p.ttl)
+	switch {
+	case e.Absent && (p.ttl == 0 || p.ttl > c.opts.Absence):
+		ttl = c.opts.Absence
+	case p.ahead > 0:
+		ttl = p.ttl // to the end: who rebuilds ahead is spread already
+	}
+	if !c.tooLarge(e.Value) {
+		return next, ttl, nil
+	}
+	if p.parts {
+		divided, err := c.divide(ctx, e, ttl)
+		if err == nil || !errors.Is(err, fault.ErrTooLarge) {
+			return divided, ttl, err
+		}
+	}
+	c.stats.tooLarge.Add(1)
+	return barrier(e.Stamp), c.barrierTTL(), nil
 }
 
 // without answers while the cache cannot be reached.
@@ -300,6 +415,10 @@ func (c *Cache) rebuildBehind(ctx context.Context, key string, s slot, p policy,
 	default:
 		return
 	}
+	if c.pace.every > 0 && c.pace.take(false) > 0 {
+		<-c.budget
+		return
+	}
 	c.background.Add(1)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Lease)
 	stop := context.AfterFunc(c.closing, cancel)
@@ -329,6 +448,10 @@ func (c *Cache) enter(ctx context.Context) (context.Context, func(), error) {
 	case c.budget <- struct{}{}:
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
+	}
+	if err := c.pace.wait(ctx); err != nil {
+		<-c.budget
+		return nil, nil, err
 	}
 	return context.WithValue(ctx, insideKey{}, c), func() { <-c.budget }, nil
 }

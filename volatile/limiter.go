@@ -28,8 +28,8 @@ type LimiterOptions struct {
 
 // A Limiter limits how often something may happen, by key, with decay: every
 // event uses up a part of the burst, which flows back evenly over time. It is
-// shared by all processes that use the same cache and name, and exact among
-// any number of goroutines and processes, but for two things: processes whose
+// shared by all processes that use the same cache and name (let the key name
+// the caller too, for a limit per caller), and exact among any number of goroutines and processes, but for two things: processes whose
 // clocks differ by d may let through what flows back in d, and an entry that
 // the cache has lost begins with a full burst.
 type Limiter struct {
@@ -37,13 +37,14 @@ type Limiter struct {
 	limit Limit
 	opts  LimiterOptions
 	full  time.Duration // in which a whole burst flows back
-	locks *stripes
+	asks  *combiner[*allowing]
 }
 
 // NewLimiter returns the limiter of a name: 1 to 64 letters, digits, '_' and
 // '-'. A changed limit of the same name holds for what comes next.
 func NewLimiter(cache *Cache, name string, limit Limit, opts *LimiterOptions) (*Limiter, error) {
-	l := &Limiter{limit: limit, locks: newStripes()}
+	l := &Limiter{limit: limit}
+	l.asks = newCombiner(l.pass)
 	if opts != nil {
 		l.opts = *opts
 	}
@@ -96,6 +97,13 @@ func (l *Limiter) take(tat, now time.Time, n int) (next time.Time, wait time.Dur
 	return next, 0
 }
 
+// An allowing is one call of Allow.
+type allowing struct {
+	n    int
+	wait time.Duration
+	err  error
+}
+
 // Allow lets n events of a key through, all or none: the wait is zero when
 // they may pass, else the time after which they may, if nobody else comes
 // first. More than Burst events can never pass and are fault.ErrInvalid.
@@ -107,12 +115,10 @@ func (l *Limiter) Allow(ctx context.Context, key string, n int) (wait time.Durat
 	if n < 1 || n > l.limit.Burst {
 		return 0, fault.New(fault.ErrInvalid, purpose, "allow", fmt.Sprintf("%d events at once; 1 to %d, the burst", n, l.limit.Burst))
 	}
-	lock, err := l.locks.lock(ctx, full)
-	if err != nil {
-		return 0, err
+	a := &allowing{n: n}
+	if err = l.asks.do(ctx, full, a); err == nil {
+		wait, err = a.wait, a.err
 	}
-	defer lock.unlock()
-	wait, err = l.pass(ctx, full, n)
 	switch {
 	case err == nil || ctx.Err() != nil || errors.Is(err, fault.ErrBusy):
 		return wait, l.face.cache.fail("allow", key, err)
@@ -144,29 +150,49 @@ func (l *Limiter) state(value []byte, now time.Time) (tat time.Time) {
 	return tat
 }
 
-// pass is the compare-and-swap loop over one key's state.
-func (l *Limiter) pass(ctx context.Context, full string, n int) (wait time.Duration, err error) {
+// pass is the compare-and-swap loop over one key's state, for all who ask at
+// the same time, in their order. It returns false when its context ended
+// before the others have their answers.
+func (l *Limiter) pass(ctx context.Context, full string, asks []*allowing) bool {
 	c := l.face.cache
 	for attempt := range changesMost {
-		item, _, err := c.item(ctx, full)
+		item, _, err := c.borrowItem(ctx, full)
 		if err != nil {
-			return 0, err
+			return l.failed(ctx, asks, err)
 		}
 		now := time.Now()
-		next, wait := l.take(l.state(item.Value, now), now, n)
-		if wait > 0 {
-			return wait, nil
+		next := l.state(item.Value, now)
+		passed := false
+		for _, a := range asks {
+			if next, a.wait = l.take(next, now, a.n); a.wait == 0 {
+				passed = true
+			}
 		}
-		value := binary.BigEndian.AppendUint64([]byte{limiterFormat}, uint64(next.UnixNano()))
+		if !passed {
+			return true
+		}
+		value := binary.BigEndian.AppendUint64(append(make([]byte, 0, limiterSize), limiterFormat), uint64(next.UnixNano()))
 		err = c.driver.Swap(ctx, Item{Key: full, Value: value, TTL: next.Sub(now), Token: item.Token})
-		if err == nil || !errors.Is(err, fault.ErrConflict) {
-			return 0, err
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, fault.ErrConflict) {
+			return l.failed(ctx, asks, err)
 		}
 		if err := pause(ctx, attempt); err != nil {
-			return 0, err
+			return l.failed(ctx, asks, err)
 		}
 	}
-	return 0, fault.New(fault.ErrBusy, purpose, "swap", "too many callers of one key")
+	return l.failed(ctx, asks, fault.New(fault.ErrBusy, purpose, "swap", "too many callers of one key"))
+}
+
+// failed gives an error to all who ask, unless it comes from the context of the
+// one who asks for them.
+func (l *Limiter) failed(ctx context.Context, asks []*allowing, err error) bool {
+	for _, a := range asks {
+		a.wait, a.err = 0, err
+	}
+	return ctx.Err() == nil
 }
 
 // Wait lets n events of a key through as soon as they may pass, or returns the

@@ -2,7 +2,6 @@ package volatile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -20,8 +19,11 @@ import (
 // arrivals were spread evenly: that is the whole error, besides what the cache
 // lost and the difference of the processes' clocks.
 type Meter struct {
-	face   face
-	shared bool // two round trips are worth a goroutine
+	face face
+
+	mu    sync.Mutex
+	news  map[int64]sketch // what other processes have not heard of, by minute
+	armed bool             // they will
 }
 
 // Rates are what a Meter measured.
@@ -40,7 +42,7 @@ const (
 // NewMeter returns the meter of a name: 1 to 64 letters, digits, '_' and '-'.
 func NewMeter(cache *Cache, name string) (*Meter, error) {
 	f, err := cache.face("m", name)
-	return &Meter{face: f, shared: cache.features.Shared}, err
+	return &Meter{face: f}, err
 }
 
 // Hit counts n arrivals now; n is positive. An outcome that is unknown is
@@ -53,24 +55,13 @@ func (m *Meter) Hit(ctx context.Context, key string, n int) error {
 		return fault.New(fault.ErrInvalid, purpose, "hit", fmt.Sprintf("%d arrivals", n))
 	}
 	now := time.Now().Unix()
-	driver := m.face.cache.driver
-	second := func() error {
-		_, err := driver.Add(ctx, m.bucket('s', now, key), int64(n), secondsKept)
-		return err
+	err := m.face.cache.addAll(ctx,
+		Increment{m.bucket('s', now, key), int64(n), secondsKept},
+		Increment{m.bucket('m', now/60, key), int64(n), minutesKept})
+	if err == nil {
+		m.note(now/60, key, n)
 	}
-	minute := func() error {
-		_, err := driver.Add(ctx, m.bucket('m', now/60, key), int64(n), minutesKept)
-		return err
-	}
-	if !m.shared {
-		return m.face.cache.fail("hit", key, errors.Join(second(), minute()))
-	}
-	var wg sync.WaitGroup
-	var errMinute error
-	wg.Go(func() { errMinute = minute() })
-	err := second()
-	wg.Wait()
-	return m.face.cache.fail("hit", key, errors.Join(err, errMinute))
+	return m.face.cache.fail("hit", key, err)
 }
 
 // bucket is the driver's key of one bucket.
@@ -95,9 +86,63 @@ func (m *Meter) Rates(ctx context.Context, key string) (Rates, error) {
 	for age := range int64(61) {
 		keys = append(keys, m.bucket('s', second-age, key), m.bucket('m', minute-age, key))
 	}
-	items, err := m.face.cache.driver.Get(ctx, keys)
+	counts, err := m.read(ctx, keys)
 	if err != nil {
 		return Rates{}, m.face.cache.fail("rates", key, err)
+	}
+	// keys alternates between seconds and minutes, youngest first.
+	window := func(first, whole int, unit byte) float64 {
+		sum := 0.0
+		for age := range whole {
+			sum += counts[keys[first+2*age]]
+		}
+		return sum + counts[keys[first+2*whole]]*(1-passed(unit, now))
+	}
+	return Rates{PerSecond: window(0, 30, 's') / 30, Minute: window(0, 60, 's'), Hour: window(1, 60, 'm')}, nil
+}
+
+// counts are the arrivals of some keys over so many whole buckets, and the
+// share of the one before them.
+func (m *Meter) counts(ctx context.Context, unit byte, whole int, now time.Time, keys ...string) ([]float64, error) {
+	index := now.Unix()
+	if unit == 'm' {
+		index /= 60
+	}
+	var buckets []string
+	for _, key := range keys {
+		for age := range int64(whole + 1) {
+			buckets = append(buckets, m.bucket(unit, index-age, key))
+		}
+	}
+	found, err := m.read(ctx, buckets)
+	if err != nil {
+		return nil, err
+	}
+	sums := make([]float64, len(keys))
+	for i := range keys {
+		for age := range whole {
+			sums[i] += found[buckets[i*(whole+1)+age]]
+		}
+		sums[i] += found[buckets[i*(whole+1)+whole]] * (1 - passed(unit, now))
+	}
+	return sums, nil
+}
+
+// passed is how much of the present bucket has passed: what lies as far back in
+// the oldest one is outside of the window.
+func passed(unit byte, now time.Time) float64 {
+	second := float64(now.Nanosecond()) / 1e9
+	if unit == 's' {
+		return second
+	}
+	return (float64(now.Unix()%60) + second) / 60
+}
+
+// read returns the counts of buckets; those that are not there have none.
+func (m *Meter) read(ctx context.Context, buckets []string) (map[string]float64, error) {
+	items, err := m.face.cache.driver.Get(ctx, buckets)
+	if err != nil {
+		return nil, err
 	}
 	counts := make(map[string]float64, len(items))
 	for _, item := range items {
@@ -105,15 +150,5 @@ func (m *Meter) Rates(ctx context.Context, key string) (Rates, error) {
 			counts[item.Key] = float64(n)
 		}
 	}
-	inSecond := float64(now.Nanosecond()) / 1e9
-	inMinute := (float64(now.Unix()%60) + inSecond) / 60
-	// keys alternates between seconds and minutes, youngest first.
-	window := func(first, whole int, passed float64) float64 {
-		sum := 0.0
-		for age := range whole {
-			sum += counts[keys[first+2*age]]
-		}
-		return sum + counts[keys[first+2*whole]]*(1-passed)
-	}
-	return Rates{PerSecond: window(0, 30, inSecond) / 30, Minute: window(0, 60, inSecond), Hour: window(1, 60, inMinute)}, nil
+	return counts, nil
 }

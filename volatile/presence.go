@@ -58,6 +58,12 @@ const (
 // NewPresence returns the presence of a name: 1 to 64 letters, digits, '_' and
 // '-'.
 func NewPresence(cache *Cache, name string, opts *PresenceOptions) (*Presence, error) {
+	return newPresence(cache, "p", name, opts)
+}
+
+// newPresence returns the presence of a name for a kind of face: other nouns
+// are made of one too.
+func newPresence(cache *Cache, kind, name string, opts *PresenceOptions) (*Presence, error) {
 	p := &Presence{locks: newStripes()}
 	if opts != nil {
 		p.opts = *opts
@@ -69,10 +75,10 @@ func NewPresence(cache *Cache, name string, opts *PresenceOptions) (*Presence, e
 		return nil, fault.New(fault.ErrInvalid, purpose, "new presence", fmt.Sprintf("a TTL of %v", p.opts.TTL))
 	}
 	var err error
-	if p.face, err = cache.face("p", name); err != nil {
+	if p.face, err = cache.face(kind, name); err != nil {
 		return nil, err
 	}
-	p.shards, err = cache.face("ps", name)
+	p.shards, err = cache.face(kind+"s", name)
 	return p, err
 }
 

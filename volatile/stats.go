@@ -7,6 +7,7 @@ type Stats struct {
 	Hits       uint64 // reads that found an entry, remembered absences included
 	Misses     uint64 // reads that found none
 	Stale      uint64 // reads that were given the old value while somebody rebuilds
+	Ahead      uint64 // reads that found an entry near its end and rebuilt it behind
 	Loads      uint64 // calls of load
 	Waits      uint64 // readers that waited for another one's rebuild
 	Takeovers  uint64 // rebuilds taken over from a reader that was gone
@@ -19,12 +20,12 @@ type Stats struct {
 
 // counters are Stats in the making.
 type counters struct {
-	hits, misses, stale, loads, waits, takeovers, skipped, refused, superseded, tooLarge, foreign atomic.Uint64
+	hits, misses, stale, ahead, loads, waits, takeovers, skipped, refused, superseded, tooLarge, foreign atomic.Uint64
 }
 
 func (c *counters) snapshot() Stats {
 	return Stats{
-		Hits: c.hits.Load(), Misses: c.misses.Load(), Stale: c.stale.Load(), Loads: c.loads.Load(),
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Stale: c.stale.Load(), Ahead: c.ahead.Load(), Loads: c.loads.Load(),
 		Waits: c.waits.Load(), Takeovers: c.takeovers.Load(), Skipped: c.skipped.Load(), Refused: c.refused.Load(),
 		Superseded: c.superseded.Load(), TooLarge: c.tooLarge.Load(), Foreign: c.foreign.Load(),
 	}

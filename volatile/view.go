@@ -3,7 +3,6 @@ package volatile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -14,9 +13,10 @@ import (
 type ViewOptions[T any] struct {
 	// TTL is how long a value is fresh. Default 10 min.
 	TTL time.Duration
-	// Stale is how long past its TTL the old value is served, at once, while
-	// one reader's rebuild runs behind. Zero: not at all, readers wait.
+	// Stale, Ahead and Parts are those of Keeping.
 	Stale time.Duration
+	Ahead time.Duration
+	Parts bool
 	// Rebuild computes a value that is not there, from normal operation or
 	// from long-term storage. fault.ErrNotFound is an answer too, and is
 	// remembered for Options.Absence. nil: what is lost stays lost.
@@ -32,9 +32,11 @@ type ViewOptions[T any] struct {
 // Values are kept as they are for []byte, as records for structs with a
 // persistence key (see the tags of package persistence), else as JSON.
 type View[T any] struct {
-	face  face
-	opts  ViewOptions[T]
-	codec codec[T]
+	face   face
+	opts   ViewOptions[T]
+	policy policy
+	codec  codec[T]
+	look   func(ctx context.Context, key string) (slot, error)
 }
 
 // NewView returns the view of a name: 1 to 64 letters, digits, '_' and '-'.
@@ -48,14 +50,20 @@ func NewView[T any](cache *Cache, name string, opts *ViewOptions[T]) (*View[T], 
 	if v.opts.TTL == 0 {
 		v.opts.TTL = 10 * time.Minute
 	}
-	if v.opts.TTL < 0 || v.opts.Stale < 0 {
-		return nil, fault.New(fault.ErrInvalid, purpose, "new view", fmt.Sprintf("a TTL of %v and stale for %v; neither may be negative", v.opts.TTL, v.opts.Stale))
+	keep := Keeping{TTL: v.opts.TTL, Stale: v.opts.Stale, Ahead: v.opts.Ahead, Parts: v.opts.Parts}
+	err := keep.check("new view")
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	v.policy = keep.policy()
 	if v.face, err = cache.face("v", name); err != nil {
 		return nil, err
 	}
 	v.codec, err = newCodec[T]()
+	v.look = cache.borrow
+	if v.codec.shares {
+		v.look = cache.look
+	}
 	return v, err
 }
 
@@ -63,21 +71,35 @@ func NewView[T any](cache *Cache, name string, opts *ViewOptions[T]) (*View[T], 
 // fault.ErrNotFound when there is none. With a Rebuild, a cache that cannot be
 // reached is no error: the value is rebuilt and not kept.
 func (v *View[T]) Get(ctx context.Context, key string) (T, error) {
-	var value T
+	value, _, err := v.get(ctx, key)
+	return value, err
+}
+
+// GetAged is Get that also tells how old the value is: how long ago it was
+// rebuilt or put. What was rebuilt by this call has no age.
+func (v *View[T]) GetAged(ctx context.Context, key string) (value T, age time.Duration, err error) {
+	value, written, err := v.get(ctx, key)
+	if err != nil {
+		return value, 0, err
+	}
+	return value, max(time.Since(written), 0), nil
+}
+
+func (v *View[T]) get(ctx context.Context, key string) (value T, written time.Time, err error) {
 	full, err := v.face.key("get", key)
 	if err != nil {
-		return value, err
+		return value, written, err
 	}
 	for range 2 {
 		e, err := v.entry(ctx, full, key)
 		if err != nil {
-			return value, err
+			return value, written, err
 		}
 		if e.Absent {
-			return value, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrNotFound}
+			return value, written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrNotFound}
 		}
 		if err = v.codec.decode(e.Value, &value); err == nil {
-			return value, nil
+			return value, e.Written, nil
 		}
 		// Another version of the program wrote it: as good as lost.
 		var zero T
@@ -85,31 +107,32 @@ func (v *View[T]) Get(ctx context.Context, key string) (T, error) {
 		v.face.cache.stats.foreign.Add(1)
 		v.face.cache.driver.Delete(ctx, []string{full})
 	}
-	return value, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrCorrupt}
+	return value, written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrCorrupt}
 }
 
 // entry reads or rebuilds.
 func (v *View[T]) entry(ctx context.Context, full, key string) (Entry, error) {
-	c, p := v.face.cache, v.policy()
-	s, err := c.look(ctx, full)
-	switch {
-	case err == nil && p.fresh(&s):
+	c, p := v.face.cache, v.policy
+	s, err := v.look(ctx, full)
+	if err == nil && !s.parts && p.fresh(&s) && !p.due(&s) {
 		c.stats.hits.Add(1)
 		return s.Entry, nil
-	case v.opts.Rebuild != nil:
-		return c.fetchFrom(ctx, full, p, s, err, func(ctx context.Context) (Entry, error) { return v.load(ctx, key) })
+	}
+	var load loader
+	if v.opts.Rebuild != nil {
+		load = func(ctx context.Context) (Entry, error) { return v.load(ctx, key) }
+		return c.fetchFrom(ctx, full, p, s, err, load)
+	}
+	switch {
 	case err != nil:
 		return Entry{}, c.fail("get", key, err)
+	case p.fresh(&s):
+		if e, ok := c.answer(ctx, full, p, &s, nil); ok {
+			return e, nil
+		}
 	}
 	c.stats.misses.Add(1)
 	return Entry{Absent: true}, nil
-}
-
-func (v *View[T]) policy() policy {
-	if v.opts.Stale == 0 {
-		return policy{ttl: v.opts.TTL}
-	}
-	return policy{ttl: v.opts.TTL + v.opts.Stale, freshFor: v.opts.TTL}
 }
 
 // load rebuilds one value as an entry.
@@ -148,16 +171,16 @@ func (v *View[T]) Put(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return err
 	}
-	c, ttl := v.face.cache, v.policy().ttl
+	c, ttl := v.face.cache, v.policy.ttl
 	switch {
 	case v.opts.Rebuild != nil && v.opts.Version == nil:
 		return v.Drop(ctx, key)
 	case v.opts.Rebuild != nil:
-		_, err = c.writeFull(ctx, "put", key, full, e, ttl, e.replaces)
+		_, err = c.writeFull(ctx, "put", key, full, e, ttl, v.opts.Parts, e.replaces)
 	case v.opts.Version != nil:
-		_, err = c.writeFull(ctx, "put", key, full, e, ttl, e.raises)
+		_, err = c.writeFull(ctx, "put", key, full, e, ttl, v.opts.Parts, e.raises)
 	default:
-		_, err = c.writeFull(ctx, "put", key, full, e, ttl, func(slot) verdict { return put })
+		_, err = c.writeFull(ctx, "put", key, full, e, ttl, v.opts.Parts, func(slot) verdict { return put })
 	}
 	return err
 }
@@ -181,11 +204,13 @@ func (v *View[T]) Peek(ctx context.Context, key string) (value T, age time.Durat
 	if err != nil {
 		return value, 0, false, v.face.cache.fail("peek", key, err)
 	}
-	if !s.ours || s.hollow || s.Absent || v.codec.decode(s.Value, &value) != nil {
-		var zero T
-		return zero, 0, false, nil
+	if s.ours && !s.hollow && !s.Absent {
+		if e, whole := v.face.cache.whole(ctx, &s); whole && v.codec.decode(e.Value, &value) == nil {
+			return value, max(time.Since(s.Written), 0), true, nil
+		}
 	}
-	return value, max(time.Since(s.Written), 0), true, nil
+	var zero T
+	return zero, 0, false, nil
 }
 
 // getAllAtOnce is how many keys GetAll reads side by side.

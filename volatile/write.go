@@ -22,7 +22,7 @@ import (
 // entry that can be rebuilt from a store of record is better served by
 // [Cache.Replace].
 func (c *Cache) Raise(ctx context.Context, key string, e Entry, ttl time.Duration) (superseded bool, err error) {
-	return c.write(ctx, "raise", key, e, ttl, e.raises)
+	return c.write(ctx, "raise", key, e, ttl, false, e.raises)
 }
 
 func (e Entry) raises(s slot) verdict {
@@ -43,7 +43,7 @@ func (e Entry) raises(s slot) verdict {
 // the newest version no longer knows it, and would take an older one for the
 // newest. The next reader fills the gap from the store of record instead.
 func (c *Cache) Replace(ctx context.Context, key string, e Entry, ttl time.Duration) (superseded bool, err error) {
-	return c.write(ctx, "replace", key, e, ttl, e.replaces)
+	return c.write(ctx, "replace", key, e, ttl, false, e.replaces)
 }
 
 func (e Entry) replaces(s slot) verdict {
@@ -100,7 +100,7 @@ const (
 	raiseFloor                // write no value, but let nothing older be filled in
 )
 
-func (c *Cache) write(ctx context.Context, op, key string, e Entry, ttl time.Duration, judge func(slot) verdict) (bool, error) {
+func (c *Cache) write(ctx context.Context, op, key string, e Entry, ttl time.Duration, parts bool, judge func(slot) verdict) (bool, error) {
 	full, err := c.key(op, key)
 	if err != nil {
 		return false, err
@@ -108,17 +108,24 @@ func (c *Cache) write(ctx context.Context, op, key string, e Entry, ttl time.Dur
 	if ttl < 0 {
 		return false, fault.New(fault.ErrInvalid, purpose, op, fmt.Sprintf("a TTL of %v", ttl))
 	}
-	return c.writeFull(ctx, op, key, full, e, ttl, judge)
+	return c.writeFull(ctx, op, key, full, e, ttl, parts, judge)
 }
 
 // writeFull is write for a key that is already the driver's.
-func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, ttl time.Duration, judge func(slot) verdict) (bool, error) {
+func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, ttl time.Duration, parts bool, judge func(slot) verdict) (bool, error) {
+	next, ttl := c.real(e, ttl)
 	if c.tooLarge(e.Value) {
-		return false, c.refuse(ctx, op, key, full, e)
+		if !parts || len(e.Value) > MaxParts*c.Features().MaxValue {
+			return false, c.refuse(ctx, op, key, full, e)
+		}
+		var err error
+		if next, err = c.divide(ctx, e, ttl); err != nil {
+			return false, c.fail(op, key, err)
+		}
 	}
 	var superseded bool
 	err := c.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
-		return c.verdict(e, ttl, s, judge, &superseded)
+		return c.verdict(next, ttl, s, judge, &superseded)
 	})
 	if err != nil {
 		return false, c.fail(op, key, err)
@@ -129,17 +136,16 @@ func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, tt
 	return superseded, nil
 }
 
-// verdict says what a write of e puts over what it found, if it does.
-func (c *Cache) verdict(e Entry, ttl time.Duration, s slot, judge func(slot) verdict, superseded *bool) (stored, time.Duration, bool) {
+// verdict says what a write puts over what it found, if it does.
+func (c *Cache) verdict(next stored, ttl time.Duration, s slot, judge func(slot) verdict, superseded *bool) (stored, time.Duration, bool) {
 	v := judge(s)
 	*superseded = v == yield
 	switch v {
 	case put:
-		next, ttl := c.real(e, ttl)
 		return next, ttl, true
 	case raiseFloor:
 		// The lease stays whose it was: its reader may fill in what is new enough.
-		return stored{Entry: Entry{Stamp: e.Stamp}, hollow: true, lease: s.lease}, c.barrierTTL(), true
+		return stored{Entry: Entry{Stamp: next.Stamp}, hollow: true, lease: s.lease}, c.barrierTTL(), true
 	}
 	return stored{}, 0, false
 }

@@ -25,6 +25,7 @@ type Write struct {
 	Entry Entry
 	TTL   time.Duration
 	Mode  WriteMode
+	Parts bool // a value over the cache's limit may lie in parts: see Keeping
 }
 
 // A Written is what became of a Write.
@@ -83,9 +84,9 @@ func (m WriteMode) op() string {
 func (c *Cache) writeOne(ctx context.Context, w Write) (out Written) {
 	switch w.Mode {
 	case Raising:
-		out.Superseded, out.Err = c.Raise(ctx, w.Key, w.Entry, w.TTL)
+		out.Superseded, out.Err = c.write(ctx, "raise", w.Key, w.Entry, w.TTL, w.Parts, w.Entry.raises)
 	case Replacing:
-		out.Superseded, out.Err = c.Replace(ctx, w.Key, w.Entry, w.TTL)
+		out.Superseded, out.Err = c.write(ctx, "replace", w.Key, w.Entry, w.TTL, w.Parts, w.Entry.replaces)
 	case Invalidating:
 		out.Err = c.Invalidate(ctx, w.Key, w.Entry.Stamp)
 	default:
@@ -168,7 +169,8 @@ func (g *writeGroup) judge(i int, s *slot) (item Item, write bool) {
 		if w.Mode == Replacing {
 			judge = w.Entry.replaces
 		}
-		next, ttl, write = g.cache.verdict(w.Entry, w.TTL, *s, judge, &g.out[i].Superseded)
+		next, ttl = g.cache.real(w.Entry, w.TTL)
+		next, ttl, write = g.cache.verdict(next, ttl, *s, judge, &g.out[i].Superseded)
 	}
 	if !write {
 		if g.out[i].Superseded {

@@ -278,6 +278,31 @@ func (d *driver) Add(ctx context.Context, key string, delta int64, ttl time.Dura
 	})
 }
 
+// AddAll is Add for many: those of one member leave together. Counters that are
+// not there, and those that shrink, are added to one by one.
+func (d *driver) AddAll(ctx context.Context, adds []volatile.Increment) ([]uint64, []error) {
+	sums, errs := make([]uint64, len(adds)), make([]error, len(adds))
+	shares := make([][]int, len(d.members))
+	for i, a := range adds {
+		if errs[i] = d.check(ctx, "add", volatile.Item{Key: a.Key, TTL: a.TTL}); errs[i] == nil {
+			m := d.ring.member(a.Key)
+			shares[m] = append(shares[m], i)
+		}
+	}
+	var wg sync.WaitGroup
+	for m, share := range shares {
+		switch len(share) {
+		case 0:
+		case len(adds):
+			d.members[m].addAll(ctx, adds, share, sums, errs)
+		default:
+			wg.Go(func() { d.members[m].addAll(ctx, adds, share, sums, errs) })
+		}
+	}
+	wg.Wait()
+	return sums, errs
+}
+
 // add increments, or begins a counter that is not there.
 func (l *lane) add(wire string, delta int64, ttl time.Duration) (uint64, error) {
 	for {
@@ -300,13 +325,18 @@ func (l *lane) increment(wire string, delta int64) (uint64, error) {
 	}
 	sum, err := l.client.Increment(wire, uint64(delta))
 	if err == nil && sum < uint64(delta) {
-		// It went round. Nobody can tell what it was: it begins again.
-		if err := l.client.Delete(wire); err != nil {
-			return 0, err
-		}
-		return 0, memcache.ErrCASConflict
+		return 0, l.wrapped(wire)
 	}
 	return sum, err
+}
+
+// wrapped is the error of a counter that went round. Nobody can tell what it
+// was: it begins again.
+func (l *lane) wrapped(wire string) error {
+	if err := l.client.Delete(wire); err != nil {
+		return err
+	}
+	return memcache.ErrCASConflict
 }
 
 // each calls one for every index, some at once.

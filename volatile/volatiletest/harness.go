@@ -81,7 +81,7 @@ func Run(t *testing.T, h Harness) {
 
 func allChecks() []check {
 	var all []check
-	for _, group := range [][]check{entryChecks, swapChecks, counterChecks, timeChecks, keyChecks, lifeChecks, cacheChecks, interleaveChecks, faceChecks, modelChecks} {
+	for _, group := range [][]check{entryChecks, swapChecks, counterChecks, timeChecks, keyChecks, lifeChecks, cacheChecks, interleaveChecks, faceChecks, viewChecks, meetingChecks, modelChecks} {
 		all = append(all, group...)
 	}
 	return all
@@ -165,15 +165,22 @@ func (e *env) get(t testing.TB, key string) (volatile.Item, bool) {
 	return items[0], true
 }
 
-// agree checks that GetOne says the same as Get did. An entry may end between
+// agree checks that GetOne and Borrow say the same as Get did. An entry may end between
 // the two.
 func (e *env) agree(t testing.TB, key string, items []volatile.Item) {
 	t.Helper()
-	one, ok := e.driver.(volatile.OneGetter)
-	if !ok {
-		return
+	if one, ok := e.driver.(volatile.OneGetter); ok {
+		item, found, err := one.GetOne(e.ctx, key)
+		e.agrees(t, key, items, item, found, err)
 	}
-	item, found, err := one.GetOne(e.ctx, key)
+	if lender, ok := e.driver.(volatile.Borrower); ok {
+		item, found, err := lender.Borrow(e.ctx, key)
+		e.agrees(t, key, items, item, found, err)
+	}
+}
+
+func (e *env) agrees(t testing.TB, key string, items []volatile.Item, item volatile.Item, found bool, err error) {
+	t.Helper()
 	switch {
 	case err != nil:
 		t.Fatalf("get one %q: %v", key, err)

@@ -215,7 +215,7 @@ func writers(announce func(*volatile.Cache, string, int64) error) scenario {
 
 var (
 	replacing    = writers(byReplace)
-	grouped      = writers(byGroup)
+	grouped      = scenario{few: writers(byGroup).few}
 	invalidating = writers(byInvalidate)
 	// A raise writes where nothing is, and cannot know what was evicted: that
 	// is what Replace is for.

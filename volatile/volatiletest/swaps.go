@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
@@ -24,6 +25,7 @@ var counterChecks = []check{
 	{name: "Add", promise: "Add adds to a counter that starts at zero and returns the sum; Get returns its decimal digits.", run: checkAdd},
 	{name: "AddBounds_C12", promise: "A sum below zero is zero; a sum over 64 bits and Add on an entry that is no number are fault.ErrConflict.", run: checkAddBounds},
 	{name: "AddToken", promise: "An Add is a write: a token from before it does not win.", run: checkAddToken},
+	{name: "AddAll", promise: "AddAll adds to each counter as Add does.", run: checkAddAll},
 	{name: "AddRace", promise: "Concurrent adds are all counted.", run: checkAddRace},
 }
 
@@ -214,6 +216,42 @@ func checkAddToken(t *testing.T, e *env) {
 	item.Value = []byte("100")
 	conflict(t, "swap over a counter that moved", e.driver.Swap(e.ctx, item))
 	e.want(t, "n", []byte("2"))
+}
+
+func checkAddAll(t *testing.T, e *env) {
+	e.set(t, "text", []byte("x"), 0)
+	e.set(t, "full", []byte("18446744073709551615"), 0)
+	e.set(t, "old", []byte("7"), 0)
+	adds := []volatile.Increment{{Key: "new", Delta: 5, TTL: time.Minute}, {Key: "old", Delta: 1}, {Key: "text", Delta: 1}, {Key: "full", Delta: 1},
+		{Key: "", Delta: 1}, {Key: "down", Delta: -3}, {Key: "old", Delta: -2}, {Key: "n", Delta: 0}}
+	sums, errs := e.addAll(adds)
+	for i, want := range []uint64{5, 8, 0, 0, 0, 0, 6, 0} {
+		switch {
+		case i == 2 || i == 3:
+			conflict(t, adds[i].Key, errs[i])
+		case i == 4:
+			if !errors.Is(errs[i], fault.ErrInvalid) {
+				t.Errorf("an empty key: %v", errs[i])
+			}
+		case errs[i] != nil || sums[i] != want:
+			t.Errorf("add %d to %q: %d, %v; want %d", adds[i].Delta, adds[i].Key, sums[i], errs[i], want)
+		}
+	}
+	e.want(t, "new", []byte("5"))
+	e.want(t, "old", []byte("6"))
+	e.want(t, "text", []byte("x"))
+}
+
+// addAll is the driver's AddAll, or Add in its place.
+func (e *env) addAll(adds []volatile.Increment) ([]uint64, []error) {
+	if many, ok := e.driver.(volatile.ManyAdder); ok {
+		return many.AddAll(e.ctx, adds)
+	}
+	sums, errs := make([]uint64, len(adds)), make([]error, len(adds))
+	for i, a := range adds {
+		sums[i], errs[i] = e.driver.Add(e.ctx, a.Key, a.Delta, a.TTL)
+	}
+	return sums, errs
 }
 
 func checkAddRace(t *testing.T, e *env) {

@@ -1,0 +1,208 @@
+package volatiletest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/volatile"
+)
+
+var viewChecks = []check{
+	{name: "View/Ahead", promise: "A value that is read often is rebuilt ahead of its end, once, and no reader waits; one that is not read ends.", needs: needsVirtual, run: checkViewAhead},
+	{name: "View/Aged", promise: "A value says how old it is.", run: checkViewAged},
+	{name: "View/Parts", promise: "A value over the limit lies in parts where the view allows it: whole in every process, and rebuilt when one part is lost.", run: checkViewParts},
+	{name: "View/Bound", promise: "No value is served past its TTL and Stale, also while somebody rebuilds.", needs: needsVirtual, run: checkViewBound},
+	{name: "Cache/Rate", promise: "Loads begin at RebuildRate per second, and what waits for its turn ends with its context.", needs: needsVirtual, run: checkRate},
+	{name: "Cache/Jitter", promise: "Entries written together with a TTL end within its last tenth, and not together.", needs: needsVirtual, run: checkJitter},
+}
+
+func checkViewAhead(t *testing.T, e *env) {
+	var loads atomic.Int64
+	v := newView(t, e.cache(t, nil), "hot", &volatile.ViewOptions[int64]{TTL: 10 * time.Second, Ahead: 4 * time.Second,
+		Rebuild: func(context.Context, string) (int64, error) {
+			n := loads.Add(1)
+			pass(time.Second)
+			return n, nil
+		}})
+	if _, err := v.Get(e.ctx, "hot"); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); time.Since(start) < time.Minute; pass(50 * time.Millisecond) {
+		asked := time.Now()
+		_, age, err := v.GetAged(e.ctx, "hot")
+		if err != nil || time.Since(asked) > 0 || age > 10*time.Second {
+			t.Fatalf("after %v: waited %v for a value %v old, %v", time.Since(start), time.Since(asked), age, err)
+		}
+	}
+	if n := loads.Load(); n < 6 || n > 10 {
+		t.Errorf("%d rebuilds in a minute of a value that is fresh for 10 s and rebuilt up to 4 s ahead", n)
+	}
+	before := loads.Load()
+	pass(30 * time.Second)
+	if _, _, ok, _ := v.Peek(e.ctx, "hot"); ok || loads.Load() != before {
+		t.Errorf("a value that nobody reads is there: %v, and was rebuilt %d times", ok, loads.Load()-before)
+	}
+}
+
+func checkViewAged(t *testing.T, e *env) {
+	v := newView(t, e.cache(t, nil), "aged", &volatile.ViewOptions[string]{
+		Rebuild: func(_ context.Context, key string) (string, error) { return key, nil }})
+	if got, age, err := v.GetAged(e.ctx, "k"); err != nil || got != "k" || age > time.Second/2 {
+		t.Errorf("rebuilt: %q, %v old, %v", got, age, err)
+	}
+	pass(time.Second)
+	if got, age, err := v.GetAged(e.ctx, "k"); err != nil || got != "k" || age < 900*time.Millisecond || age > 5*time.Second {
+		t.Errorf("a second later: %q, %v old, %v", got, age, err)
+	}
+}
+
+func checkViewParts(t *testing.T, e *env) {
+	size := e.cache(t, nil).Features().MaxValue*2 + 12_345
+	value := func(version int64) []byte { return bytes.Repeat([]byte{byte('a' + version)}, size) }
+	var loads, version atomic.Int64
+	view := func(parts bool, c *volatile.Cache) *volatile.View[[]byte] {
+		return newView(t, c, fmt.Sprint("large-", parts), &volatile.ViewOptions[[]byte]{Parts: parts,
+			Version: func(b []byte) int64 { return int64(b[0] - 'a') },
+			Rebuild: func(context.Context, string) ([]byte, error) { loads.Add(1); return value(version.Load()), nil }})
+	}
+	want := func(v *volatile.View[[]byte], loaded int64) {
+		t.Helper()
+		before := loads.Load()
+		got, err := v.Get(e.ctx, "k")
+		if err != nil || !bytes.Equal(got, value(version.Load())) || loads.Load()-before != loaded {
+			t.Fatalf("got %s, %v after %d loads; want version %d after %d", brief(got), err, loads.Load()-before, version.Load(), loaded)
+		}
+	}
+	driver := &noting{Driver: e.driver}
+	c, err := volatile.New(driver, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two, none := view(true, c), view(true, e.cache(t, nil)), view(false, e.cache(t, nil))
+	want(one, 1)
+	want(one, 0)
+	want(two, 0)
+	if all, err := two.GetAll(e.ctx, []string{"k"}); err != nil || len(all["k"]) != size {
+		t.Errorf("get all: %d bytes, %v", len(all["k"]), err)
+	}
+	version.Store(1)
+	if err := one.Put(e.ctx, "k", value(1)); err != nil {
+		t.Fatal(err)
+	}
+	want(two, 0)
+	if len(driver.set) != 6 {
+		t.Fatalf("two values of three parts each have %d", len(driver.set))
+	}
+	e.delete(t, driver.set[len(driver.set)-1])
+	want(two, 1)
+	want(one, 0)
+	want(none, 1)
+	want(none, 1)
+	huge := make([]byte, volatile.MaxParts*e.cache(t, nil).Features().MaxValue+1)
+	if err := one.Put(e.ctx, "k", huge); err == nil {
+		t.Error("more parts than MaxParts are kept")
+	}
+}
+
+// A noting driver knows which entries were set: the parts of large values are.
+type noting struct {
+	volatile.Driver
+	mu  sync.Mutex
+	set []string
+}
+
+func (n *noting) Features() volatile.Features { return n.Driver.(volatile.Featured).Features() }
+
+func (n *noting) Set(ctx context.Context, items []volatile.Item) []error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, item := range items {
+		n.set = append(n.set, item.Key)
+	}
+	return n.Driver.Set(ctx, items)
+}
+
+func checkViewBound(t *testing.T, e *env) {
+	began := time.Now()
+	v := newView(t, e.cache(t, &volatile.Options{Lease: 20 * time.Second}), "bound", &volatile.ViewOptions[int64]{
+		TTL: 5 * time.Second, Stale: 2 * time.Second, Ahead: time.Second,
+		Rebuild: func(context.Context, string) (int64, error) {
+			at := int64(time.Since(began))
+			if at > 0 {
+				pass(15 * time.Second) // slower than the value lives
+			}
+			return at, nil
+		}})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for time.Since(began) < time.Minute {
+				_, age, err := v.GetAged(e.ctx, "k")
+				if err != nil || age > 7*time.Second {
+					t.Errorf("%v old, %v; it is fresh for 5 s, and served for 2 s more", age, err)
+					return
+				}
+				pass(100 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func checkRate(t *testing.T, e *env) {
+	c := e.cache(t, &volatile.Options{RebuildRate: 10})
+	start := time.Now()
+	var loads atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if _, err := fetch(e.ctx, c, fmt.Sprint("k", i), 1, &loads); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(start); took != 3*time.Second {
+		t.Errorf("40 loads at 10 a second took %v; want a burst of 10, then 3 s", took)
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := fetch(ctx, c, "another", 1, &loads); err == nil || ctx.Err() == nil {
+		t.Errorf("a load without a turn: %v", err)
+	}
+}
+
+func checkJitter(t *testing.T, e *env) {
+	c := e.cache(t, nil)
+	const n = 200
+	for i := range n {
+		if _, err := c.Raise(e.ctx, fmt.Sprint("k", i), versioned(1), 100*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func() (left int) {
+		for i := range n {
+			if _, ok, _ := c.Get(e.ctx, fmt.Sprint("k", i)); ok {
+				left++
+			}
+		}
+		return left
+	}
+	pass(90 * time.Second)
+	if left := there(); left != n {
+		t.Errorf("%d of %d are there in the last tenth", left, n)
+	}
+	pass(5 * time.Second)
+	if left := there(); left < n/4 || left > n*3/4 {
+		t.Errorf("%d of %d are there in the middle of the last tenth", left, n)
+	}
+	pass(5 * time.Second)
+	if left := there(); left != 0 {
+		t.Errorf("%d are there after their TTL", left)
+	}
+}
