@@ -127,7 +127,9 @@ func (e *engine) rowsDone(ctx context.Context, a *accepting, res transactional.R
 		a.receipt.set(t.name, receiptState(state))
 	}
 	if len(a.rows) > 0 && a.kind.cache != nil {
-		e.refresh(ctx, a.kind, &a.version)
+		// The volatile task itself comes later, and stays in custody until what
+		// is old is gone, or is known to be.
+		_ = e.refresh(ctx, a.kind, &a.version)
 	}
 }
 

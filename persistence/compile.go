@@ -151,7 +151,7 @@ func eraseTask[T any](d *Task[T]) *wording {
 		task: &task{
 			name: d.Name, was: slices.Clone(d.Was), purpose: d.Purpose, priority: d.Priority, realTime: d.RealTime,
 			within: d.Within, late: d.Late, external: d.External, onDelete: d.OnDelete,
-			bucket: d.Bucket, ttl: d.TTL,
+			bucket: d.Bucket, ttl: d.TTL, stale: d.Stale, ahead: d.Ahead, parts: d.Parts,
 			delay: d.Delay, timeout: d.Timeout, maxAttempts: cmp.Or(d.MaxAttempts, DefaultMaxAttempts),
 			concurrency: d.Concurrency, perKey: d.PerKey, blocks: d.Blocks,
 		},

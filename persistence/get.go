@@ -5,6 +5,8 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/group"
@@ -34,20 +36,23 @@ func (l *Layer) readable(k *kind, op string) error {
 
 // get returns the object of a key: from the cache, else from the record.
 func (l *Layer) get(ctx context.Context, k *kind, key string) (any, error) {
+	f, err := l.getFound(ctx, k, key)
+	return f.obj, err
+}
+
+// getFound is get with what else is known of the object.
+func (l *Layer) getFound(ctx context.Context, k *kind, key string) (found, error) {
 	if err := l.readable(k, "get"); err != nil {
-		return nil, err
+		return found{}, err
 	}
 	if err := checkKey(key); err != nil {
-		return nil, err
+		return found{}, err
 	}
 	f, err := l.fetch(ctx, k, key, l.readOne)
-	switch {
-	case err != nil:
-		return nil, err
-	case f.obj == nil:
-		return nil, notFound(k, key)
+	if err == nil && f.obj == nil {
+		err = notFound(k, key)
 	}
-	return f.obj, nil
+	return f, err
 }
 
 // hurried reports whether a read asks for a consistency of its own: it goes
@@ -67,21 +72,28 @@ func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (fo
 	case l.owes(k.cacheKey(key)):
 		return read(ctx, k, key)
 	}
-	var loaded found // set when this call was the one that rebuilt the entry
-	entry, err := l.cache.Fetch(ctx, k.cacheKey(key), k.cache.ttl, func(ctx context.Context) (volatile.Entry, error) {
-		var err error
-		if loaded, err = read(ctx, k, key); err != nil {
+	// Set when the entry was rebuilt for this call, perhaps behind its back.
+	var loaded atomic.Pointer[found]
+	entry, err := l.cache.FetchKeeping(ctx, k.cacheKey(key), k.cache.keeping(), func(ctx context.Context) (volatile.Entry, error) {
+		f, err := read(ctx, k, key)
+		if err != nil {
 			return volatile.Entry{}, err
 		}
-		return k.entryOf(loaded)
+		loaded.Store(&f)
+		return k.entryOf(f)
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return found{}, err
-	case loaded.obj != nil && volatile.Stamp(loaded.stamp) == entry.Stamp:
-		return loaded, nil
+	}
+	if f := loaded.Load(); f != nil && f.obj != nil && volatile.Stamp(f.stamp) == entry.Stamp {
+		return *f, nil
 	}
 	return l.complete(ctx, k, key, entry, read)
+}
+
+// keeping is how long the task's entries are kept and served.
+func (t *task) keeping() volatile.Keeping {
+	return volatile.Keeping{TTL: t.ttl, Stale: t.stale, Ahead: t.ahead, Parts: t.parts}
 }
 
 // entryOf is the cache entry of an object, or of its absence.
@@ -105,7 +117,7 @@ func (k *kind) entryOf(f found) (volatile.Entry, error) {
 // shape, or one that cannot be decoded, is a miss. Fields that the entry does
 // not hold are read from where they lie, and must be of the same version.
 func (l *Layer) complete(ctx context.Context, k *kind, key string, entry volatile.Entry, read reader) (found, error) {
-	f := found{}
+	f := found{at: entry.Written}
 	f.stamp.Version, f.stamp.Tie = entry.Stamp.Version, entry.Stamp.Tie
 	if entry.Absent {
 		return f, nil
@@ -148,7 +160,7 @@ func (l *Layer) cachedOnly(ctx context.Context, k *kind, key string) (found, err
 	if ok, err := k.cache.uncache(entry.Value, obj); err != nil || !ok {
 		return found{}, err
 	}
-	f := found{obj: obj}
+	f := found{obj: obj, at: entry.Written}
 	f.stamp.Version, f.stamp.Tie = entry.Stamp.Version, entry.Stamp.Tie
 	return f, l.fillVolatile(ctx, k, map[string]found{key: f})
 }
@@ -210,7 +222,8 @@ func (l *Layer) cachedInto(ctx context.Context, k *kind, keys []string, out map[
 	entries, _ := l.cache.GetAll(ctx, names)
 	for i, key := range keys {
 		entry, ok := entries[names[i]]
-		if !ok || l.owes(names[i]) {
+		past := k.cache.stale > 0 && time.Since(entry.Written) > k.cache.ttl
+		if !ok || past || l.owes(names[i]) {
 			missing = append(missing, key)
 			continue
 		}

@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // A Handle puts, gets and finds the objects of one declared kind. It is safe
@@ -82,11 +83,24 @@ func (h *Handle[T]) Delete(ctx context.Context, key string, opts ...PutOption) (
 // part of it that cannot be reached is an error, never a partial object.
 func (h *Handle[T]) Get(ctx context.Context, key string) (T, error) {
 	var object T
-	obj, err := h.layer.get(ctx, h.kind, key)
+	f, err := h.layer.getFound(ctx, h.kind, key)
 	if err == nil {
-		object = *obj.(*T)
+		object = *f.obj.(*T)
 	}
 	return object, err
+}
+
+// GetAged is Get that also tells how old the answer is: how long ago the cache
+// was told it. What was read from the record for this call has no age.
+func (h *Handle[T]) GetAged(ctx context.Context, key string) (object T, age time.Duration, err error) {
+	f, err := h.layer.getFound(ctx, h.kind, key)
+	if err != nil {
+		return object, 0, err
+	}
+	if !f.at.IsZero() {
+		age = max(time.Since(f.at), 0)
+	}
+	return *f.obj.(*T), age, nil
 }
 
 // GetAll returns the objects that are there, by key.

@@ -104,7 +104,10 @@ type task struct {
 	ttl       time.Duration
 	expires   *record.Field // says when a row ends; nil: ttl does
 	derive    *derivation   // writeDerived; cell is its table of rows
-	whole     bool          // set holds every kept property, so the envelope's body serves as it is
+	stale     time.Duration // writeCache: see Task.Stale
+	ahead     time.Duration
+	parts     bool
+	whole     bool // set holds every kept property, so the envelope's body serves as it is
 
 	delay       time.Duration
 	timeout     time.Duration

@@ -60,7 +60,8 @@ func (l *Layer) openStores(ctx context.Context, s Stores) error {
 		if err != nil {
 			return openError(Volatile, err)
 		}
-		if l.cache, err = volatile.New(driver, &volatile.Options{Namespace: l.opts.Namespace}); err != nil {
+		if l.cache, err = volatile.New(driver, &volatile.Options{Namespace: l.opts.Namespace,
+			Rebuilds: l.opts.Rebuilds, RebuildRate: l.opts.RebuildRate}); err != nil {
 			return err
 		}
 	}
@@ -170,6 +171,9 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	crash.Point("declare.before")
 	if err := l.prepareTables(ctx, k); err != nil && !fault.Outage(err) {
 		return err
+	}
+	if k.cache != nil && len(k.record) > 0 {
+		l.watchOwed(ctx)
 	}
 	crash.Point("declare.after")
 	l.engine.wake()

@@ -49,6 +49,12 @@ type Options struct {
 	// Lease is how long a claim in a shared store outlives its owner. Default
 	// 30 s.
 	Lease time.Duration
+	// Rebuilds is how many objects are read from the record at once because a
+	// cold cache does not have them, and RebuildRate how many such reads begin
+	// per second, so that a cache which lost everything does not knock over the
+	// store of record; further ones wait. Default 64 at once, at any rate.
+	Rebuilds    int
+	RebuildRate int
 	// MaxHeld bounds the envelopes that this process holds in memory beyond
 	// those in flight; what is more waits in custody. Default 8192.
 	MaxHeld int
@@ -75,6 +81,7 @@ func (o *Options) withDefaults() (Options, error) {
 	def(&out.MaxSkew, time.Second)
 	def(&out.Lease, 30*time.Second)
 	def(&out.MaxHeld, 8192)
+	def(&out.Rebuilds, 64)
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}
@@ -95,6 +102,8 @@ func (o *Options) validate() error {
 	}
 	faults.within("Workers", o.Workers, 1, 4096)
 	faults.within("RealTimeWorkers", o.RealTimeWorkers, 1, 4096)
+	faults.within("Rebuilds", o.Rebuilds, 1, 1<<16)
+	faults.within("RebuildRate", o.RebuildRate, 0, 1_000_000)
 	faults.within("MaxHeld", o.MaxHeld, 1, 1<<20)
 	for name, d := range map[string]time.Duration{
 		"Timeout": o.Timeout, "Grace": o.Grace, "Remember": o.Remember,

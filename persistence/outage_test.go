@@ -446,7 +446,7 @@ func TestVolatileDown_F1_C6(t *testing.T) {
 		want("fair", "at once after its return")
 		time.Sleep(time.Second)
 		want("fair", "a second after its return")
-		entry, there, err := d.layer.Volatile().Get(d.Context(), "cached/v")
+		entry, there, err := d.layer.Volatile().Get(d.Context(), "cached:v")
 		if err == nil && there && strings.Contains(string(entry.Value), "pier") {
 			t.Error("another process would still be served the old entry after a second")
 		}

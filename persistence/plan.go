@@ -123,6 +123,15 @@ type Task[T any] struct {
 	// default write keeps this object; its zero value means for ever. It
 	// excludes TTL. A Go field name.
 	Expires string
+	// Stale, Ahead and Parts say how a cache entry with a TTL is served (see
+	// volatile.Keeping): how long past its TTL Get returns the old one at once,
+	// while it is read again from the record behind the caller's back; how long
+	// before its end what is read often is read again ahead of time. Parts lets
+	// an object over the cache's limit lie in parts; else it is not cached. An
+	// entry is replaced by every Put in any case: only its time makes it stale.
+	Stale time.Duration
+	Ahead time.Duration
+	Parts bool
 	// Fields limits the default write to these Go fields, beside the key;
 	// empty: what the tags say.
 	Fields []string

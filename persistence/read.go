@@ -26,8 +26,9 @@ type part struct {
 type found struct {
 	obj   any // nil: there is no such object
 	stamp transactional.Stamp
-	body  []byte // of a record that is one cell
-	mixed bool   // its parts are of different versions
+	body  []byte    // of a record that is one cell
+	at    time.Time // when the cache was told it; zero: it was read from the record
+	mixed bool      // its parts are of different versions
 }
 
 // Parts of two versions are read again this often, after pauses that grow from

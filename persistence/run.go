@@ -298,7 +298,7 @@ func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
 		e.Outcome = flow.Permanent
 	case ctx.Err() != nil && fault.Cancelled(err):
 		e.Outcome = flow.Cancelled
-	case t.write == writeCache:
+	case t.write == writeCache && !errors.As(err, new(errUnwritten)):
 		// A cache entry is never worth waiting for: what is not written is
 		// rebuilt, and what is stale was invalidated or is owed.
 		e.Outcome = flow.Skip

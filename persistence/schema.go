@@ -58,6 +58,12 @@ func (l *Layer) tables() (rows []*transactional.Table, cells []amorphous.Table) 
 		r, c := k.tables()
 		rows, cells = append(rows, r...), append(cells, c...)
 	}
+	switch l.debtBook().(type) {
+	case rowBook:
+		rows = append(rows, debtRows)
+	case cellBook:
+		cells = append(cells, debtCells)
+	}
 	if l.rows != nil {
 		return append(rows, positionRows), cells
 	}

@@ -95,6 +95,7 @@ func (c *compiler) checkPlan() {
 		c.checkWords(w)
 		c.checkLayout(w)
 		c.checkCount(w)
+		c.checkKeeping(w)
 	}
 	c.checkUnique()
 	c.checkRealTime()

@@ -51,7 +51,7 @@ func (c *compiler) checkRange(w *wording) {
 	for _, d := range []struct {
 		word  string
 		value time.Duration
-	}{{"Within", w.within}, {"Bucket", w.bucket}, {"TTL", w.ttl}, {"Delay", w.delay}, {"Timeout", w.timeout}} {
+	}{{"Within", w.within}, {"Bucket", w.bucket}, {"TTL", w.ttl}, {"Stale", w.stale}, {"Ahead", w.ahead}, {"Delay", w.delay}, {"Timeout", w.timeout}} {
 		if d.value < 0 {
 			c.taskFault(w, "%s is %v: use a positive duration, or leave it out", d.word, d.value)
 		}
@@ -98,6 +98,21 @@ func (c *compiler) checkWords(w *wording) {
 	words := used(map[string]bool{"Timeout": w.timeout > 0, "Concurrency": w.concurrency > 0, "PerKey": w.perKey > 0}, "Timeout", "Concurrency", "PerKey")
 	if len(words) > 0 {
 		c.taskFault(w, "%s a handler, and it has none: leave %s out", verb(words, "bounds", "bound"), it(words))
+	}
+}
+
+// checkKeeping refuses words that say how a cache entry is served where none is,
+// or where it would never be served so.
+func (c *compiler) checkKeeping(w *wording) {
+	words := used(map[string]bool{"Stale": w.stale > 0, "Ahead": w.ahead > 0, "Parts": w.parts}, "Stale", "Ahead", "Parts")
+	switch {
+	case len(words) == 0 || w.purpose == 0:
+	case w.write != writeCache:
+		c.taskFault(w, "%s a volatile default write, and it is none: leave %s out", verb(words, "says how to serve", "say how to serve"), it(words))
+	case w.ttl == 0 && w.stale+w.ahead > 0:
+		c.taskFault(w, "Stale and Ahead count from the end of the TTL, and it has none: set TTL, or leave them out")
+	case w.ahead > 0 && w.ahead >= w.ttl:
+		c.taskFault(w, "Ahead is %v and TTL is %v, so that it would be read again at once: shorten Ahead", w.ahead, w.ttl)
 	}
 }
 

@@ -97,7 +97,7 @@ func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) 
 		return false, e.writeJob(ctx, k, t, v)
 	}
 	if err == nil && t.durable() && k.cache != nil {
-		e.refresh(ctx, k, v)
+		err = e.refresh(ctx, k, v)
 	}
 	return stale, err
 }
@@ -175,42 +175,54 @@ func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version, r
 	if t != k.cache {
 		key = t.partKey(k, v.key)
 	}
+	superseded, err := e.putCache(ctx, k, t, v, key, replace)
+	if err != nil && !errors.Is(err, fault.ErrTooLarge) { // then nothing old has stayed
+		if unwritten := e.layer.owe(ctx, k, key, v.stamp); unwritten != nil {
+			return false, unwritten
+		}
+	}
+	return superseded, err
+}
+
+// putCache is writeCache without what is owed when it fails.
+func (e *engine) putCache(ctx context.Context, k *kind, t *task, v *version, key string, replace bool) (bool, error) {
 	entry := volatile.Entry{Stamp: volatile.Stamp(v.stamp), Absent: v.deleted}
 	if !v.deleted {
-		if v.shape != k.all.Shape {
-			// An entry of another program's shape serves nobody here.
-			return false, e.layer.cache.Invalidate(ctx, key, volatile.Stamp(v.stamp))
-		}
 		body, err := t.cacheOf(v.obj, v.body)
-		if err != nil {
+		if err != nil || v.shape != k.all.Shape {
+			// An entry of another program's shape serves nobody here.
+			if gone := e.layer.cache.Invalidate(ctx, key, entry.Stamp); gone != nil || err == nil {
+				return false, gone
+			}
 			return false, Permanent(err)
 		}
 		entry.Value = body
 	}
 	crash.Point("write.cache.before")
-	write := e.layer.cache.Raise
+	w := volatile.Write{Key: key, Entry: entry, TTL: t.ttl + t.stale, Parts: t.parts}
 	if replace {
-		write = e.layer.cache.Replace
+		w.Mode = volatile.Replacing
 	}
-	superseded, err := write(ctx, key, entry, t.ttl)
-	if err != nil {
-		e.layer.owe(key, v.stamp)
-	}
-	return superseded, err
+	out := e.layer.cache.WriteAll(ctx, []volatile.Write{w})[0]
+	return out.Superseded, out.Err
 }
 
 // refresh replaces the cache entry after a write of the record, so that a slow
 // reader cannot put the version before it back. Where nothing is, it leaves
 // nothing: the write may have lost to a version that the cache has forgotten.
-func (e *engine) refresh(ctx context.Context, k *kind, v *version) {
+// An error means that an old entry may stay and that nobody would know.
+func (e *engine) refresh(ctx context.Context, k *kind, v *version) error {
 	crash.Point("refresh.before")
-	if _, err := e.writeCache(ctx, k, k.cache, v, true); err == nil {
-		return
+	_, err := e.writeCache(ctx, k, k.cache, v, true)
+	if err == nil {
+		return nil
 	}
-	if err := e.layer.cache.Invalidate(ctx, k.cacheKey(v.key), volatile.Stamp(v.stamp)); err != nil {
-		e.layer.owe(k.cacheKey(v.key), v.stamp)
-		k.cache.counter.skipped.Add(1)
+	k.cache.counter.skipped.Add(1)
+	var unwritten errUnwritten
+	if errors.As(err, &unwritten) {
+		return unwritten
 	}
+	return nil
 }
 
 // writeJob puts the object into the tube KIND.TASK for whoever takes from it.
