@@ -82,7 +82,9 @@
 // [Handle.Get] reads the cache first if the kind has one, then the record, and
 // refills the cache under a lease. It returns what Put was given, never parts
 // of two versions and never a partial object: an unreachable durable part is an
-// error. [Handle.Find] reads a layout: a partition newest first, a range of
+// error. A cache entry with a TTL may be served for longer (Task.Stale) or be
+// read again ahead of its end (Task.Ahead); [Handle.GetAged] says how old the
+// answer is. [Handle.Find] reads a layout: a partition newest first, a range of
 // time, the record. What a task with Count counts is read by [Handle.Series],
 // [Handle.Total] and [Handle.Top].
 //

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -78,7 +79,14 @@ func (l *Layer) owe(ctx context.Context, k *kind, key string, stamp transactiona
 
 // note writes one debt down.
 func (l *Layer) note(ctx context.Context, book debtBook, key string, d debt) error {
-	if err := book.note(ctx, key, d); err != nil {
+	err := book.note(ctx, key, d)
+	switch {
+	case errors.Is(err, fault.ErrMisconfigured) || fault.Permanent(err):
+		// No waiting mends this, and the object itself is where it belongs.
+		l.log.Error("an invalidation that the cache is owed cannot be written down: should this process end before the cache is back, an old entry stays until its time is over",
+			"entry", key, "error", err)
+		return nil
+	case err != nil:
 		l.log.Warn("an invalidation that the cache is owed could not be written down", "entry", key, "error", err)
 		return errUnwritten{err}
 	}
