@@ -1,0 +1,70 @@
+package volatile
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Whoever comes while one acts is acted for by the next, once, whoever leaves.
+func TestCombiner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var acts [][]int
+		c := newCombiner(func(ctx context.Context, _ string, asks []int) bool {
+			acts = append(acts, append([]int(nil), asks...))
+			return wait(ctx, time.Second) == nil
+		})
+		var wg sync.WaitGroup
+		ask := func(n int, patience time.Duration, want error) {
+			synctest.Wait() // they come one after another
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if err := c.do(ctx, "k", n); !errors.Is(err, want) {
+					t.Errorf("%d: %v; want %v", n, err, want)
+				}
+			})
+		}
+		gone := context.DeadlineExceeded
+		ask(1, time.Hour, nil)
+		ask(2, 1500*time.Millisecond, gone) // leads from the first second on, and leaves in the midst
+		ask(3, time.Hour, nil)              // is acted for by 2, in vain, and again
+		ask(4, time.Millisecond, gone)      // leaves the line
+		ask(5, time.Hour, nil)
+		wg.Wait()
+		want := [][]int{{1}, {2, 3, 5}}
+		if len(acts) != 3 || len(acts[0]) != 1 || len(acts[1]) != 3 || len(acts[2]) != 2 {
+			t.Fatalf("acted for %v; want %v, and then for 3 and 5", acts, want)
+		}
+		for i := range c.parts {
+			if len(c.parts[i].lines) > 0 {
+				t.Error("a line is left")
+			}
+		}
+	})
+}
+
+// Who is told to lead and has left hands that on.
+func TestCombinerHandsOn(t *testing.T) {
+	part := &linePart[int]{lines: map[string]*line[int]{}}
+	if _, alone := part.join("k", 1); !alone {
+		t.Fatal("the first one is not alone")
+	}
+	second, _ := part.join("k", 2)
+	third, _ := part.join("k", 3)
+	part.mu.Lock()
+	part.pass("k")
+	part.mu.Unlock()
+	part.leave("k", second) // it was told to lead at the same moment
+	select {
+	case told := <-third.told:
+		if told != lead {
+			t.Errorf("told %d; want to lead", told)
+		}
+	default:
+		t.Error("nobody leads")
+	}
+}
