@@ -103,3 +103,28 @@ func TestOneOfThreeCachesLeavesAndComesBack(t *testing.T) {
 		reader.want("third", "when the member is back")
 	}
 }
+
+// A writer that ends while the cache is stopped owes it what it could not say:
+// another process pays, and serves nothing old a second after the cache is
+// back, nor does one that begins then.
+func TestWhatADeadWriterOwedIsPaid(t *testing.T) {
+	servers := servertest.Start(t, servertest.Options{
+		Purposes: []persistence.Purpose{persistence.Volatile, persistence.Transactional}, Own: true,
+	})
+	writer, reader := open(t, servers), open(t, servers)
+	writer.put("first")
+	reader.want("first", "before")
+	servers.Pause(persistence.Volatile)
+	writer.put("second")
+	if err := writer.layer.Close(); err != nil {
+		t.Error(err)
+	}
+	servers.Resume(persistence.Volatile)
+	back := time.Now()
+	open(t, servers).want("second", "in a process that began when the writer was dead")
+	for time.Since(back) < 2*time.Second {
+		if began := time.Now(); began.Sub(back) > time.Second {
+			reader.want("second", "a second after the cache is back, in a process that was there all the time")
+		}
+	}
+}
