@@ -87,8 +87,8 @@ func TestHostileAnswers_C18(t *testing.T) {
 		"cut":          "VALUE " + wire + " 0 3 1\r\nab",
 		"negative":     "VALUE " + wire + " 0 -3 1\r\nabc\r\nEND\r\n",
 	} {
-		t.Run(name, func(t *testing.T) {
-			d := openAt(t, Options{Timeout: 200 * time.Millisecond}, fake(t, func(string) string { return answer }))
+		either(t, name, func(t *testing.T, open func(testing.TB, Options, string) *driver) {
+			d := open(t, Options{Timeout: 200 * time.Millisecond}, fake(t, func(string) string { return answer }))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			got, err := d.get("k")
@@ -114,14 +114,16 @@ func TestHostileAnswers_C18(t *testing.T) {
 func TestCutAnswers_C18(t *testing.T) {
 	wire := wireKey(someGen, "k")
 	honest := "VALUE " + wire + " 0 5 1\r\nhello\r\nEND\r\n"
-	for cut := 1; cut < len(honest); cut++ {
-		text := honest[:cut]
-		d := openAt(t, Options{Timeout: 100 * time.Millisecond}, cutter(t, text))
-		if got, err := d.get("k"); err == nil {
-			t.Errorf("%q is %q", text, got)
+	either(t, "get", func(t *testing.T, open func(testing.TB, Options, string) *driver) {
+		for cut := 1; cut < len(honest); cut++ {
+			text := honest[:cut]
+			d := open(t, Options{Timeout: 100 * time.Millisecond}, cutter(t, text))
+			if got, err := d.get("k"); err == nil {
+				t.Errorf("%q is %q", text, got)
+			}
+			d.Close()
 		}
-		d.Close()
-	}
+	})
 }
 
 // cutter answers with a text and closes the connection.
@@ -178,14 +180,16 @@ func TestDribblingServer_F11(t *testing.T) {
 			wg.Go(func() { dribble(nc, stop) })
 		}
 	})
-	d := openAt(t, Options{Timeout: 200 * time.Millisecond}, l.Addr().String())
-	start := time.Now()
-	if got, err := d.get("k"); err == nil {
-		t.Errorf("%q", got)
-	}
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("took %v; the timeout is 200ms", took)
-	}
+	either(t, "get", func(t *testing.T, open func(testing.TB, Options, string) *driver) {
+		d := open(t, Options{Timeout: 200 * time.Millisecond}, l.Addr().String())
+		start := time.Now()
+		if got, err := d.get("k"); err == nil {
+			t.Errorf("%q", got)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("took %v; the timeout is 200ms", took)
+		}
+	})
 }
 
 // dribble answers with one small value after another, for ever.
