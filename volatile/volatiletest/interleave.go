@@ -305,6 +305,7 @@ func (o *order) next() bool {
 func (e *env) play(t *testing.T, s scenario, actors []actor, o *order) {
 	w := &world{e: e, key: fmt.Sprintf("%d-%d", len(actors), o.runs), gate: newGate(), record: 1}
 	if s.initial {
+		e.serving(t, w.key)
 		mustRaise(t, e.plain(t), w.key, versioned(1))
 	}
 	var names, trace []string
@@ -321,6 +322,7 @@ func (e *env) play(t *testing.T, s scenario, actors []actor, o *order) {
 		trace = append(trace, next)
 		w.gate.give(next)
 	}
+	e.serving(t, w.key)
 	left, ok, err := e.plain(t).Get(e.ctx, w.key)
 	if err != nil {
 		w.problem = err.Error()
@@ -332,6 +334,15 @@ func (e *env) play(t *testing.T, s scenario, actors []actor, o *order) {
 		t.Errorf("order %d: %s\n%s", o.runs, w.problem, strings.Join(trace, " → "))
 	}
 	e.driver.Delete(e.ctx, []string{"ff:" + w.key})
+}
+
+// serving waits until the driver is done with a server that restarted.
+func (e *env) serving(t testing.TB, key string) {
+	t.Helper()
+	e.eventually(t, restartWithin, "the driver serves", func() bool {
+		_, err := e.driver.Get(e.ctx, []string{key})
+		return err == nil
+	})
 }
 
 // plain is a cache over the driver itself; it is not closed, for the driver is
