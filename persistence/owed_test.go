@@ -31,20 +31,20 @@ type process struct {
 	cached *persistence.Handle[visit]
 }
 
-// A crowd is processes over the same stores.
-type crowd struct {
+// A herd is processes over the same stores.
+type herd struct {
 	*testing.T
 	stores persistence.Stores
 }
 
 // inCrowd runs test in a bubble, once with debts in the transactional store and
 // once in the amorphous one.
-func inCrowd(t *testing.T, test func(c *crowd)) {
+func inCrowd(t *testing.T, test func(c *herd)) {
 	for _, name := range []string{"transactional", "amorphous"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				c := &crowd{T: t, stores: embedded.Stores(dir)}
+				c := &herd{T: t, stores: embedded.Stores(dir)}
 				source := c.stores.Volatile
 				c.stores.Volatile = volatile.SourceFunc(func(ctx context.Context) (volatile.Driver, error) {
 					d, err := source.OpenDriver(ctx)
@@ -66,7 +66,7 @@ func inCrowd(t *testing.T, test func(c *crowd)) {
 }
 
 // start starts a process. It dies with end, at the latest when the test ends.
-func (c *crowd) start() *process {
+func (c *herd) start() *process {
 	c.Helper()
 	p := &process{T: c.T, faults: persistencetest.NewFaults()}
 	var err error
@@ -109,7 +109,7 @@ func (p *process) end() {
 // "an invalidation is owed in custody": a process that ends while the cache is
 // away leaves nobody the old entry.
 func TestADebtOutlivesItsProcess(t *testing.T) {
-	inCrowd(t, func(c *crowd) {
+	inCrowd(t, func(c *herd) {
 		first := c.start()
 		first.put("pier")
 		first.want("pier", "before")
@@ -135,7 +135,7 @@ func TestADebtOutlivesItsProcess(t *testing.T) {
 // A cache that is away for one process only: the others hear of its debts
 // within a second.
 func TestADebtIsPaidByWhoCan(t *testing.T) {
-	inCrowd(t, func(c *crowd) {
+	inCrowd(t, func(c *herd) {
 		cut, other := c.start(), c.start()
 		defer cut.end()
 		defer other.end()
@@ -161,7 +161,7 @@ func TestADebtIsPaidByWhoCan(t *testing.T) {
 func TestADebtThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		c := &crowd{T: t, stores: embedded.Stores(dir)}
+		c := &herd{T: t, stores: embedded.Stores(dir)}
 		source := c.stores.Volatile
 		c.stores.Volatile = volatile.SourceFunc(func(ctx context.Context) (volatile.Driver, error) {
 			d, err := source.OpenDriver(ctx)
