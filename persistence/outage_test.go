@@ -743,6 +743,29 @@ func TestASlowStoreHoldsUpItsOwnTasksOnly_A13_D23(t *testing.T) {
 	})
 }
 
+// A transactional store that takes every call and answers none, as a server that
+// is stopped, holds up the kinds that need it, and no others: not even for their
+// versions, whose high-water mark it keeps.
+func TestAMuteTransactionalStoreHoldsUpItsOwn_D11(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Slow(persistence.Transactional, time.Minute)
+		var slowest time.Duration
+		for i := range 200 {
+			began := time.Now()
+			if _, err := d.posts.Put(d.Context(), visit{ID: fmt.Sprint("v", i), User: "ann", At: time.Unix(1, 0)}); err != nil {
+				t.Fatal(err)
+			}
+			slowest = max(slowest, time.Since(began))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if slowest > 2*time.Second {
+			t.Errorf("a Put that does not need the mute store waited %v", slowest)
+		}
+		d.faults.Slow(persistence.Transactional, 0)
+	})
+}
+
 // Everything down at once and back in the other order: what was accepted is
 // done.
 func TestAllStoresDown_F1_F2(t *testing.T) {

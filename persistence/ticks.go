@@ -45,7 +45,7 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 			return
 		case ceiling := <-t.wanted:
 			crash.Point("clock.raise.before")
-			high, err := l.rows.Raise(ctx, ceilingName, ceiling)
+			high, err := raise(ctx, l, ceiling)
 			crash.Point("clock.raise.after")
 			if fault.Outage(err) {
 				// Kinds that do not need this store go on. After a restart in
@@ -62,6 +62,33 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 			t.clock.Raised(high)
 		}
 	}
+}
+
+// raiseIn is how long a store may take to keep the mark before it is asked
+// whether it is there at all: well inside the time for which the mark lies ahead.
+const raiseIn = tick / 2
+
+// raise makes a ceiling durable. A store that takes the call and does not answer,
+// as a server that is stopped, is an outage like any other: the kinds that do
+// not need it must not wait for it.
+func raise(ctx context.Context, l *Layer, ceiling int64) (int64, error) {
+	health := l.engine.health
+	if health.isDown[Transactional].Load() {
+		return ceiling, nil
+	}
+	soon, cancel := context.WithTimeout(ctx, raiseIn)
+	defer cancel()
+	high, err := l.rows.Raise(soon, ceilingName, ceiling)
+	if err == nil || fault.Outage(err) || soon.Err() == nil || ctx.Err() != nil {
+		return high, err
+	}
+	probe, stop := context.WithTimeout(ctx, raiseIn)
+	defer stop()
+	if l.check(probe, Transactional).Reachable || ctx.Err() != nil {
+		return high, err
+	}
+	health.failed(Transactional, err)
+	return ceiling, nil
 }
 
 // ready waits until a transaction that starts now will get its versions: inside
