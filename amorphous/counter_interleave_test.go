@@ -107,12 +107,14 @@ func (p *program) Scan(_ context.Context, t amorphous.Table, r amorphous.Range) 
 	if err := p.turn(t); err != nil {
 		return page, err
 	}
-	if t.Name == "ff_c" {
-		defer func() { p.read += len(page.Rows) }()
-	}
 	page.Rows = p.live(t, func(row *amorphous.Row) bool {
 		return row.Partition == r.Partition && (r.From == nil || string(row.Order) >= string(r.From)) && (r.To == nil || string(row.Order) < string(r.To))
 	})
+	if t.Name == "ff_c" {
+		p.mu.Lock()
+		p.read += len(page.Rows)
+		p.mu.Unlock()
+	}
 	return page, nil
 }
 
