@@ -41,8 +41,8 @@ func compiled[T any](p Plan[T], s site) (*kind, []string) {
 var object = Task[visit]{Name: "object", Purpose: Amorphous, Priority: 9}
 
 func TestFaultsOfTasks(t *testing.T) {
-	// Every row is one fault of DESIGN.md section 4, "Refused early, clearly",
-	// and the exact sentence, which names the kind, the type, the task and a
+	// Every row is one fault that is refused early, and the exact
+	// sentence, which names the kind, the type, the task and a
 	// way out.
 	tests := []struct {
 		name string
@@ -391,7 +391,7 @@ func TestKindIsCompiled(t *testing.T) {
 }
 
 func TestPasswordNeverReachesTheCache(t *testing.T) {
-	// DESIGN.md: with no tag of its own a purpose stores the whole object less
+	// With no tag of its own a purpose stores the whole object less
 	// the fields tagged only for other purposes.
 	type account struct {
 		ID   string `persistence:"key"`

@@ -120,7 +120,7 @@ func mustCompile[T any](t *testing.T, plan Plan[T]) *kind {
 }
 
 func TestPartsOfTwoVersionsAreNeverMixed(t *testing.T) {
-	// DESIGN.md, "Reading": an error that can be retried, never a partial
+	// It is an error that can be retried, never a partial
 	// object and never one of two versions.
 	const row, doc = "transactional", "amorphous"
 	tests := []struct {
