@@ -12,6 +12,7 @@ package main
 import (
 	"os"
 	"time"
+	_ "time/tzdata" // the time zone of the counts, also where the machine has none
 
 	"github.com/fourfold-dev/fourfold/persistence"
 )
