@@ -10,9 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/embedded"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
+	"github.com/fourfold-dev/fourfold/volatile"
 )
 
 // What stands between "// [NAME" and "// NAME]" is a code block of README.md,
@@ -113,6 +117,20 @@ func Example() {
 	// ann has 1 point
 }
 
+// The README's servers are named here so that they compile; that each driver
+// takes its URL is tested by the driver.
+func onServers() persistence.Stores {
+	// [servers
+	stores := persistence.Stores{
+		Transitory:    transitory.URL("beanstalkd://10.0.0.7,10.0.0.8?plaintext=true"),
+		Volatile:      volatile.URL("memcached://h1,h2,h3?tls=true"),
+		Transactional: transactional.URL("mysql://app@db.example.org/app?password-env=DB_PASSWORD"),
+		Amorphous:     amorphous.URL("cassandra://app@c1,c2,c3/app?consistency=quorum&password-file=/run/secrets/cql"),
+	}
+	// servers]
+	return stores
+}
+
 // "The README opens with this program, extracted from a test so that it cannot
 // drift."
 func TestTheREADMEIsThisCode(t *testing.T) {
@@ -120,12 +138,15 @@ func TestTheREADMEIsThisCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s := onServers(); s.Transitory == nil || s.Volatile == nil || s.Transactional == nil || s.Amorphous == nil {
+		t.Error("the README's servers are not four")
+	}
 	source, err := os.ReadFile("example_readme_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	blocks := codeBlocks(string(readme))
-	for _, name := range []string{"program", "handler"} {
+	for _, name := range []string{"program", "handler", "servers"} {
 		want := region(string(source), name)
 		if want == "" {
 			t.Errorf("the region %s is empty", name)
