@@ -129,7 +129,7 @@ func (s *source) may(dir string) bool {
 	case "internal":
 		return to.floor == "fault" || to.floor == "internal"
 	case "persistence":
-		if s.test && (to.floor == "above" || to.floor == "driver") {
+		if s.test && (to.floor == "above" || to.floor == "driver" || to.floor == "tool") {
 			return true
 		}
 		return slices.Contains([]string{"purpose", "fault", "internal"}, to.floor)
