@@ -133,7 +133,7 @@ func (b cellBook) note(ctx context.Context, key string, d debt) error {
 	if err := b.cells.Prepare(ctx, debtCells); err != nil {
 		return err
 	}
-	crash.Point("owed.note.before")
+	crash.Point("owed.note.cell.before")
 	return b.write(ctx, d.cell(key))
 }
 
