@@ -135,11 +135,14 @@ func (d *database) Run(ctx context.Context, unit func(transactional.Conn) error)
 func (d *database) RunSingle(ctx context.Context, unit func(transactional.Conn) error) error {
 	for left := attempts; ; left-- {
 		sc, err := d.take(ctx)
-		if err == nil && !d.ours {
-			err = d.trust(ctx, sc)
-		}
 		if err != nil {
 			return err
+		}
+		if !d.ours {
+			if err := d.trust(ctx, sc); err != nil {
+				discard(sc)
+				return err
+			}
 		}
 		c := &conn{q: sc, d: d, single: true}
 		err = d.with(sc, c, unit)
