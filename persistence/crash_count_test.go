@@ -128,7 +128,7 @@ func TestCrashOfCounts(t *testing.T) {
 	for _, rowsOnly := range []bool{false, true} {
 		t.Run(fmt.Sprintf("rowsOnly=%v", rowsOnly), func(t *testing.T) {
 			w := &crowd{rowsOnly: rowsOnly}
-			persistencetest.Crash(t, persistencetest.Scenario{Open: w.open, Load: w.load, Check: w.check, Runs: 10})
+			persistencetest.Crash(t, persistencetest.Scenario{Open: w.open, Load: w.load, Check: w.check, Runs: 4})
 		})
 	}
 }

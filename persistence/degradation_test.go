@@ -175,7 +175,6 @@ type figures struct {
 	spent       int
 	begun, over time.Duration // after the heal
 	rate        float64       // of the drain, tasks per second
-	goroutines  string
 }
 
 // examine breaks a server for d, under load, and measures.

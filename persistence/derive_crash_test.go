@@ -148,9 +148,9 @@ func sameCopies(a, b []bulletinCopy) bool {
 // rows and the removal of older ones.
 func TestCrashOfDerivedRows(t *testing.T) {
 	p := &press{}
-	runs := 20
+	runs := 8
 	if testing.Short() {
-		runs = 8
+		runs = 4
 	}
 	persistencetest.Crash(t, persistencetest.Scenario{Open: p.open, Load: p.load, Check: p.check, Runs: runs})
 }

@@ -64,7 +64,7 @@ func checkLint(ctx context.Context, c *checker) error {
 // checkTests reads the events of go test, so that it can print what failed and
 // nothing else, and can tell a suite that passed from one that was skipped.
 func checkTests(ctx context.Context, c *checker) error {
-	cmd := c.prepare(ctx, "go", "test", "-race", "-count=1", "-timeout=20m", "-json", c.packages)
+	cmd := c.prepare(ctx, "go", "test", "-race", "-count=1", "-timeout=40m", "-json", c.packages)
 	cmd.Env = append(cmd.Environ(), c.fleet.environment()...)
 	events, err := cmd.StdoutPipe()
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// silent is an answer that never comes.
-var silent = errors.New("silent")
+// errSilent is an answer that never comes.
+var errSilent = errors.New("silent")
 
 // A hanging session answers statements one after the other as it is told, and
 // then always well.
@@ -28,7 +28,7 @@ func (h *hanging) answer(ctx context.Context) error {
 	if n >= len(h.answers) {
 		return nil
 	}
-	if h.answers[n] == silent {
+	if h.answers[n] == errSilent {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -49,7 +49,7 @@ func (lone) Nodes() int { return 1 }
 // Where there is one node only, it is not asked again just when it is slow.
 func TestALoneNodeIsNotAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := lone{&hanging{answers: []error{silent, silent}}}
+		h := lone{&hanging{answers: []error{errSilent, errSilent}}}
 		d, err := New(Handed(h), Options{Keyspace: "k", Hedge: DefaultHedge})
 		if err != nil {
 			t.Fatal(err)
@@ -78,15 +78,15 @@ func TestHedge(t *testing.T) {
 		class   error
 	}{
 		"answered at once":              {nil, DefaultHedge, 0, 1, nil},
-		"one node hangs":                {[]error{silent}, DefaultHedge, DefaultHedge, 2, nil},
-		"found three times":             {[]error{silent, silent, silent}, DefaultHedge, 3 * DefaultHedge, 4, nil},
-		"all hang":                      {[]error{silent, silent, silent, silent}, DefaultHedge, 10 * time.Second, 4, fault.ErrUnknown},
-		"refused while one hangs":       {[]error{silent, refused}, DefaultHedge, DefaultHedge, 2, fault.ErrRefused},
-		"not applied while one hangs":   {[]error{silent, busy, busy, busy}, DefaultHedge, 10 * time.Second, 4, fault.ErrUnknown},
-		"not sent while one hangs":      {[]error{silent, NotSent(errors.New("no node")), nil}, DefaultHedge, 2 * DefaultHedge, 3, nil},
+		"one node hangs":                {[]error{errSilent}, DefaultHedge, DefaultHedge, 2, nil},
+		"found three times":             {[]error{errSilent, errSilent, errSilent}, DefaultHedge, 3 * DefaultHedge, 4, nil},
+		"all hang":                      {[]error{errSilent, errSilent, errSilent, errSilent}, DefaultHedge, 10 * time.Second, 4, fault.ErrUnknown},
+		"refused while one hangs":       {[]error{errSilent, refused}, DefaultHedge, DefaultHedge, 2, fault.ErrRefused},
+		"not applied while one hangs":   {[]error{errSilent, busy, busy, busy}, DefaultHedge, 10 * time.Second, 4, fault.ErrUnknown},
+		"not sent while one hangs":      {[]error{errSilent, NotSent(errors.New("no node")), nil}, DefaultHedge, 2 * DefaultHedge, 3, nil},
 		"an error is not sent again":    {[]error{busy}, DefaultHedge, 0, 1, fault.ErrBusy},
 		"a lost answer is not repeated": {[]error{errors.New("reset")}, DefaultHedge, 0, 1, fault.ErrUnknown},
-		"never":                         {[]error{silent}, 0, 10 * time.Second, 1, fault.ErrUnknown},
+		"never":                         {[]error{errSilent}, 0, 10 * time.Second, 1, fault.ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestReadsBeginAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := &hanging{}
 				for range c.silent {
-					h.answers = append(h.answers, silent)
+					h.answers = append(h.answers, errSilent)
 				}
 				d, err := New(Handed(h), Options{Keyspace: "k", Hedge: DefaultHedge})
 				if err != nil {
@@ -135,7 +135,7 @@ func TestReadsBeginAgain(t *testing.T) {
 					t.Errorf("%v after %v; want class %v after %v", err, time.Since(began), c.class, c.took)
 				}
 				began = time.Now()
-				h.answers, h.sent = []error{silent}, atomic.Int64{}
+				h.answers, h.sent = []error{errSilent}, atomic.Int64{}
 				_, err = d.Scan(t.Context(), amorphous.Table{Name: "t"}, amorphous.Range{Partition: "p", Limit: 10})
 				if fault.ClassOf(err) != fault.ErrUnavailable || time.Since(began) != 10*time.Second || h.sent.Load() != 1 {
 					t.Errorf("a scan: %v after %v, sent %d times", err, time.Since(began), h.sent.Load())
