@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 )
 
 // A ledger is a bag of rows: how many there are, and a sum of their digests
@@ -134,7 +135,7 @@ func showBooks(out io.Writer, lines []line) bool {
 			verdict = "as many, but WRONG content"
 		}
 		right = right && l.same
-		fmt.Fprintf(tab, "  %s\t%s\t%s\t%s\t\n", l.name, comma(l.stored), comma(l.implied), verdict)
+		fmt.Fprintf(tab, "  %s\t%s\t%s\t%s\t\n", l.name, console.Comma(l.stored), console.Comma(l.implied), verdict)
 	}
 	tab.Flush()
 	return right

@@ -71,11 +71,3 @@ func TestDamageIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
-func TestNumbersHaveCommas(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", 1568536: "1,568,536", -12: "-12"} {
-		if got := comma(n); got != want {
-			t.Errorf("%d is written %s, want %s", n, got, want)
-		}
-	}
-}

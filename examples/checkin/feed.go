@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -20,7 +21,7 @@ type feed struct {
 	game  *game
 	town  *town.Town
 	watch *watcher
-	show  *progress
+	show  *console.Progress
 	// putOnly leaves the work to other processes.
 	putOnly bool
 
@@ -92,9 +93,9 @@ func (f *feed) resume(ctx context.Context) error {
 	case err != nil:
 		return err
 	case f.held.count == len(f.town.Events):
-		f.show.note("all %s check-ins are done; nothing is left to put", comma(f.held.count))
+		f.show.Note("all %s check-ins are done; nothing is left to put", console.Comma(f.held.count))
 	case f.held.count > 0:
-		f.show.note("continuing after %s of %s check-ins", comma(f.held.count), comma(len(f.town.Events)))
+		f.show.Note("continuing after %s of %s check-ins", console.Comma(f.held.count), console.Comma(len(f.town.Events)))
 	}
 	return nil
 }
@@ -141,7 +142,7 @@ func (f *feed) putAll(ctx context.Context, next []Checkin) error {
 		if len(again) == 0 {
 			return nil
 		}
-		f.show.say("waiting: %v", why)
+		f.show.Say("waiting: %v", why)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -220,7 +221,7 @@ func (f *feed) settle(ctx context.Context) error {
 	}
 	var faults []string
 	for _, l := range left {
-		faults = append(faults, fmt.Sprintf("%s %s of %s: %s", comma(l.N), l.Task, l.Kind, l.Why))
+		faults = append(faults, fmt.Sprintf("%s %s of %s: %s", console.Comma(l.N), l.Task, l.Kind, l.Why))
 	}
 	dead, err := f.game.layer.DeadLetters().List(ctx, persistence.DeadFilter{Limit: 3})
 	if err != nil {
@@ -243,7 +244,7 @@ func (f *feed) drain(ctx context.Context) ([]persistence.Left, error) {
 		if err != nil || pending == 0 {
 			return nil, err
 		}
-		f.show.say("waiting for whoever works: %s tasks are left", comma(pending))
+		f.show.Say("waiting for whoever works: %s tasks are left", console.Comma(pending))
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -256,7 +257,7 @@ func (f *feed) drain(ctx context.Context) ([]persistence.Left, error) {
 // report shows how far it is until ctx ends.
 func (f *feed) report(ctx context.Context, ended chan<- struct{}) {
 	defer close(ended)
-	every := time.NewTicker(terminalEvery)
+	every := time.NewTicker(console.TerminalEvery)
 	defer every.Stop()
 	for {
 		select {
@@ -264,7 +265,8 @@ func (f *feed) report(ctx context.Context, ended chan<- struct{}) {
 			return
 		case <-every.C:
 			put := f.before.Load() + f.put.Load()
-			f.show.say("%s of %s check-ins accepted, %s tasks done", comma(put), comma(len(f.town.Events)), comma(f.watch.ended.Load()))
+			f.show.Say("%s of %s check-ins accepted, %s tasks done%s",
+				console.Comma(put), console.Comma(len(f.town.Events)), console.Comma(f.watch.ended.Load()), f.watch.Waiting())
 		}
 	}
 }
@@ -276,5 +278,5 @@ func (f *feed) summary(out io.Writer, seconds float64) {
 		fmt.Fprintf(out, "\nNothing was left to do; read back in %.1f s\n", seconds)
 		return
 	}
-	fmt.Fprintf(out, "\n%s check-ins put and all their tasks done, and read back, in %.1f s\n", comma(put), seconds)
+	fmt.Fprintf(out, "\n%s check-ins put and all their tasks done, and read back, in %.1f s\n", console.Comma(put), seconds)
 }

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 )
 
 // flags are what the command line says.
 type flags struct {
 	events, friends, venues string
-	dir, namespace          string
+	namespace               string
 	json                    bool
 	put, work               bool // only the one, while other processes do the other
-	// URLs of servers; empty: in process.
-	transitory, volatile, transactional, amorphous string
+	stores.Flags
 }
 
 const usage = `checkin plays a check-in game on four kinds of persistence.
@@ -58,12 +59,11 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set := flag.NewFlagSet("checkin", flag.ContinueOnError)
 	set.SetOutput(io.Discard) // errors are printed by run, help by us
 	for name, value := range map[string]*string{
-		"events": &f.events, "friends": &f.friends, "venues": &f.venues, "dir": &f.dir, "namespace": &f.namespace,
-		"transitory": &f.transitory, "volatile": &f.volatile,
-		"transactional": &f.transactional, "amorphous": &f.amorphous,
+		"events": &f.events, "friends": &f.friends, "venues": &f.venues, "namespace": &f.namespace,
 	} {
 		set.StringVar(value, name, "", "")
 	}
+	f.Define(set)
 	set.BoolVar(&f.json, "json", false, "")
 	set.BoolVar(&f.put, "put", false, "")
 	set.BoolVar(&f.work, "work", false, "")
@@ -91,7 +91,7 @@ func (f flags) check() error {
 	if f.put && f.work {
 		faults = append(faults, "-put and -work are for different processes; without either, one process does both")
 	}
-	if (f.put || f.work) && !f.shared() {
+	if (f.put || f.work) && !f.Shared() {
 		faults = append(faults, "-put and -work need all four stores on servers: what lies in process, another process does not see")
 	}
 	if len(faults) > 0 {
@@ -100,31 +100,17 @@ func (f flags) check() error {
 	return nil
 }
 
-// shared says whether all stores are on servers.
-func (f flags) shared() bool {
-	return f.transitory != "" && f.volatile != "" && f.transactional != "" && f.amorphous != ""
-}
-
-// again is the command that continues this one. A URL may hold a password, so
-// none is repeated.
+// again is the command that continues this one.
 func (f flags) again() string {
 	parts := []string{"checkin"}
 	for _, p := range []struct{ flag, value string }{
-		{"-events", f.events}, {"-friends", f.friends}, {"-venues", f.venues}, {"-dir", f.dir},
-		{"-namespace", f.namespace},
+		{"-events", f.events}, {"-friends", f.friends}, {"-venues", f.venues}, {"-namespace", f.namespace},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.flag, p.value)
 		}
 	}
-	for _, p := range []struct{ flag, value string }{
-		{"-transitory", f.transitory}, {"-volatile", f.volatile},
-		{"-transactional", f.transactional}, {"-amorphous", f.amorphous},
-	} {
-		if p.value != "" {
-			parts = append(parts, p.flag, "URL")
-		}
-	}
+	parts = append(parts, f.Args()...)
 	if f.put {
 		parts = append(parts, "-put")
 	}

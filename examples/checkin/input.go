@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -68,16 +69,16 @@ func lastLine(t *town.Town) (last int32) {
 // showRejects tells of rows that could not be read.
 func showRejects(out io.Writer, r town.Rejects) {
 	if r.Repeats > 0 {
-		fmt.Fprintf(out, "checkin: %s friendships are named twice; they count once\n", comma(r.Repeats))
+		fmt.Fprintf(out, "checkin: %s friendships are named twice; they count once\n", console.Comma(r.Repeats))
 	}
 	if r.Count == 0 {
 		return
 	}
-	fmt.Fprintf(out, "checkin: %s rows cannot be read and are left out:\n", comma(r.Count))
+	fmt.Fprintf(out, "checkin: %s rows cannot be read and are left out:\n", console.Comma(r.Count))
 	for _, reject := range r.First {
 		fmt.Fprintf(out, "  %s\n", reject)
 	}
 	if more := r.Count - len(r.First); more > 0 {
-		fmt.Fprintf(out, "  and %s more\n", comma(more))
+		fmt.Fprintf(out, "  and %s more\n", console.Comma(more))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -20,10 +21,11 @@ var tasks = [...]struct{ name, purpose string }{
 	{"badges", "transactional"}, {"activity", "amorphous"}, {"object", "amorphous"},
 }
 
-// A watcher observes the layer: how many tasks are under way, and, in the paced
-// stretch, how long each took from acceptance to done. What it counts is for
+// A watcher observes the layer: which stores are down, how many tasks are under
+// way, and, in the paced stretch, how long each took from acceptance to done. What it counts is for
 // pacing and for the table only; totals are read back from the stores.
 type watcher struct {
+	console.Away
 	stretch town.Stretch
 	ended   atomic.Int64  // tasks that came to an end
 	moved   chan struct{} // holds a token when some did

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -51,9 +53,9 @@ func (b *breaker) TaskDone(ctx context.Context, e persistence.TaskEvent) {
 // playIn plays a town in a directory until all is done, or until so many tasks
 // came to their end, when it does what is to be done then.
 func playIn(ctx context.Context, dir string, t *town.Town, at int64, do func(), look func(*feed) error) error {
-	p := &program{show: newProgress(io.Discard), observe: breaking(at, do)}
+	p := &program{show: console.NewProgress("checkin", io.Discard), observe: breaking(at, do)}
 	watch := newWatcher(t.Stretch)
-	game, err := open(ctx, p.stores(dir), t, p.options(watch))
+	game, err := open(ctx, p.Stores(dir), t, p.options(watch))
 	if err != nil {
 		return err
 	}
@@ -190,7 +192,7 @@ func TestMain(m *testing.M) {
 	fmt.Sscan(os.Getenv(childEnv), &sig, &at)
 	f, err := parseFlags(os.Args[1:], os.Stdout)
 	if err == nil {
-		p := &program{flags: f, out: os.Stdout, show: newProgress(os.Stderr), lease: 3 * time.Second}
+		p := &program{flags: f, out: os.Stdout, show: console.NewProgress("checkin", os.Stderr), lease: 3 * time.Second}
 		p.observe = breaking(at, func() { syscall.Kill(os.Getpid(), sig) })
 		err = p.run()
 	}
@@ -275,7 +277,7 @@ func TestCtrlCStopsGracefully(t *testing.T) {
 	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
 		t.Errorf("stopped: %v, want exit status 130", err)
 	}
-	if text := stderr.String(); !strings.HasSuffix(text, "To continue: "+(flags{dir: dir, events: events, friends: friends}).again()+"\n") {
+	if text := stderr.String(); !strings.HasSuffix(text, "To continue: "+(flags{Flags: stores.Flags{Dir: dir}, events: events, friends: friends}).again()+"\n") {
 		t.Errorf("stopped, it says %q, and not how to continue", text)
 	}
 	if out, err := child(t, 0, 0, args...).CombinedOutput(); err != nil {

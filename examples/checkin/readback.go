@@ -7,13 +7,14 @@ import (
 	"sync"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
 // readBack fills books from what the stores hold, row by row. The parts fill
 // books of their own, side by side.
-func (game *game) readBack(ctx context.Context, t *town.Town, show *progress) (*books, error) {
-	show.say("reading everything back")
+func (game *game) readBack(ctx context.Context, t *town.Town, show *console.Progress) (*books, error) {
+	show.Say("reading everything back")
 	b := &books{}
 	parts := []func(context.Context, *town.Town, *books) error{
 		game.readCheckins, game.readActivity, game.readInboxes, game.readBadges,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 )
 
 // errWrong: the stores hold something else than the input implies.
@@ -22,7 +23,7 @@ var errWrong = errors.New("the stores do not hold what the input implies")
 type program struct {
 	flags
 	out  io.Writer
-	show *progress
+	show *console.Progress
 	// observe chooses who is told of what the layer does; nil: the watcher.
 	observe func(*watcher) any
 	lease   time.Duration // zero: the layer's default
@@ -37,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return status(stderr, err)
 	}
-	p := &program{flags: f, out: stdout, show: newProgress(stderr)}
+	p := &program{flags: f, out: stdout, show: console.NewProgress("checkin", stderr)}
 	return status(stderr, p.run())
 }
 
@@ -63,7 +64,7 @@ func (p *program) run() error {
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
 	signal.Ignore(syscall.SIGPIPE) // who reads only the head of what is shown still has the rest tidied up
-	defer p.show.clear()
+	defer p.show.Clear()
 	return p.perform(ctx)
 }
 
@@ -74,7 +75,7 @@ type errStopped struct {
 }
 
 func (e *errStopped) Error() string {
-	text := fmt.Sprintf("stopped after %s of %s check-ins", comma(e.put), comma(e.all))
+	text := fmt.Sprintf("stopped after %s of %s check-ins", console.Comma(e.put), console.Comma(e.all))
 	if e.again == "" {
 		return text + "; nothing is kept without -dir or servers"
 	}
@@ -88,14 +89,14 @@ func (p *program) perform(ctx context.Context) error {
 	if err != nil {
 		return faulty{err}
 	}
-	dir, remove, err := p.directory()
+	dir, remove, err := p.Directory("checkin")
 	if err != nil {
 		return err
 	}
 	defer remove()
 	watch := newWatcher(input.Stretch)
 	// Opening is over in a moment, and is not left half done.
-	game, err := open(context.WithoutCancel(ctx), p.stores(dir), input, p.options(watch))
+	game, err := open(context.WithoutCancel(ctx), p.Stores(dir), input, p.options(watch))
 	if err != nil {
 		return err
 	}
@@ -119,9 +120,9 @@ func (p *program) report(ctx context.Context, feed *feed, started time.Time) err
 	if err != nil {
 		return err
 	}
-	p.show.say("computing what the input implies")
+	p.show.Say("computing what the input implies")
 	implied := impliedBooks(feed.town, feed.game.friends)
-	p.show.clear()
+	p.show.Clear()
 	scene := &scene{game: feed.game, town: feed.town, out: p.out}
 	if err := scene.show(ctx); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (p *program) report(ctx context.Context, feed *feed, started time.Time) err
 
 func (p *program) stopped(feed *feed) error {
 	e := &errStopped{put: int(feed.before.Load() + feed.put.Load()), all: len(feed.town.Events)}
-	if p.dir != "" || p.shared() {
+	if p.Kept() {
 		e.again = p.again()
 	}
 	return e
@@ -154,23 +155,14 @@ func (p *program) town() (*town.Town, error) {
 	if p.events == "" {
 		return town.Generate(town.Default), nil
 	}
-	p.show.say("reading %s", p.events)
+	p.show.Say("reading %s", p.events)
 	t, err := town.Load(town.Files{Events: p.events, Friends: p.friends, Venues: p.venues})
 	if err != nil {
 		return nil, err
 	}
-	p.show.clear()
-	showRejects(p.show.out, t.Rejects)
+	p.show.Clear()
+	showRejects(p.show.Out, t.Rejects)
 	return t, nil
-}
-
-// directory is where the data goes, and how it is removed if it is not kept.
-func (f flags) directory() (dir string, remove func(), err error) {
-	if f.dir != "" {
-		return f.dir, func() {}, nil
-	}
-	dir, err = os.MkdirTemp("", "checkin-")
-	return dir, func() { os.RemoveAll(dir) }, err
 }
 
 func printJSON(out io.Writer, b *books, t *town.Town, seconds float64) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -146,8 +147,8 @@ func (s *scene) showPlayer(ctx context.Context, user int64) error {
 		return err
 	}
 	fmt.Fprintf(s.out, "Badges of %s (transactional)\n", s.town.UserName(user))
-	fmt.Fprintf(s.out, "  %s; %s for %s at %s\n", strings.Join(names, ", "), count(player.Points, "point", "points"),
-		count(player.Checkins, "check-in", "check-ins"), count(player.Venues, "venue", "venues"))
+	fmt.Fprintf(s.out, "  %s; %s for %s at %s\n", strings.Join(names, ", "), console.Count(player.Points, "point", "points"),
+		console.Count(player.Checkins, "check-in", "check-ins"), console.Count(player.Venues, "venue", "venues"))
 	if n := len(mayor); n > 0 {
 		fmt.Fprintf(s.out, "  mayor of %s%s\n", strings.Join(mayor[:min(n, 3)], ", "), andMore(n-3))
 	}
@@ -179,7 +180,7 @@ func (s *scene) checkRebuilt(ctx context.Context, venue int64, early time.Time) 
 	if !s.right {
 		verdict = fmt.Sprintf("WRONG: the input implies %s", s.names(least))
 	}
-	fmt.Fprintf(s.out, "  when the cache has lost it, rebuilt from check-ins: %s, %s\n", count(len(rebuilt), "person", "people"), verdict)
+	fmt.Fprintf(s.out, "  when the cache has lost it, rebuilt from check-ins: %s, %s\n", console.Count(len(rebuilt), "person", "people"), verdict)
 	return nil
 }
 
@@ -230,7 +231,7 @@ func (s *scene) showMayor(ctx context.Context, venue int64) error {
 	}
 	fmt.Fprintf(s.out, "The mayor of %s (transactional)\n", s.town.VenueName(venue))
 	fmt.Fprintf(s.out, "  %s, with %s; %s was the first who came\n",
-		s.userName(v.Mayor), count(v.Count, "check-in", "check-ins"), s.userName(v.Finder))
+		s.userName(v.Mayor), console.Count(v.Count, "check-in", "check-ins"), s.userName(v.Finder))
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 )
 
 // workOff works off what other processes put, until ctx ends.
@@ -16,22 +17,22 @@ func (p *program) workOff(ctx context.Context, game *game, watch *watcher, t *to
 	shown := make(chan struct{})
 	go func() {
 		defer close(shown)
-		every := time.NewTicker(terminalEvery)
+		every := time.NewTicker(console.TerminalEvery)
 		defer every.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-every.C:
-				p.show.say("%s tasks worked off", comma(watch.ended.Load()))
+				p.show.Say("%s tasks worked off%s", console.Comma(watch.ended.Load()), watch.Waiting())
 			}
 		}
 	}()
 	err := game.layer.Work(ctx)
 	<-shown
-	p.show.clear()
+	p.show.Clear()
 	if err == nil || ctx.Err() != nil {
-		fmt.Fprintf(p.out, "%s tasks worked off\n", comma(watch.ended.Load()))
+		fmt.Fprintf(p.out, "%s tasks worked off\n", console.Comma(watch.ended.Load()))
 		return nil
 	}
 	return err

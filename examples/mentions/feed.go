@@ -23,6 +23,7 @@ type Input struct {
 // A feed brings a stream into a monitor, in order of arrival, each row once:
 // what an earlier run put is left out, however that run ended.
 type feed struct {
+	console.Away
 	monitor *monitor
 	stream  *stream
 	show    *console.Progress
@@ -197,9 +198,15 @@ func (f *feed) try(ctx context.Context, rows []Row) (again []Row, err error) {
 			return nil, fmt.Errorf("putting row %s: %w", rows[i].ID, err)
 		}
 	}
-	put := f.held + int(f.put.Load())
-	f.show.Say("%s of %s rows accepted, %s tasks done", console.Comma(put), console.Comma(len(f.stream.rows)), console.Comma(f.ended.Load()))
+	f.progress()
 	return again, nil
+}
+
+// progress shows how far it is.
+func (f *feed) progress() {
+	put := f.held + int(f.put.Load())
+	f.show.Say("%s of %s rows accepted, %s tasks done%s",
+		console.Comma(put), console.Comma(len(f.stream.rows)), console.Comma(f.ended.Load()), f.Waiting())
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -219,6 +226,7 @@ func (f *feed) below(ctx context.Context, most int64) error {
 			return ctx.Err()
 		case <-f.moved:
 		case <-time.After(5 * time.Second):
+			f.progress()
 			// Nothing moves here: perhaps another process works for us, and we
 			// are told of nothing. Custody knows.
 			if err := f.recount(ctx); err != nil {

@@ -7,28 +7,15 @@ import (
 	"io"
 	"strings"
 
-	"github.com/fourfold-dev/fourfold/amorphous"
-	"github.com/fourfold-dev/fourfold/persistence"
-	"github.com/fourfold-dev/fourfold/persistence/embedded"
-	"github.com/fourfold-dev/fourfold/transactional"
-	"github.com/fourfold-dev/fourfold/transitory"
-	"github.com/fourfold-dev/fourfold/volatile"
-
-	// The drivers that the flags' URLs may name. A service imports only those
-	// that it uses.
-	_ "github.com/fourfold-dev/fourfold/amorphous/cassandra"
-	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
-	_ "github.com/fourfold-dev/fourfold/transitory/beanstalkd"
-	_ "github.com/fourfold-dev/fourfold/volatile/memcached"
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 )
 
 // flags are what the command line says.
 type flags struct {
-	mentions, dir, listen string
-	rate                  int
-	json                  bool
-	// URLs of servers; empty: in process.
-	transitory, volatile, transactional, amorphous string
+	mentions, listen string
+	rate             int
+	json             bool
+	stores.Flags
 }
 
 const usage = `mentions follows who is mentioned in a stream of social posts, on four kinds of
@@ -67,13 +54,9 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("mentions", flag.ContinueOnError)
 	set.SetOutput(io.Discard) // errors are printed by run, help by us
-	for name, value := range map[string]*string{
-		"mentions": &f.mentions, "dir": &f.dir, "listen": &f.listen,
-		"transitory": &f.transitory, "volatile": &f.volatile,
-		"transactional": &f.transactional, "amorphous": &f.amorphous,
-	} {
-		set.StringVar(value, name, "", "")
-	}
+	set.StringVar(&f.mentions, "mentions", "", "")
+	set.StringVar(&f.listen, "listen", "", "")
+	f.Define(set)
 	set.BoolVar(&f.json, "json", false, "")
 	set.IntVar(&f.rate, "rate", 0, "")
 	switch err := set.Parse(args); {
@@ -93,41 +76,11 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	return f, nil
 }
 
-// stores are the four stores in a directory, each replaced by a server where
-// the flags name one.
-func (f flags) stores(dir string) persistence.Stores {
-	stores := embedded.Stores(dir)
-	if f.transitory != "" {
-		stores.Transitory = transitory.URL(f.transitory)
-	}
-	if f.volatile != "" {
-		stores.Volatile = volatile.URL(f.volatile)
-	}
-	if f.transactional != "" {
-		stores.Transactional = transactional.URL(f.transactional)
-	}
-	if f.amorphous != "" {
-		stores.Amorphous = amorphous.URL(f.amorphous)
-	}
-	return stores
-}
-
-// again is the command that continues this one. A URL may hold a password, so
-// none is repeated.
+// again is the command that continues this one.
 func (f flags) again() string {
 	parts := []string{"mentions"}
-	for _, p := range [][2]string{{"-mentions", f.mentions}, {"-dir", f.dir}} {
-		if p[1] != "" {
-			parts = append(parts, p[0], p[1])
-		}
+	if f.mentions != "" {
+		parts = append(parts, "-mentions", f.mentions)
 	}
-	for _, p := range [][2]string{
-		{"-transitory", f.transitory}, {"-volatile", f.volatile},
-		{"-transactional", f.transactional}, {"-amorphous", f.amorphous},
-	} {
-		if p[1] != "" {
-			parts = append(parts, p[0], "URL")
-		}
-	}
-	return strings.Join(parts, " ")
+	return strings.Join(append(parts, f.Args()...), " ")
 }

@@ -107,7 +107,7 @@ func (s *stream) read(in io.Reader) error {
 }
 
 // shownRejects is how many rejected rows are shown; the others are counted.
-const shownRejects = 5
+const shownRejects = 20
 
 func (s *stream) reject(line int, why error) {
 	if s.bad++; s.bad <= shownRejects {

@@ -70,7 +70,7 @@ type errStopped struct {
 func (e *errStopped) Error() string {
 	text := fmt.Sprintf("stopped after %s of %s rows", console.Comma(e.put), console.Comma(e.all))
 	if e.again == "" {
-		return text + "; nothing is kept without -dir"
+		return text + "; nothing is kept without -dir or servers"
 	}
 	return text + "; all that was accepted is kept. To continue: " + e.again
 }
@@ -82,14 +82,14 @@ func (p *program) run(ctx context.Context) error {
 	if err != nil {
 		return faulty{err}
 	}
-	dir, remove, err := p.directory()
+	dir, remove, err := p.Directory("mentions")
 	if err != nil {
 		return err
 	}
 	defer remove()
 	feed := newFeed(stream, p.show, p.rate)
 	// Opening is over in a moment, and is not left half done.
-	monitor, err := open(context.WithoutCancel(ctx), p.stores(dir), p.options(feed))
+	monitor, err := open(context.WithoutCancel(ctx), p.Stores(dir), p.options(feed))
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	if err != nil && ctx.Err() != nil {
 		e := &errStopped{put: feed.held + int(feed.put.Load()), all: len(stream.rows)}
-		if p.dir != "" {
+		if p.Kept() {
 			e.again = p.again()
 		}
 		return errors.Join(e, stop())
@@ -139,15 +139,6 @@ func (p *program) stream() (*stream, error) {
 		}
 	}
 	return s, nil
-}
-
-// directory is where the data goes, and how it is removed if it is not kept.
-func (f flags) directory() (dir string, remove func(), err error) {
-	if f.dir != "" {
-		return f.dir, func() {}, nil
-	}
-	dir, err = os.MkdirTemp("", "mentions-")
-	return dir, func() { os.RemoveAll(dir) }, err
 }
 
 // options are the defaults, with the feed as observer. A replay has more in

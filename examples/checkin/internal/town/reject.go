@@ -4,7 +4,7 @@ import "fmt"
 
 // shownRejects is how many rejected rows of a file are kept to be shown; the
 // others are counted.
-const shownRejects = 5
+const shownRejects = 20
 
 // A Reject is a row that could not be read.
 type Reject struct {

@@ -1,0 +1,30 @@
+package console
+
+import (
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+)
+
+func TestNumbersHaveCommas(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", 1568536: "1,568,536", -12: "-12"} {
+		if got := Comma(n); got != want {
+			t.Errorf("%d is written %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestALineSaysWhatItWaitsFor(t *testing.T) {
+	var a Away
+	change := func(p persistence.Purpose, up bool, want string) {
+		t.Helper()
+		a.StoreChanged(t.Context(), persistence.StoreEvent{Purpose: p, Up: up})
+		if got := a.Waiting(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	change(persistence.Volatile, false, "; waiting for the volatile store, which is down")
+	change(persistence.Amorphous, false, "; waiting for stores that are down: volatile, amorphous")
+	change(persistence.Volatile, true, "; waiting for the amorphous store, which is down")
+	change(persistence.Amorphous, true, "")
+}
