@@ -791,12 +791,12 @@ func TestLongHandlersKeepTheirClaim(t *testing.T) {
 			longs := persistence.Declare(d.layer, "long", persistence.Plan[visit]{
 				{Priority: 1, Name: "run", Purpose: persistence.Transitory, Timeout: time.Hour, Do: func(ctx context.Context, v visit) error {
 					runs.Add(1)
-					time.Sleep(6 * time.Minute)
+					time.Sleep(20 * time.Minute)
 					return ctx.Err()
 				}},
 			}, opts)
 			d.serve()
-			d.within(7*time.Minute, d.put(longs, 3))
+			d.within(21*time.Minute, d.put(longs, 3))
 			if n := runs.Load(); n != 3 {
 				t.Errorf("3 long handlers ran %d times", n)
 			}

@@ -61,11 +61,7 @@ func (s *Store) Claim(ctx context.Context, r ClaimRequest) ([]Record, error) {
 	r.Lanes = slices.Clone(r.Lanes)
 	slices.Sort(r.Lanes)
 	r.Lanes = slices.Compact(r.Lanes)
-	var seen peeked
-	err = s.view(ctx, func(c Conn) (err error) {
-		seen, err = s.peek(ctx, c, r.Lanes, r.Max)
-		return err
-	})
+	seen, err := s.look(ctx, r.Lanes, r.Max)
 	if err != nil || seen.empty() {
 		return nil, s.explain(ctx, err, "claim", nil)
 	}
@@ -87,6 +83,26 @@ type peeked struct {
 }
 
 func (p peeked) empty() bool { return len(p.share) == 0 && !p.due }
+
+// look is a peek without a transaction around it, unless the last one found
+// nothing and nothing has happened since.
+func (s *Store) look(ctx context.Context, lanes []string, most int) (seen peeked, err error) {
+	still, nothing := s.lull(looksFor(lanes))
+	if still {
+		return seen, nil
+	}
+	next := int64(0)
+	err = s.view(ctx, func(c Conn) (err error) {
+		if seen, err = s.peek(ctx, c, lanes, most); err == nil && seen.empty() {
+			next, err = earliest(ctx, c, s.ours.nextLater, 1)
+		}
+		return err
+	})
+	if err == nil && seen.empty() {
+		nothing(next)
+	}
+	return seen, err
+}
 
 // peek finds how many of the next most records lie in each lane, so that only
 // these are locked. Most of the time there is nothing, and then no transaction

@@ -80,6 +80,14 @@ type Cutter interface {
 	RunUntil(ctx, end context.Context, unit func(Conn) error) error
 }
 
+// A Counting is a Driver of a database that only this process changes. Commits
+// counts what was committed, whatever of it changed something, after it can be
+// seen: what was looked for and not found is not there before the count grows.
+// It is false as long as that cannot be said.
+type Counting interface {
+	Commits() (n uint64, ok bool)
+}
+
 // Joiner is implemented by drivers whose database a caller may share: Join
 // wraps the caller's own transaction, after it has proved that one is open and
 // that it is in our database. The Conn may be a Prover.

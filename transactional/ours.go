@@ -127,6 +127,7 @@ type ourSQL struct {
 	deleteMarks                                                    sized
 
 	laneReady, expired, due, claimedAny          string
+	nextLater, nextOver                          string
 	freeOrder, successor, wakeLater, wakeClaimed string
 	holdNow                                      string
 	mark, walk, clock                            string
@@ -211,6 +212,14 @@ func (o *ourSQL) compileClaim(d *Dialect) {
 	o.expired = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
 	o.claimedAny = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' ORDER BY sort, id LIMIT ?" + d.LockSkip
 	o.due = "SELECT id FROM " + outbox + " WHERE state = 2 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
+	first := func(state string) string {
+		return "(SELECT MIN(sort) FROM " + outbox + " WHERE state = " + state + " AND queue = '')"
+	}
+	o.nextLater = "SELECT " + first("2")
+	o.nextOver = "SELECT " + first("1") + ", " + first("2")
+	for _, table := range []string{"marks", "tokens", "slots"} {
+		o.nextOver += ", (SELECT MIN(until) FROM " + o.table[table] + ")"
+	}
 	o.freeSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority, owner = 0, lost = lost + 1 WHERE id", "")
 	o.promoteSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority WHERE id", "")
 	o.walk = "SELECT " + strings.Join(claimColumns[:len(claimColumns)-1], ", ") + " FROM " + outbox + " WHERE id > ? ORDER BY id LIMIT ?"

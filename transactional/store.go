@@ -83,6 +83,7 @@ type Store struct {
 	closed   atomic.Bool
 	ours     ourSQL
 	clock    clock
+	lulls    lulls
 
 	mu       sync.Mutex // guards plans; never held while the database works
 	plans    map[*Table]*plan

@@ -19,6 +19,10 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "sweep", nil, "")
 	}
+	over, err := s.over(ctx)
+	if !over || err != nil {
+		return 0, s.explain(ctx, err, "sweep", nil)
+	}
 	freed, err = s.sweep(ctx, s.ours.expired, true, &s.ours.freeSome)
 	if err == nil {
 		_, err = s.sweep(ctx, s.ours.due, true, &s.ours.promoteSome)
@@ -33,6 +37,27 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 		err = s.sweepOver(ctx, s.ours.slotsOver, scanSlot, s.ours.leaveSlot)
 	}
 	return freed, s.explain(ctx, err, "sweep", nil)
+}
+
+// over reports whether there is anything to sweep: one look, most often with
+// the answer no, instead of a transaction for each sort.
+func (s *Store) over(ctx context.Context) (bool, error) {
+	still, nothing := s.lull("")
+	if still {
+		return false, nil
+	}
+	var now, next int64
+	err := s.view(ctx, func(c Conn) (err error) {
+		if now, err = s.clock.now(ctx, s, c); err == nil {
+			next, err = earliest(ctx, c, s.ours.nextOver, 5)
+		}
+		return err
+	})
+	if err != nil || next <= now {
+		return true, err
+	}
+	nothing(next)
+	return false, nil
 }
 
 // Recover frees every claim at once: only for a driver without

@@ -163,6 +163,11 @@ func (f *File) enter() error {
 	return nil
 }
 
+// Commits counts the group commits of all openings of the directory. It grows
+// when what was committed can be read: what a Read did not find is not there
+// before Commits has grown, unless another program wrote it into the file.
+func (f *File) Commits() uint64 { return f.db.writer.commits.Load() }
+
 // Close closes this opening: what is being written finishes, what is being
 // read is interrupted, and what comes later is fault.ErrClosed. The last
 // opening of a directory closes the database. Closing twice is fine.

@@ -224,6 +224,7 @@ func (g *group) commit() {
 			g.w.discard()
 		}
 	}
+	g.w.commits.Add(1)
 	crash.Point("sqlite.commit.after")
 	g.w.settle(answer, g.jobs...)
 	g.jobs = nil

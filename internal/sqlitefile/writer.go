@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -27,6 +28,7 @@ const (
 type writer struct {
 	timeout time.Duration
 	reopen  func() (*rawConn, error)
+	commits atomic.Uint64 // see File.Commits
 
 	// What follows is the leader's.
 	raw  *rawConn // nil after it broke

@@ -75,6 +75,16 @@ func (r *rows) View(ctx context.Context, unit func(transactional.Conn) error) er
 	})
 }
 
+// Commits implements transactional.Counting where the driver does, and as long
+// as there is no fault that a look might meet.
+func (r *rows) Commits() (uint64, bool) {
+	counting, ok := r.Driver.(transactional.Counting)
+	if !ok || !r.faults.none() {
+		return 0, false
+	}
+	return counting.Commits()
+}
+
 func (r *rows) Check(ctx context.Context) fault.Report {
 	return r.faults.report(ctx, r.Driver.Check)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -195,6 +196,14 @@ func (f *Faults) of(purposes []persistence.Purpose) []*faulty {
 		out[i] = &f.stores[p]
 	}
 	return out
+}
+
+// none reports whether the store works as it should.
+func (s *faulty) none() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	injected := slices.ContainsFunc(s.next, func(in injection) bool { return in.left > 0 })
+	return !s.down && s.slow == 0 && s.refuse == nil && !injected
 }
 
 var errLost = errors.New("persistencetest: the answer was lost")

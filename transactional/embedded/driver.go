@@ -53,6 +53,10 @@ func (d *driver) View(ctx context.Context, unit func(transactional.Conn) error) 
 	return d.file.Read(ctx, func(c sqlitefile.Conn) error { return unit(c) })
 }
 
+// Commits implements transactional.Counting: one process at a time opens the
+// directory.
+func (d *driver) Commits() (uint64, bool) { return d.file.Commits(), true }
+
 // Features implements transactional.Driver.
 func (d *driver) Features() transactional.Features {
 	return transactional.Features{
