@@ -233,12 +233,37 @@ func (c *Cache) loadHeld(ctx context.Context, key string, fl *flight, p policy, 
 	return e, nil
 }
 
-// release gives the reader's own placeholder back: as the old value that it
-// offered, else as a barrier of the same floor. Its outcome does not matter:
-// the placeholder ends by itself.
+// releaseWait is how long a reader whose load failed waits for its lease to be
+// given back. A cache that takes longer over the two calls, because it or this
+// machine is busy, is told behind the reader's back: were the lease not given
+// back then, the next readers would wait for the whole of it.
+const releaseWait = 50 * time.Millisecond
+
+// release gives the reader's own placeholder back, within the time of its lease.
 func (c *Cache) release(ctx context.Context, key string, lease uint64, p policy) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 50*time.Millisecond)
-	defer cancel()
+	if !c.begin() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Lease)
+	stop := context.AfterFunc(c.closing, cancel)
+	released := make(chan struct{})
+	go func() {
+		defer c.background.Done()
+		defer cancel()
+		defer stop()
+		defer close(released)
+		c.giveBack(ctx, key, lease, p)
+	}()
+	select {
+	case <-released:
+	case <-time.After(releaseWait):
+	}
+}
+
+// giveBack puts back what the placeholder lies over: the old value that it
+// offered, else a barrier of the same floor. Its outcome does not matter: the
+// placeholder ends by itself.
+func (c *Cache) giveBack(ctx context.Context, key string, lease uint64, p policy) {
 	s, err := c.look(ctx, key)
 	if err != nil || !s.ours || s.lease != lease {
 		return
@@ -365,6 +390,18 @@ func (c *Cache) rebuildBehind(ctx context.Context, key string, s slot, p policy,
 		defer func() { _ = recover() }()
 		_, _, _ = c.rebuildInside(context.WithValue(ctx, insideKey{}, c), key, s, p, load)
 	}()
+}
+
+// begin begins something behind a caller's back, which Close waits for; false when
+// the cache is closed.
+func (c *Cache) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return false
+	}
+	c.background.Add(1)
+	return true
 }
 
 // insideKey marks the context of a load, which has a place in the budget.

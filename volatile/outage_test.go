@@ -283,3 +283,62 @@ func TestURLErrors(t *testing.T) {
 		}
 	}
 }
+
+// A late driver answers after a while; what is asked of it is done then, unless
+// its caller has left.
+type late struct {
+	volatile.Driver
+	by time.Duration
+}
+
+func (l *late) wait(ctx context.Context) error {
+	select {
+	case <-time.After(l.by):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *late) Features() volatile.Features { return l.Driver.(volatile.Featured).Features() }
+
+func (l *late) Get(ctx context.Context, keys []string) ([]volatile.Item, error) {
+	if err := l.wait(ctx); err != nil {
+		return nil, err
+	}
+	return l.Driver.Get(ctx, keys)
+}
+
+func (l *late) Swap(ctx context.Context, item volatile.Item) error {
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
+	return l.Driver.Swap(ctx, item)
+}
+
+// A busy server gets the lease of a load that failed back as well, and neither
+// the reader whose load failed nor the next one waits for long.
+func TestALeaseIsGivenBackToABusyServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, err := embedded.New(nil).OpenDriver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := volatile.New(&late{d, 200 * time.Millisecond}, &volatile.Options{Lease: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		broken := errors.New("the store of record is broken")
+		began := time.Now()
+		_, err = c.Fetch(t.Context(), "k", time.Minute, func(context.Context) (volatile.Entry, error) { return volatile.Entry{}, broken })
+		if took := time.Since(began); !errors.Is(err, broken) || took > 500*time.Millisecond {
+			t.Errorf("the reader whose load failed got %v after %v", err, took)
+		}
+		began = time.Now()
+		e, err := c.Fetch(t.Context(), "k", time.Minute, one)
+		if took := time.Since(began); err != nil || string(e.Value) != "one" || took > 2*time.Second {
+			t.Errorf("the next one got %+v, %v after %v", e, err, took)
+		}
+	})
+}
