@@ -150,13 +150,17 @@ func testDerived(t *testing.T, h Harness) {
 	})
 	t.Run("EveryOrder", func(t *testing.T) {
 		letters := []letter{letterTo(1, "a", "b"), letterTo(2, "b", "c"), letterTo(3), letterTo(4, "a", "d"), letterTo(5, "b")}
-		for _, n := range []int{4, 5} {
+		lengths := []int{4, 5}
+		if h.Brief {
+			lengths = []int{4}
+		}
+		for _, n := range lengths {
 			for i, order := range permutations(n) {
 				key := fmt.Sprintf("order%d-%d", n, i)
 				for _, at := range order {
 					put(t, ctx, d, key, letters[at])
 				}
-				if i%10 == 0 || testing.Short() {
+				if i%10 == 0 || h.Brief {
 					left(t, ctx, fmt.Sprintf("rows are the same in whatever order versions arrive (%v)", order), d, key, letters[:n]...)
 				}
 			}

@@ -153,7 +153,7 @@ func testInterleavings(t *testing.T, h Harness) {
 		runs := 0
 		for choices := []int{}; choices != nil && !t.Failed(); runs++ {
 			choices = advance(choices, w.run(c, choices, -1))
-			if testing.Short() && runs >= 30 {
+			if h.Brief && runs >= 30 {
 				break
 			}
 		}

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"flag"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,19 +22,41 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
+// whole has all three clients go through every order and interleaving, and
+// through as many random histories as the suite does in memory:
+//
+//	go test ./amorphous/cassandra/internal/live -run TestReal -v -timeout 2h -args -whole
+var whole = flag.Bool("whole", false, "have each client go through all that the first one does, and more histories")
+
 // TestMain takes fewer random histories than the suite does in memory: each
-// step is a round trip here, and three clients make them.
+// step is a round trip here.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("25"); err != nil {
-			panic(err)
-		}
-	}
+	histories(25)
 	os.Exit(m.Run())
 }
 
-// TestReal runs everything that needs a real server on one node.
+// asked is how many random histories somebody asked for by -rapid.checks.
+var asked = sync.OnceValue(func() bool {
+	f := flag.Lookup("rapid.checks")
+	return f.Value.String() != f.DefValue
+})
+
+// histories says how many random histories are run from here on.
+func histories(n int) {
+	if asked() || *whole {
+		return
+	}
+	if err := flag.Set("rapid.checks", strconv.Itoa(n)); err != nil {
+		panic(err)
+	}
+}
+
+// TestReal runs everything that needs a real server on one node: the whole suite
+// by URL, and then, every check of it once more, by the sessions that a program
+// may hand over. What these have to themselves is how a statement is sent and an
+// answer read; in which order calls arrive is settled above them, so they take
+// some of the orders and interleavings, and the first client all.
 func TestReal(t *testing.T) {
 	node := servers.Test(t, servers.Cassandra{Heap: 768})
 	keyspace := "k" + strings.ToLower(rand.Text()[:10])
@@ -51,13 +75,14 @@ func TestReal(t *testing.T) {
 	t.Run("URL", func(t *testing.T) {
 		amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(url), Rows: 400})
 	})
+	histories(8)
 	t.Run("Session", func(t *testing.T) {
-		amorphoustest.Run(t, amorphoustest.Harness{Source: cassandra.FromSession(session, keyspace, nil), Rows: 200})
+		amorphoustest.Run(t, amorphoustest.Harness{Source: cassandra.FromSession(session, keyspace, nil), Rows: 200, Brief: !*whole})
 	})
 	t.Run("SessionV1", func(t *testing.T) {
 		old := dialOld(t, node.Address())
 		defer old.Close()
-		amorphoustest.Run(t, amorphoustest.Harness{Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 200})
+		amorphoustest.Run(t, amorphoustest.Harness{Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 200, Brief: !*whole})
 	})
 	t.Run("MissingTable", func(t *testing.T) { testMissingTable(t, url) })
 	t.Run("MissingKeyspace", func(t *testing.T) { testMissingKeyspace(t, node.Address()) })
