@@ -16,11 +16,46 @@ import (
 	"github.com/fourfold-dev/fourfold/internal/servers"
 )
 
-func TestParseList(t *testing.T) {
-	list := "FuzzA\nFuzzB\nok  \texample.org/x\t0.01s\n?   \texample.org/none\t[no test files]\nok  \texample.org/y\t(cached)\nFuzzC\nok  \texample.org/z\t0.01s\n"
-	want := []fuzzTarget{{"example.org/x", "FuzzA"}, {"example.org/x", "FuzzB"}, {"example.org/z", "FuzzC"}}
-	if got := parseList(list); !slices.Equal(got, want) {
+// The targets are read from the files; go test -list must know the same ones.
+func TestFuzzTargets(t *testing.T) {
+	c := &checker{out: io.Discard, packages: "../../envelope"}
+	pkgs, err := listPackages(t.Context(), c)
+	if err != nil || len(pkgs) != 1 {
+		t.Fatal(pkgs, err)
+	}
+	got, err := fuzzTargets(pkgs[0])
+	list, failed := exec.CommandContext(t.Context(), "go", "test", "-list=^Fuzz", c.packages).Output()
+	if err = errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	want := slices.DeleteFunc(strings.Fields(string(list)), func(s string) bool { return !strings.HasPrefix(s, "Fuzz") })
+	if slices.Sort(got); len(got) == 0 || !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Every package is tested, those that take long before the others, and none of
+// them is named that is no longer there.
+func TestLongestFirst(t *testing.T) {
+	c := &checker{out: io.Discard, packages: "../../../..."}
+	pkgs, err := listPackages(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := longestFirst(pkgs)
+	for i, end := range long {
+		if !strings.HasSuffix(got[i], end) {
+			t.Errorf("package %d is %s, want one that ends in %s", i, got[i], end)
+		}
+	}
+	var want []string
+	for _, p := range pkgs {
+		want = append(want, p.path)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v in some order", got, want)
 	}
 }
 

@@ -18,6 +18,8 @@ var campaigns = []campaign{
 	{"system calls", []string{"-run=TestKilledAtASyscall", "./internal/sqlitefile", "-args", "-syscalls=40"}},
 	{"crashes in process", []string{"-run=TestCrash_", "./persistence", "-args", "-crash.runs=1000"}},
 	{"crashes over four servers", []string{"-run=TestCrashOverServers", "./persistence", "-args", "-crash.servers", "-crash.runs=200"}},
+	{"every client of Cassandra", []string{"-run=TestReal", "./amorphous/cassandra/internal/live", "-args", "-whole"}},
+	{"a ring of Cassandra", []string{"-run=TestRing", "./amorphous/cassandra/internal/live", "-args", "-ring"}},
 	{"degradation", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10s"}},
 	{"bounds", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10m"}},
 }

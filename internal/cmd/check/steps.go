@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -61,10 +62,61 @@ func checkLint(ctx context.Context, c *checker) error {
 	return c.command(ctx, "go", "run", staticcheck, c.packages)
 }
 
+// long are the packages whose tests take minutes, the longest first. They begin
+// first: one that began last would be waited for while a core is idle.
+var long = []string{
+	"/persistence", "/amorphous/cassandra/internal/live", "/amorphous/embedded", "/volatile/memcached",
+	"/transactional/mysql", "/examples/checkin", "/transactional/embedded", "/volatile/embedded",
+}
+
+// longestFirst returns the import paths of packages in the order in which their
+// tests should begin.
+func longestFirst(pkgs []pkg) []string {
+	var paths []string
+	for _, end := range long {
+		for _, p := range pkgs {
+			if strings.HasSuffix(p.path, end) {
+				paths = append(paths, p.path)
+			}
+		}
+	}
+	for _, p := range pkgs {
+		if !slices.Contains(paths, p.path) {
+			paths = append(paths, p.path)
+		}
+	}
+	return paths
+}
+
+// A pkg is a package that matches the pattern.
+type pkg struct {
+	path, dir string
+	tests     []string // its files of tests
+}
+
+// listPackages lists what the pattern matches.
+func listPackages(ctx context.Context, c *checker) (pkgs []pkg, err error) {
+	cmd := c.prepare(ctx, "go", "list", "-f", `{{.ImportPath}}	{{.Dir}}{{range .TestGoFiles}}	{{.}}{{end}}{{range .XTestGoFiles}}	{{.}}{{end}}`, c.packages)
+	list, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the packages: %w", err)
+	}
+	for line := range strings.Lines(string(list)) {
+		if fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); len(fields) > 1 {
+			pkgs = append(pkgs, pkg{fields[0], fields[1], fields[2:]})
+		}
+	}
+	return pkgs, nil
+}
+
 // checkTests reads the events of go test, so that it can print what failed and
 // nothing else, and can tell a suite that passed from one that was skipped.
 func checkTests(ctx context.Context, c *checker) error {
-	cmd := c.prepare(ctx, "go", "test", "-race", "-count=1", "-timeout=40m", "-json", c.packages)
+	pkgs, err := listPackages(ctx, c)
+	if err != nil {
+		return err
+	}
+	cmd := c.prepare(ctx, "go", append([]string{"test", "-race", "-count=1", "-timeout=40m", "-json"}, longestFirst(pkgs)...)...)
 	cmd.Env = append(cmd.Environ(), c.fleet.environment()...)
 	events, err := cmd.StdoutPipe()
 	if err != nil {
@@ -78,76 +130,6 @@ func checkTests(ctx context.Context, c *checker) error {
 	runErr := cmd.Wait()
 	r.summarize()
 	return errors.Join(readErr, r.verdict(c.strict, runErr))
-}
-
-// checkFuzz runs the targets one by one, because that is all that go test can
-// do. What a target finds it writes below testdata/fuzz, to be committed with
-// the mend.
-func checkFuzz(ctx context.Context, c *checker) error {
-	targets, err := fuzzTargets(ctx, c)
-	if err != nil {
-		return err
-	}
-	var failed []string
-	for _, t := range targets {
-		if !fuzz(ctx, c, t) {
-			failed = append(failed, t.name)
-		}
-	}
-	if len(failed) > 0 {
-		return fmt.Errorf("%s", strings.Join(failed, ", "))
-	}
-	fmt.Fprintf(c.out, "%d targets\n", len(targets))
-	return nil
-}
-
-// fuzz runs one target, and reports whether it held. Go's fuzzer sometimes takes
-// the end of its own time for a failure (golang/go#75804, mended in Go 1.27);
-// nothing was found then, and the target gets a second chance.
-func fuzz(ctx context.Context, c *checker, t fuzzTarget) bool {
-	for range 2 {
-		cmd := c.prepare(ctx, "go", "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+c.fuzzTime.String(), t.pkg)
-		output, err := cmd.Output()
-		c.out.Write(output)
-		if err == nil {
-			return true
-		}
-		if !bytes.Contains(output, []byte("context deadline exceeded")) || bytes.Contains(output, []byte("Failing input written")) {
-			return false
-		}
-	}
-	return false
-}
-
-type fuzzTarget struct{ pkg, name string }
-
-func fuzzTargets(ctx context.Context, c *checker) ([]fuzzTarget, error) {
-	cmd := c.prepare(ctx, "go", "test", "-list=^Fuzz", c.packages)
-	list, err := cmd.Output()
-	if err != nil {
-		c.out.Write(list)
-		return nil, fmt.Errorf("cannot list the fuzz targets: %w", err)
-	}
-	return parseList(string(list)), nil
-}
-
-// parseList reads what go test -list prints: for each package its names, a
-// line each, and then a line with "ok" and the package.
-func parseList(list string) (targets []fuzzTarget) {
-	var names []string
-	for line := range strings.Lines(list) {
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) == 1 && strings.HasPrefix(fields[0], "Fuzz"):
-			names = append(names, fields[0])
-		case len(fields) > 1 && fields[0] == "ok":
-			for _, name := range names {
-				targets = append(targets, fuzzTarget{fields[1], name})
-			}
-			names = nil
-		}
-	}
-	return targets
 }
 
 // checkBenchmarks runs without the race detector, which would only make them
