@@ -383,7 +383,7 @@ func TestVerifyResumes(t *testing.T) {
 			t.Error("a cursor that is none")
 		}
 	}
-	if young := h.Verify(nil); young != nil {
+	if young := h.Verify(&persistence.VerifyOptions{Young: time.Hour}); young != nil {
 		for d, err := range young.Differences(t.Context()) {
 			t.Errorf("what is young is under way: %v, %v", d, err)
 		}
