@@ -3,12 +3,14 @@ package persistence_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -90,6 +92,43 @@ func TestSchemaNamesEveryTable(t *testing.T) {
 	for range 2 {
 		if err := layer.CreateSchema(t.Context()); err != nil {
 			t.Errorf("CreateSchema, which may be run again: %v", err)
+		}
+	}
+}
+
+// A layer without a transactional store keeps what is its own in the amorphous
+// one: nothing is left for the first dead letter to create, and no kind has the
+// same tables, whatever its name.
+func TestSchemaOfAnAmorphousLayerNamesItsOwnTables(t *testing.T) {
+	stores := embedded.Stores(t.TempDir())
+	stores.Volatile, stores.Transactional = nil, nil
+	layer, err := persistence.Open(t.Context(), stores, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	for _, name := range []string{"dead", "dead-letters", "layer", "own"} {
+		persistence.Declare(layer, name, persistence.Plan[visit]{
+			{Priority: 1, Purpose: persistence.Amorphous},
+			{Priority: 1, Name: "positions", Purpose: persistence.Amorphous, PartitionBy: "User"},
+			{Priority: 1, Name: "own-positions", Purpose: persistence.Amorphous, PartitionBy: "User", Newest: "At", Bucket: time.Hour},
+		})
+	}
+	tables := map[string]int{}
+	named := regexp.MustCompile(`CREATE TABLE IF NOT EXISTS "?([a-z$_]+)`)
+	for _, s := range layer.Schema() {
+		if found := named.FindStringSubmatch(s); found != nil {
+			tables[found[1]]++
+		}
+	}
+	for _, own := range []string{"amorphous$ff_layer__own__positions", "amorphous$ff_dead_letters"} {
+		if tables[own] == 0 {
+			t.Errorf("no statement creates %s, of %v", own, tables)
+		}
+	}
+	for name, n := range tables {
+		if n > 1 {
+			t.Errorf("%s is the table of %d", name, n)
 		}
 	}
 }

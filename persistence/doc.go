@@ -166,6 +166,9 @@
 //     MB by default) and forgets all when it restarts; an entry costs a read of
 //     the record then. While a cache is away other processes may be served what
 //     it remembered for one second after it is back.
+//   - What an in-process store's disk loses after it had fsynced it. SQLite
+//     takes a log that was cut short for a shorter history, without an error:
+//     package persistence/embedded says how one would notice.
 //   - A deadline. A task is started in its order; how soon depends on the load.
 //
 // # Closing

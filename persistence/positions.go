@@ -11,11 +11,11 @@ import (
 )
 
 // What goes over all objects of a kind remembers how far it is in a table of
-// the layer, so that a process that is killed goes on where it was. No kind has
-// two underscores in its name, so none has this table.
+// the layer, so that a process that is killed goes on where it was. Its name is
+// like that of debtsName: no kind's table has it.
 var (
-	positionRows  = &transactional.Table{Name: "layer__positions", Columns: []transactional.Column{{Name: "body", Type: transactional.Type(record.ColumnBytes)}}}
-	positionCells = amorphous.Table{Name: "layer__positions"}
+	positionRows  = &transactional.Table{Name: "layer__own__positions", Columns: []transactional.Column{{Name: "body", Type: transactional.Type(record.ColumnBytes)}}}
+	positionCells = amorphous.Table{Name: "layer__own__positions"}
 )
 
 // loadPosition reads a position into p; one that is not there leaves p alone.

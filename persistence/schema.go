@@ -67,7 +67,7 @@ func (l *Layer) tables() (rows []*transactional.Table, cells []amorphous.Table) 
 	if l.rows != nil {
 		return append(rows, positionRows), cells
 	}
-	return rows, append(cells, positionCells)
+	return rows, append(cells, positionCells, graves)
 }
 
 // tables lists the tables of one kind.

@@ -19,4 +19,8 @@
 //
 // Tombstones, the places of deleted rows and expired cells stay until
 // Store.Purge removes them.
+//
+// A disk that loses or changes what it had fsynced of the write-ahead log takes
+// the file back to an earlier moment, without an error: see "Backups, and a
+// damaged disk" in package persistence/embedded.
 package embedded

@@ -39,6 +39,16 @@
 // a new one opened, because a file whose fsync failed once must not be
 // believed when the next one succeeds.
 //
+// # A damaged log
+//
+// Whoever opens the file replays the log as far as its checksums hold, and takes
+// what follows for the remains of an unfinished commit. A log whose end was cut
+// off, or one with a flipped bit, is therefore a shorter history, whole and
+// consistent, and no error: the commits behind that place are gone
+// (TestATornLogKeepsWhatIsBefore_A8_A10, TestAFlippedBitInTheLogIsNoticed_A9).
+// Only a disk that gave back other bytes than it had fsynced does this, or
+// somebody who copied the database without its log.
+//
 // # What the library gets wrong
 //
 // And what is done about it, with the tests that hold it:

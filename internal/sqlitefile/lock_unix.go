@@ -27,13 +27,13 @@ func lockDir(dir string) (*dirLock, error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = fmt.Errorf("%s is open in %s; one directory serves one process", dir, holder(f))
-		return nil, errors.Join(misconfigured(err), f.Close())
+		return nil, misconfigured(errors.Join(err, f.Close()))
 	}
 	if err == nil {
 		err = errors.Join(f.Chmod(0o600), f.Truncate(0), writePid(f))
 	}
 	if err != nil {
-		return nil, errors.Join(misconfigured(err), f.Close())
+		return nil, misconfigured(errors.Join(err, f.Close()))
 	}
 	return &dirLock{f}, nil
 }

@@ -88,12 +88,12 @@ func (e *Error) Error() string {
 			b.WriteString(": ")
 		}
 	}
-	if e.Kind != "" || e.Key != "" {
-		b.WriteString(e.Kind)
-		if e.Key != "" {
-			b.WriteString(" " + quote(e.Key))
-		}
-		b.WriteString(": ")
+	object := e.Kind
+	if e.Key != "" {
+		object = strings.TrimPrefix(object+" "+quote(e.Key), " ")
+	}
+	if object != "" {
+		b.WriteString(object + ": ")
 	}
 	if e.Class != nil {
 		b.WriteString(e.Class.Error())
@@ -109,6 +109,7 @@ func (e *Error) Error() string {
 func (e *Error) cause() error {
 	err := e.Err
 	for {
+		err = lone(err)
 		inner, ok := err.(*Error)
 		if !ok || inner.Class != e.Class || inner.Kind != "" || inner.Key != "" ||
 			inner.Store != "" && inner.Store != e.Store || inner.Op != "" && inner.Op != e.Op {
@@ -118,6 +119,20 @@ func (e *Error) cause() error {
 	}
 	if err == e.Class {
 		return nil
+	}
+	return err
+}
+
+// lone returns the error that errors.Join was given with nothing but nils, as
+// where something is closed after it failed; else err.
+func lone(err error) error {
+	if _, ours := err.(*Error); ours {
+		return err
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if all := joined.Unwrap(); len(all) == 1 {
+			return all[0]
+		}
 	}
 	return err
 }

@@ -12,10 +12,10 @@ type Durability string
 
 // The durabilities, strongest first.
 const (
-	Fsynced    Durability = "fsynced" // a power cut
-	Written    Durability = "written" // a kill of the process; a power cut may lose what was written since the last fsync
-	Memory     Durability = "memory"  // neither
-	Replicated Durability = "replicated"
+	Fsynced    Durability = "fsynced"    // a power cut
+	Written    Durability = "written"    // a kill of the process; a power cut may lose what was written since the last fsync
+	Memory     Durability = "memory"     // neither
+	Replicated Durability = "replicated" // as many replicas have it as were asked; each fsyncs in its own time
 )
 
 // A Report is what a store says of its own health when it is asked.
@@ -40,7 +40,7 @@ func (r Report) String() string {
 	if r.Reachable {
 		state = "up"
 	}
-	s := fmt.Sprintf("%s (%s %s): %s", r.Purpose, r.Driver, r.Version, state)
+	s := fmt.Sprintf("%s (%s): %s", r.Purpose, strings.TrimSpace(r.Driver+" "+r.Version), state)
 	if r.Reachable {
 		s += fmt.Sprintf(", %v, %s", r.Latency.Round(time.Microsecond), r.Durability)
 	}

@@ -13,4 +13,8 @@
 // Tables are created when they are first used. There is one writer: an
 // interactive transaction keeps all other writes waiting, and is cut off when
 // it takes too long. Readers never wait, and never keep a writer waiting.
+//
+// A disk that loses or changes what it had fsynced of the write-ahead log takes
+// the file back to an earlier moment, without an error: see "Backups, and a
+// damaged disk" in package persistence/embedded.
 package embedded

@@ -32,4 +32,8 @@
 // A directory may be opened more than once in a process; all openings are one
 // queue. Closing one makes ready again what it had reserved. A second process
 // is refused with fault.ErrMisconfigured, and told who holds the directory.
+//
+// A disk that loses or changes what it had fsynced of the write-ahead log takes
+// the file back to an earlier moment, without an error: see "Backups, and a
+// damaged disk" in package persistence/embedded.
 package embedded
