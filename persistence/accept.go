@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,11 +127,22 @@ func (e *engine) rowsDone(ctx context.Context, a *accepting, res transactional.R
 		t.counter.ended(state)
 		a.receipt.set(t.name, receiptState(state))
 	}
-	if len(a.rows) > 0 && a.kind.cache != nil {
+	if len(a.rows) > 0 && a.kind.cache != nil && !a.cachesNext() {
 		// The volatile task itself comes later, and stays in custody until what
 		// is old is gone, or is known to be.
 		_ = e.refresh(ctx, a.kind, &a.version)
 	}
+}
+
+// cachesNext reports whether the cache's own task is done before Put returns
+// too, right after the rows. Custody has it, as it would have what is owed.
+func (a *accepting) cachesNext() bool {
+	if a.held == nil {
+		return false
+	}
+	return slices.ContainsFunc(a.held.tasks, func(t *task) bool {
+		return t == a.kind.cache && t.priority == 0 && t.delay == 0
+	})
 }
 
 // refuse takes back the counts of an object that was not accepted.

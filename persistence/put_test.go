@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 )
 
 // account is kept by its tags alone, in three stores.
@@ -275,6 +277,44 @@ func TestEveryMethodAfterCloseSaysSo(t *testing.T) {
 		"PutAll": g.visits.PutAll(ctx, []visit{{ID: "v"}})[0].Err} {
 		if !errors.Is(err, fault.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", name, err)
+		}
+	}
+}
+
+// A row and a cache entry that are both due before Put returns write the cache
+// once: the entry need not be refreshed first.
+func TestARowAndItsCacheEntryWriteTheCacheOnce(t *testing.T) {
+	faults := persistencetest.NewFaults()
+	layer, err := persistence.Open(t.Context(), faults.Wrap(embedded.Stores(t.TempDir())), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	both := persistence.Declare(layer, "both", persistence.Plan[tally]{
+		{Purpose: persistence.Transactional}, {Purpose: persistence.Volatile},
+	})
+	later := persistence.Declare(layer, "later", persistence.Plan[tally]{
+		{Purpose: persistence.Transactional}, {Purpose: persistence.Volatile, Priority: 1},
+	})
+	calls := func(h *persistence.Handle[tally], n tally) int {
+		t.Helper()
+		before, _ := faults.Calls(persistence.Volatile)
+		if _, err := h.Put(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		after, _ := faults.Calls(persistence.Volatile)
+		if got, err := h.Get(t.Context(), n.User); err != nil || got != n {
+			t.Errorf("got %+v, %v; want %+v", got, err, n)
+		}
+		return after - before
+	}
+	const write = 2 // calls of the cache at most: a look, and a swap
+	for n := range 3 {
+		if got := calls(both, tally{User: "ann", N: n}); got > write {
+			t.Errorf("both at priority 0: %d calls of the cache, want %d at most", got, write)
+		}
+		if got := calls(later, tally{User: "ann", N: n}); got > write {
+			t.Errorf("the entry later: %d calls of the cache, want %d at most, which make the old entry give way", got, write)
 		}
 	}
 }
