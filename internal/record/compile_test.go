@@ -43,103 +43,105 @@ func one[T any](tag string) reflect.Type {
 	return reflect.StructOf([]reflect.StructField{key(), f})
 }
 
+// refusedTypes are types that cannot be kept, each for one reason.
+var refusedTypes = []struct {
+	promise string
+	typ     reflect.Type
+	want    []string // parts of the one sentence
+}{
+	{"an interface", one[error](""), []string{"struct.Field: ", "interface", "concrete type", `persistence:"-"`}},
+	{"any outside of a Rest", one[any](""), []string{"interface", "rest"}},
+	{"any inside a slice", one[anyList](""), []string{"interface"}},
+	{"a map[string]any without rest", one[map[string]any](""), []string{"map[string]any", "rest", "json.RawMessage"}},
+	{"a func", one[func()](""), []string{"func()", `persistence:"-"`}},
+	{"a chan", one[chan int](""), []string{"chan int"}},
+	{"a complex", one[complex128](""), []string{"complex128", "two float fields"}},
+	{"an unsafe pointer", one[unsafe.Pointer](""), []string{"Pointer cannot be stored"}},
+	{"a uintptr", one[uintptr](""), []string{"uintptr", "use uint64"}},
+	{"a pointer to a pointer", one[**int](""), []string{"pointer to a pointer", "use one pointer"}},
+	{"a pointer to a slice", one[*[]int](""), []string{"*[]int"[1:], "nil"}},
+	{"a pointer to a map", one[*map[string]int](""), []string{"map[string]int"}},
+	{"a map with a struct as key", one[map[color]int](""), []string{"key of a map", "color"}},
+	{"a map with a float as key", one[map[float64]int](""), []string{"key of a map", "float64"}},
+	{"a struct that shows nothing", one[hidden](""), []string{"hidden", "not exported", "MarshalText"}},
+	{"a purpose tag inside a field", one[tagged](""), []string{"Field.Hash", "one property", "purpose tag"}},
+	{"a text form that loses fields", one[withTime](""), []string{"withTime", "embedded Time", "lose its other fields"}},
+	{"a text form that loses fields", one[withColor](""), []string{"withColor", "embedded *record_test.color", "lose its other fields"}},
+	{"a name that is none", one[int](`persistence:"9x"`), []string{`"9x"`, "letters, digits and underscores"}},
+	{"a name that is too long", one[int](`persistence:"` + strings.Repeat("x", 65) + `"`), []string{"at most 64"}},
+	{"a name that is taken", one[int](`persistence:"id"`), []string{`"id" is also that of ID`, "other_name"}},
+	{"a name that differs in case only", one[int](`persistence:"Id"`), []string{`"Id" is also that of ID`}},
+	{"a purpose's name that is taken", one[int](`amorphous:"id"`), []string{`"id" is also that of ID`, "amorphous:"}},
+	{"two keys", one[string](`persistence:"key"`), []string{"one key", "ID is it already"}},
+	{"a version that is no int64", one[int](`persistence:"version"`), []string{"version must be an int64", "not int"}},
+	{"a version that is a duration", one[time.Duration](`persistence:"version"`), []string{"version must be an int64"}},
+	{"a key that is also the version", one[int64](`persistence:"f,key,version"`), []string{"both key and version", "one key"}},
+	{"a misspelt key", one[int](`transactionl:"x"`), []string{`"transactionl"`, `did you mean "transactional"?`}},
+	{"a key in capitals", one[int](`Amorphous:"x"`), []string{`did you mean "amorphous"?`}},
+	{"a misspelt key", one[int](`persistance:"x"`), []string{`did you mean "persistence"?`}},
+	{"a key cut short", one[int](`persist:"-"`), []string{`did you mean "persistence"?`}},
+	{"a key that stands there twice", one[int](`volatile:"a" volatile:"b"`), []string{"volatile", "twice"}},
+	{"a tag that reflect cannot read", one[int](`json:"a" volatile: "b"`), []string{"cannot be read", `volatile:"…"`}},
+	{"a tag without quotes", one[int](`transitory:x`), []string{"cannot be read", "transitory"}},
+	{"an unknown option", one[int](`transactional:",uniqe"`), []string{`"uniqe"`, `did you mean "unique"?`}},
+	{"an option of another purpose", one[int](`volatile:",unique"`), []string{"volatile takes no option", "transactional tag"}},
+	{"an index on a durable row", one[int](`amorphous:",index"`), []string{"amorphous takes no option", "transactional"}},
+	{"ttl in a transactional tag", one[int](`transactional:",ttl=1m"`), []string{"volatile or amorphous"}},
+	{"rest in a volatile tag", one[map[string]any](`volatile:",rest"`), []string{"volatile takes no option", "transactional or amorphous"}},
+	{"key in a purpose tag", one[int](`transactional:",key"`), []string{"persistence tag"}},
+	{"an option of transitory", one[int](`transitory:",foo"`), []string{"transitory takes no option", "only a name"}},
+	{"an empty option", one[int](`transactional:"a,"`), []string{`no option ""`}},
+	{"an option with a value it does not take", one[int](`transactional:",unique=yes"`), []string{"takes no value"}},
+	{"ttl without a value", one[int](`volatile:",ttl"`), []string{"needs a duration"}},
+	{"ttl that is no duration", one[int](`volatile:",ttl=15"`), []string{"ttl=15 is not a positive duration", "ttl=15m"}},
+	{"ttl that is negative", one[int](`volatile:",ttl=-1s"`), []string{"positive"}},
+	{"an option that stands there twice", one[int](`transactional:",unique,unique"`), []string{"twice"}},
+	{"an option in place of the name", one[int](`transactional:"unique"`), []string{`write ",unique"`}},
+	{"ttl in place of the name", one[int](`volatile:"ttl=1m"`), []string{`write ",ttl=1m"`}},
+	{"a dash with options", one[int](`volatile:"-,ttl=1m"`), []string{"takes no options"}},
+	{"a dash with options", one[int](`persistence:"-,key"`), []string{"takes no options"}},
+	{"left out, and kept", one[int](`persistence:"-" volatile:"x"`), []string{"other tags would be ignored"}},
+	{"the name after the option", one[string](`persistence:"version,nom"`), []string{"the name stands first"}},
+	{"rest of another type", one[map[string]string](`amorphous:",rest"`), []string{"rest needs a field of type map[string]any"}},
+	{"rest with an index", one[map[string]any](`transactional:",rest,index"`), []string{"no index covers"}},
+	{"rest with a ttl", one[map[string]any](`amorphous:",rest,ttl=1m"`), []string{"ttl", "rest"}},
+	{"an index on JSON", one[[]string](`transactional:",index"`), []string{"kept as JSON", "no index covers"}},
+	{"an embedded struct with tags", reflect.TypeFor[struct {
+		ID     string `persistence:"key"`
+		clashA `volatile:"-"`
+	}](), []string{"embedded struct", "tag them instead"}},
+	{"an embedded pointer", reflect.TypeFor[struct {
+		ID string `persistence:"key"`
+		*Place
+	}](), []string{"embedded pointer", "embed Place itself"}},
+	{"embedded structs whose names clash", reflect.TypeFor[struct {
+		ID string `persistence:"key"`
+		clashA
+		clashB
+	}](), []string{"clashB.Name", "also that of clashA.Name"}},
+	{"a field that is not exported", reflect.TypeFor[struct {
+		ID     string `persistence:"key"`
+		secret int
+	}](), []string{".secret: ", "not exported", "export it", `persistence:"-"`}},
+	{"no key", reflect.TypeFor[struct{ ID string }](), []string{"no field is the key", `persistence:"key"`}},
+	{"a key of another kind", reflect.TypeFor[struct {
+		ID float64 `persistence:"key"`
+	}](), []string{"key must be a string, an integer", "float64"}},
+	{"a key that may be nil", reflect.TypeFor[struct {
+		ID *string `persistence:"key"`
+	}](), []string{"key must be", "*string"}},
+	{"a field whose name gives none", reflect.TypeFor[struct {
+		ID    string `persistence:"key"`
+		Größe int
+	}](), []string{"Größe", "no property name", `persistence:"some_name"`}},
+	{"a type that is no struct", reflect.TypeFor[int](), []string{"only a struct or a Document"}},
+	{"a pointer", reflect.TypeFor[*Checkin](), []string{"declare Checkin, without the pointer"}},
+	{"another map", reflect.TypeFor[map[string]int](), []string{"declare Document"}},
+	{"a time", reflect.TypeFor[time.Time](), []string{"only a struct"}},
+}
+
 func TestCompileRefuses(t *testing.T) {
-	cases := []struct {
-		promise string
-		typ     reflect.Type
-		want    []string // parts of the one sentence
-	}{
-		{"an interface", one[error](""), []string{"struct.Field: ", "interface", "concrete type", `persistence:"-"`}},
-		{"any outside of a Rest", one[any](""), []string{"interface", "rest"}},
-		{"any inside a slice", one[anyList](""), []string{"interface"}},
-		{"a map[string]any without rest", one[map[string]any](""), []string{"map[string]any", "rest", "json.RawMessage"}},
-		{"a func", one[func()](""), []string{"func()", `persistence:"-"`}},
-		{"a chan", one[chan int](""), []string{"chan int"}},
-		{"a complex", one[complex128](""), []string{"complex128", "two float fields"}},
-		{"an unsafe pointer", one[unsafe.Pointer](""), []string{"Pointer cannot be stored"}},
-		{"a uintptr", one[uintptr](""), []string{"uintptr", "use uint64"}},
-		{"a pointer to a pointer", one[**int](""), []string{"pointer to a pointer", "use one pointer"}},
-		{"a pointer to a slice", one[*[]int](""), []string{"*[]int"[1:], "nil"}},
-		{"a pointer to a map", one[*map[string]int](""), []string{"map[string]int"}},
-		{"a map with a struct as key", one[map[color]int](""), []string{"key of a map", "color"}},
-		{"a map with a float as key", one[map[float64]int](""), []string{"key of a map", "float64"}},
-		{"a struct that shows nothing", one[hidden](""), []string{"hidden", "not exported", "MarshalText"}},
-		{"a purpose tag inside a field", one[tagged](""), []string{"Field.Hash", "one property", "purpose tag"}},
-		{"a text form that loses fields", one[withTime](""), []string{"withTime", "embedded Time", "lose its other fields"}},
-		{"a text form that loses fields", one[withColor](""), []string{"withColor", "embedded *record_test.color", "lose its other fields"}},
-		{"a name that is none", one[int](`persistence:"9x"`), []string{`"9x"`, "letters, digits and underscores"}},
-		{"a name that is too long", one[int](`persistence:"` + strings.Repeat("x", 65) + `"`), []string{"at most 64"}},
-		{"a name that is taken", one[int](`persistence:"id"`), []string{`"id" is also that of ID`, "other_name"}},
-		{"a name that differs in case only", one[int](`persistence:"Id"`), []string{`"Id" is also that of ID`}},
-		{"a purpose's name that is taken", one[int](`amorphous:"id"`), []string{`"id" is also that of ID`, "amorphous:"}},
-		{"two keys", one[string](`persistence:"key"`), []string{"one key", "ID is it already"}},
-		{"a version that is no int64", one[int](`persistence:"version"`), []string{"version must be an int64", "not int"}},
-		{"a version that is a duration", one[time.Duration](`persistence:"version"`), []string{"version must be an int64"}},
-		{"a key that is also the version", one[int64](`persistence:"f,key,version"`), []string{"both key and version", "one key"}},
-		{"a misspelt key", one[int](`transactionl:"x"`), []string{`"transactionl"`, `did you mean "transactional"?`}},
-		{"a key in capitals", one[int](`Amorphous:"x"`), []string{`did you mean "amorphous"?`}},
-		{"a misspelt key", one[int](`persistance:"x"`), []string{`did you mean "persistence"?`}},
-		{"a key cut short", one[int](`persist:"-"`), []string{`did you mean "persistence"?`}},
-		{"a key that stands there twice", one[int](`volatile:"a" volatile:"b"`), []string{"volatile", "twice"}},
-		{"a tag that reflect cannot read", one[int](`json:"a" volatile: "b"`), []string{"cannot be read", `volatile:"…"`}},
-		{"a tag without quotes", one[int](`transitory:x`), []string{"cannot be read", "transitory"}},
-		{"an unknown option", one[int](`transactional:",uniqe"`), []string{`"uniqe"`, `did you mean "unique"?`}},
-		{"an option of another purpose", one[int](`volatile:",unique"`), []string{"volatile takes no option", "transactional tag"}},
-		{"an index on a durable row", one[int](`amorphous:",index"`), []string{"amorphous takes no option", "transactional"}},
-		{"ttl in a transactional tag", one[int](`transactional:",ttl=1m"`), []string{"volatile or amorphous"}},
-		{"rest in a volatile tag", one[map[string]any](`volatile:",rest"`), []string{"volatile takes no option", "transactional or amorphous"}},
-		{"key in a purpose tag", one[int](`transactional:",key"`), []string{"persistence tag"}},
-		{"an option of transitory", one[int](`transitory:",foo"`), []string{"transitory takes no option", "only a name"}},
-		{"an empty option", one[int](`transactional:"a,"`), []string{`no option ""`}},
-		{"an option with a value it does not take", one[int](`transactional:",unique=yes"`), []string{"takes no value"}},
-		{"ttl without a value", one[int](`volatile:",ttl"`), []string{"needs a duration"}},
-		{"ttl that is no duration", one[int](`volatile:",ttl=15"`), []string{"ttl=15 is not a positive duration", "ttl=15m"}},
-		{"ttl that is negative", one[int](`volatile:",ttl=-1s"`), []string{"positive"}},
-		{"an option that stands there twice", one[int](`transactional:",unique,unique"`), []string{"twice"}},
-		{"an option in place of the name", one[int](`transactional:"unique"`), []string{`write ",unique"`}},
-		{"ttl in place of the name", one[int](`volatile:"ttl=1m"`), []string{`write ",ttl=1m"`}},
-		{"a dash with options", one[int](`volatile:"-,ttl=1m"`), []string{"takes no options"}},
-		{"a dash with options", one[int](`persistence:"-,key"`), []string{"takes no options"}},
-		{"left out, and kept", one[int](`persistence:"-" volatile:"x"`), []string{"other tags would be ignored"}},
-		{"the name after the option", one[string](`persistence:"version,nom"`), []string{"the name stands first"}},
-		{"rest of another type", one[map[string]string](`amorphous:",rest"`), []string{"rest needs a field of type map[string]any"}},
-		{"rest with an index", one[map[string]any](`transactional:",rest,index"`), []string{"no index covers"}},
-		{"rest with a ttl", one[map[string]any](`amorphous:",rest,ttl=1m"`), []string{"ttl", "rest"}},
-		{"an index on JSON", one[[]string](`transactional:",index"`), []string{"kept as JSON", "no index covers"}},
-		{"an embedded struct with tags", reflect.TypeFor[struct {
-			ID     string `persistence:"key"`
-			clashA `volatile:"-"`
-		}](), []string{"embedded struct", "tag them instead"}},
-		{"an embedded pointer", reflect.TypeFor[struct {
-			ID string `persistence:"key"`
-			*Place
-		}](), []string{"embedded pointer", "embed Place itself"}},
-		{"embedded structs whose names clash", reflect.TypeFor[struct {
-			ID string `persistence:"key"`
-			clashA
-			clashB
-		}](), []string{"clashB.Name", "also that of clashA.Name"}},
-		{"a field that is not exported", reflect.TypeFor[struct {
-			ID     string `persistence:"key"`
-			secret int
-		}](), []string{".secret: ", "not exported", "export it", `persistence:"-"`}},
-		{"no key", reflect.TypeFor[struct{ ID string }](), []string{"no field is the key", `persistence:"key"`}},
-		{"a key of another kind", reflect.TypeFor[struct {
-			ID float64 `persistence:"key"`
-		}](), []string{"key must be a string, an integer", "float64"}},
-		{"a key that may be nil", reflect.TypeFor[struct {
-			ID *string `persistence:"key"`
-		}](), []string{"key must be", "*string"}},
-		{"a field whose name gives none", reflect.TypeFor[struct {
-			ID    string `persistence:"key"`
-			Größe int
-		}](), []string{"Größe", "no property name", `persistence:"some_name"`}},
-		{"a type that is no struct", reflect.TypeFor[int](), []string{"only a struct or a Document"}},
-		{"a pointer", reflect.TypeFor[*Checkin](), []string{"declare Checkin, without the pointer"}},
-		{"another map", reflect.TypeFor[map[string]int](), []string{"declare Document"}},
-		{"a time", reflect.TypeFor[time.Time](), []string{"only a struct"}},
-	}
-	for _, c := range cases {
+	for _, c := range refusedTypes {
 		typ, faults := record.Compile(c.typ)
 		if typ != nil || len(faults) == 0 {
 			t.Errorf("%s is refused: %v", c.promise, c.typ)

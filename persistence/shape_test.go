@@ -1,0 +1,105 @@
+package persistence_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// How long things may be, in lines, so that a function fits on a screen and a
+// file can be read at a sitting. A long table of test cases is a variable, and
+// counts for nothing.
+const (
+	longestFunction = 80
+	mostFunctions   = 35 // nine of ten
+	longestFile     = 400
+)
+
+// "Functions p90 at most 35 lines, none over 80, no file over 400. Every
+// exported name documented."
+func TestTheHouseReadsLikeAModel(t *testing.T) {
+	var lengths []int
+	for _, s := range sources(t, parser.ParseComments) {
+		text, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(s.path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), "\n"); n > longestFile && !s.test {
+			t.Errorf("%s has %d lines, and %d is the most: a part of it is a noun of its own", s.path, n, longestFile)
+		}
+		lines := func(n ast.Node) int {
+			return strings.Count(string(text[n.Pos()-s.file.FileStart:n.End()-s.file.FileStart]), "\n") + 1
+		}
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				n := lines(f)
+				lengths = append(lengths, n)
+				if n > longestFunction {
+					t.Errorf("%s: %s has %d lines, and %d is the most", s.path, f.Name.Name, n, longestFunction)
+				}
+			}
+		}
+		if !s.test && s.file.Name.Name != "main" {
+			for _, name := range undocumented(s.file) {
+				t.Errorf("%s: %s is exported, and nothing says what it is", s.path, name)
+			}
+		}
+	}
+	slices.Sort(lengths)
+	if p90 := lengths[len(lengths)*9/10]; p90 > mostFunctions {
+		t.Errorf("one function of ten has more than %d lines, and %d is the most", p90, mostFunctions)
+	}
+}
+
+// undocumented returns the exported names of a file that have no comment of
+// their own, nor one of the group that they stand in.
+func undocumented(file *ast.File) (names []string) {
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Name.IsExported() && d.Doc == nil && receiverIsExported(d) {
+				names = append(names, d.Name.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				names = append(names, undocumentedSpec(d, spec)...)
+			}
+		}
+	}
+	return names
+}
+
+func undocumentedSpec(d *ast.GenDecl, spec ast.Spec) (names []string) {
+	switch spec := spec.(type) {
+	case *ast.TypeSpec:
+		if spec.Name.IsExported() && d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
+			names = append(names, spec.Name.Name)
+		}
+	case *ast.ValueSpec:
+		for _, n := range spec.Names {
+			if n.IsExported() && d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
+				names = append(names, n.Name)
+			}
+		}
+	}
+	return names
+}
+
+func receiverIsExported(d *ast.FuncDecl) bool {
+	if d.Recv == nil {
+		return true
+	}
+	exported := false
+	ast.Inspect(d.Recv.List[0].Type, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && !exported {
+			exported = id.IsExported()
+			return false
+		}
+		return true
+	})
+	return exported
+}
