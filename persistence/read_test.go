@@ -2,6 +2,7 @@ package persistence_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/persistence/servertest"
 )
 
 type inner struct {
@@ -160,10 +162,31 @@ func comesBack[T any](t *testing.T, h *persistence.Handle[T], id string, draw fu
 }
 
 func TestWhatIsStoredComesBack(t *testing.T) {
-	layer := openLayer(t, nil)
+	whatIsStoredComesBack(t, openLayer(t, nil))
+}
+
+// The same on the four servers, with fewer objects.
+func TestWhatIsStoredComesBackFromServers(t *testing.T) {
+	shared := servertest.Start(t)
+	layer, err := persistence.Open(t.Context(), shared.Stores(), shared.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		defer checks.Value.Set(checks.DefValue)
+		if err := checks.Value.Set("15"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whatIsStoredComesBack(t, layer)
+}
+
+func whatIsStoredComesBack(t *testing.T, layer *persistence.Layer) {
 	wholeOf := func(rt *rapid.T, id string) whole { return wholes(id).Draw(rt, "object") }
 	t.Run("tags over three purposes", func(t *testing.T) {
 		h := persistence.Declare[split](layer, "split", nil)
+		createSchema(t, layer)
 		comesBack(t, h, "s", func(rt *rapid.T, id string) split { return split(wholeOf(rt, id)) }, true)
 	})
 	for name, plan := range map[string]persistence.Plan[whole]{
@@ -177,14 +200,23 @@ func TestWhatIsStoredComesBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := persistence.Declare(layer, name, plan)
+			createSchema(t, layer)
 			comesBack(t, h, name, wholeOf, name != "cache")
 		})
 	}
 	for name, purpose := range map[string]persistence.Purpose{"document": persistence.Amorphous, "document-row": persistence.Transactional} {
 		t.Run(name, func(t *testing.T) {
 			h := persistence.Declare(layer, name, persistence.Plan[persistence.Document]{{Purpose: purpose}})
+			createSchema(t, layer)
 			comesBack(t, h, name, documentOf, true)
 		})
+	}
+}
+
+func createSchema(t *testing.T, layer *persistence.Layer) {
+	t.Helper()
+	if err := layer.CreateSchema(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 
