@@ -2,9 +2,8 @@ package amorphous
 
 import (
 	"context"
-	"strings"
-	"sync"
 
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -20,52 +19,20 @@ type SourceFunc func(ctx context.Context) (Driver, error)
 // OpenDriver calls f.
 func (f SourceFunc) OpenDriver(ctx context.Context) (Driver, error) { return f(ctx) }
 
-var schemes struct {
-	sync.RWMutex
-	open map[string]func(ctx context.Context, url string) (Driver, error)
-}
+var drivers = schemes.New[Driver](purpose, "embedded", "cassandra")
 
 // Register makes a driver known under a URL scheme; a driver's package calls
-// it when it is imported. It panics when the scheme is taken.
+// it when it is imported. It panics when the scheme is taken or empty, or when
+// open is nil.
 func Register(scheme string, open func(ctx context.Context, url string) (Driver, error)) {
-	schemes.Lock()
-	defer schemes.Unlock()
-	if _, taken := schemes.open[scheme]; taken {
-		panic("amorphous: URL scheme " + scheme + " is registered twice")
-	}
-	if schemes.open == nil {
-		schemes.open = map[string]func(ctx context.Context, url string) (Driver, error){}
-	}
-	schemes.open[scheme] = open
+	drivers.Register(scheme, open)
 }
 
 // URL is the Source that a URL names, such as "SCHEME://…". The driver's
 // package must be imported; a scheme that nobody registered is fault.ErrInvalid
 // with the import that mends it. Passwords in a URL appear in no error.
 func URL(url string) Source {
-	return SourceFunc(func(ctx context.Context) (Driver, error) {
-		scheme, _, found := strings.Cut(url, "://")
-		if !found {
-			return nil, fault.New(fault.ErrInvalid, purpose, "open", "a URL has the form SCHEME://…")
-		}
-		schemes.RLock()
-		open := schemes.open[scheme]
-		schemes.RUnlock()
-		if open == nil {
-			return nil, fault.New(fault.ErrInvalid, purpose, "open", unregistered(scheme))
-		}
-		return open(ctx, url)
-	})
-}
-
-// unregistered names the import that is missing. The scheme is quoted only
-// when it looks like one, so that a URL without a scheme leaks no password.
-func unregistered(scheme string) string {
-	if !ValidName(scheme) {
-		return "the URL's scheme is not a name"
-	}
-	return "no driver is registered for " + scheme +
-		`; import _ "github.com/fourfold-dev/fourfold/amorphous/` + scheme + `"`
+	return SourceFunc(func(ctx context.Context) (Driver, error) { return drivers.Open(ctx, url) })
 }
 
 // Open opens a Store on a source, which is the same as New on the driver that

@@ -268,7 +268,7 @@ func coerce(to reflect.Type, given any) (reflect.Value, error) {
 	case convert(out, v):
 		return out, nil
 	}
-	return out, fmt.Errorf("a %s was given, and the field is a %s", v.Type(), to)
+	return out, fmt.Errorf("the value is of type %s, and the field of type %s", v.Type(), to)
 }
 
 // convert sets out to v where nothing is lost by it.

@@ -77,9 +77,9 @@ func TestQueueClosesItsDriverOnce(t *testing.T) {
 // mends it. Passwords in a URL appear in no error."
 func TestURLErrors(t *testing.T) {
 	for url, wants := range map[string][]string{
-		"beanstalkd://user:secret@host": {"transitory/beanstalkd", "known schemes"},
-		"beanstalk://user:secret@host":  {"beanstalkd", "known schemes"},
-		"user:secret@host":              {"known schemes"},
+		"beanstalkd://user:secret@host": {"transitory/beanstalkd"},
+		"beanstalk://user:secret@host":  {"known are beanstalkd, embedded"},
+		"user:secret@host":              {"known are"},
 		"secret":                        {"no scheme"},
 		"":                              {"no scheme"},
 		"://secret":                     {"no scheme"},

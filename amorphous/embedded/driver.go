@@ -47,7 +47,7 @@ func init() {
 // openURL opens "embedded:///absolute/dir" or "embedded://relative/dir", with
 // ?relaxed=true for Options.Relaxed.
 func openURL(ctx context.Context, text string) (amorphous.Driver, error) {
-	dir, query, _ := strings.Cut(strings.TrimPrefix(text, "embedded://"), "?")
+	dir, query, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(text, "embedded:"), "//"), "?")
 	values, err := url.ParseQuery(query)
 	if err != nil || dir == "" {
 		return nil, fault.New(fault.ErrInvalid, "", "", "the URL has the form embedded://DIR or embedded://DIR?relaxed=true")

@@ -1,0 +1,93 @@
+// Package schemes finds the driver of a URL by its scheme, in the same way, and
+// with the same words, for each of the four purposes.
+package schemes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+const module = "github.com/fourfold-dev/fourfold/"
+
+// A Registry knows what opens the URLs of one purpose. It is safe for concurrent
+// use.
+type Registry[D any] struct {
+	purpose string
+	ours    []string // schemes of this module, each named after its package
+
+	mu   sync.Mutex
+	open map[string]func(ctx context.Context, url string) (D, error)
+}
+
+// New returns a registry that knows how this module's own drivers are imported.
+func New[D any](purpose string, ours ...string) *Registry[D] {
+	return &Registry[D]{purpose: purpose, ours: ours, open: map[string]func(context.Context, string) (D, error){}}
+}
+
+// Register makes a driver known. It panics when the scheme is taken or empty, or
+// when open is nil.
+func (r *Registry[D]) Register(scheme string, open func(ctx context.Context, url string) (D, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if scheme == "" || open == nil {
+		panic(r.purpose + ": Register needs a scheme and a function")
+	}
+	if _, taken := r.open[scheme]; taken {
+		panic(fmt.Sprintf("%s: Register called twice for scheme %q", r.purpose, scheme))
+	}
+	r.open[scheme] = open
+}
+
+// Open opens what a URL names. A scheme that nobody registered is
+// fault.ErrInvalid, with the import that mends it. No error of its own says more
+// of the URL than its scheme: what follows may hold a password.
+func (r *Registry[D]) Open(ctx context.Context, url string) (driver D, err error) {
+	scheme, rest, _ := strings.Cut(url, ":")
+	r.mu.Lock()
+	open := r.open[scheme]
+	r.mu.Unlock()
+	switch {
+	case open != nil:
+		return open(ctx, url)
+	case slices.Contains(r.ours, scheme):
+		return driver, r.fault(fmt.Sprintf("no driver is registered for %s; import _ %q", scheme, module+r.purpose+"/"+scheme))
+	case !valid(scheme) || !strings.HasPrefix(rest, "//"): // it may be user:password@host
+		return driver, r.fault("the URL has no scheme; known are " + r.known())
+	}
+	return driver, r.fault(fmt.Sprintf("no driver is registered for %s; known are %s", scheme, r.known()))
+}
+
+func (r *Registry[D]) fault(message string) error {
+	return fault.New(fault.ErrInvalid, r.purpose, "open", message)
+}
+
+// known lists the schemes that are registered, or would be by an import.
+func (r *Registry[D]) known() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := slices.Clone(r.ours)
+	for scheme := range r.open {
+		if !slices.Contains(all, scheme) {
+			all = append(all, scheme)
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+// valid says whether a text looks like a scheme, so that no part of a malformed
+// URL stands in an error.
+func valid(scheme string) bool {
+	for i, c := range []byte(scheme) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || strings.IndexByte("+-.", c) >= 0)) {
+			return false
+		}
+	}
+	return scheme != ""
+}

@@ -1,0 +1,58 @@
+package schemes
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+func open(_ context.Context, url string) (string, error) { return "opened " + url, nil }
+
+func TestADriverIsFoundByItsScheme(t *testing.T) {
+	r := New[string]("volatile", "embedded", "memcached")
+	r.Register("other", open)
+	if got, err := r.Open(t.Context(), "other://x"); err != nil || got != "opened other://x" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestTheErrorSaysTheWayOutAndNoPassword(t *testing.T) {
+	r := New[string]("volatile", "embedded", "memcached")
+	r.Register("other", open)
+	for url, want := range map[string]string{
+		"memcached://u:secret@h": `no driver is registered for memcached; import _ "github.com/fourfold-dev/fourfold/volatile/memcached"`,
+		"memcache://u:secret@h":  "no driver is registered for memcache; known are embedded, memcached, other",
+		"secret:pw@h":            "the URL has no scheme",
+		"se cret://h":            "the URL has no scheme",
+		"se cret@h:11":           "the URL has no scheme",
+		"//secret:1":             "the URL has no scheme",
+		"secret":                 "the URL has no scheme; known are embedded, memcached, other",
+		":secret":                "the URL has no scheme",
+		"":                       "the URL has no scheme",
+	} {
+		_, err := r.Open(t.Context(), url)
+		if !errors.Is(err, fault.ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "cret") {
+			t.Errorf("%q: %v, want %q", url, err, want)
+		}
+	}
+}
+
+func TestASchemeIsTakenOnce(t *testing.T) {
+	for name, register := range map[string]func(r *Registry[string]){
+		"twice":       func(r *Registry[string]) { r.Register("other", open); r.Register("other", open) },
+		"no scheme":   func(r *Registry[string]) { r.Register("", open) },
+		"no function": func(r *Registry[string]) { r.Register("other", nil) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			register(New[string]("volatile"))
+		}()
+	}
+}
