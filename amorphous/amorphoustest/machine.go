@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/histories"
 	"pgregory.net/rapid"
 )
 
@@ -19,6 +20,7 @@ func testModel(t *testing.T, h Harness) {
 		name := map[bool]string{false: "Plain", true: "Placed"}[placed]
 		t.Run(name, func(t *testing.T) {
 			tb := h.table(t, placed)
+			histories.Fewer(t, "40")
 			var runs atomic.Int64
 			rapid.Check(t, func(rt *rapid.T) {
 				m := &machine{table: tb, model: Model{Placed: placed}, prefix: fmt.Sprintf("%d/", runs.Add(1))}

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fourfold-dev/fourfold/internal/histories"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -18,6 +19,7 @@ import (
 // compares results and classes of errors.
 func testModel(t *testing.T, h Harness) {
 	h.run(t, "Machine", func(e *env) {
+		histories.Fewer(e.T, "40")
 		var runs atomic.Int64
 		rapid.Check(e.T, func(t *rapid.T) {
 			m := &machine{e: e, model: NewModel(), prefix: fmt.Sprintf("%06d/", runs.Add(1)), letters: map[string]bool{}}

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fourfold-dev/fourfold/internal/histories"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transitory"
 )
@@ -20,6 +21,7 @@ import (
 // clock says; Run is about those. Every run draws its own history; on a
 // failure it prints the shortest that fails.
 func RunModel(t *testing.T, harness func(t *testing.T) *Harness) {
+	histories.Fewer(t, "40")
 	rapid.Check(t, func(rt *rapid.T) {
 		e := newEnv(t, harness)
 		defer e.close()

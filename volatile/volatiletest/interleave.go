@@ -251,7 +251,7 @@ func explore(t *testing.T, e *env, s scenario) {
 	}
 	seed := rand.Uint64()
 	sampled := order{random: rand.New(rand.NewPCG(seed, 0))}
-	for range e.size(20_000, 300) {
+	for range e.size(5_000, 300) {
 		e.play(t, s, all, &sampled)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
