@@ -17,4 +17,8 @@
 // A disk that loses or changes what it had fsynced of the write-ahead log takes
 // the file back to an earlier moment, without an error: see "Backups, and a
 // damaged disk" in package persistence/embedded.
+//
+// An outbox at rest costs nothing: whoever looks into it every second touches
+// the file only when something was committed, or is due. What another program
+// wrote into the outbox by hand is found within 30 seconds.
 package embedded
