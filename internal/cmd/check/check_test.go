@@ -81,8 +81,13 @@ func TestVerdict(t *testing.T) {
 		want   string // part of the error; empty for none
 		prints string
 	}{
-		"passes":             {events: passing, strict: true, prints: "skipped: p TestS/part: lacks: a promise"},
-		"nothing has run":    {events: `{"Action":"skip","Package":"p"}`, want: "not one test"},
+		"passes":          {events: passing, strict: true, prints: "skipped: p TestS/part: lacks: a promise"},
+		"nothing has run": {events: `{"Action":"skip","Package":"p"}`, want: "not one test"},
+		"a slow test": {
+			events: passing + `{"Action":"pass","Package":"p","Test":"TestB","Elapsed":10}` + "\n" +
+				`{"Action":"pass","Package":"p","Test":"TestC/chatter","Elapsed":11}` + "\n" + `{"Action":"pass","Package":"p","Test":"TestC","Elapsed":12}`,
+			prints: "slow   12.0 s  p TestC\nslow   10.0 s  p TestB\n",
+		},
 		"a run that breaks":  {events: passing, runErr: broken, want: "exit status 1"},
 		"a line of no event": {events: "go: no such module\n" + passing, prints: "no such module"},
 		"a suite that was skipped": {

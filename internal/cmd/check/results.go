@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,15 @@ type results struct {
 	passed  int
 	failed  []string
 	skipped []skip
+	slow    []event // tests, and not parts of them, that passed and took slowFrom
 }
+
+// slowFrom is how many seconds a test may take that the summary does not name,
+// and slowMost how many it names: who looks for the minutes begins there.
+const (
+	slowFrom = 10
+	slowMost = 20
+)
 
 // A skip is a test that did not run, or a part of one.
 type skip struct{ pkg, test, reason string }
@@ -112,6 +121,9 @@ func (r *results) end(e event, text string) {
 		}
 	case e.Action == "pass":
 		r.passed++
+		if e.Elapsed >= slowFrom && !strings.Contains(e.Test, "/") {
+			r.slow = append(r.slow, e)
+		}
 	case e.Action == "skip":
 		r.skipped = append(r.skipped, skip{e.Package, e.Test, reason(text)})
 	}
@@ -149,8 +161,12 @@ func (r *results) report(e event) {
 }
 
 // summarize prints every skip, because a silent one shows nothing and looks
-// like a pass.
+// like a pass, and the tests that took longest.
 func (r *results) summarize() {
+	slices.SortStableFunc(r.slow, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	for _, e := range r.slow[:min(len(r.slow), slowMost)] {
+		fmt.Fprintf(r.out, "slow %6.1f s  %s %s\n", e.Elapsed, e.Package, e.Test)
+	}
 	for _, s := range r.skipped {
 		fmt.Fprintf(r.out, "skipped: %s %s: %s\n", s.pkg, s.test, s.reason)
 	}
