@@ -23,6 +23,9 @@ type debtBook interface {
 	strike(ctx context.Context, paid map[string]debt) error
 	// list returns the debts: all, or those that are new.
 	list(ctx context.Context, all bool) (map[string]debt, error)
+	// commits grows when a debt may have been noted, by whomever; false where
+	// that cannot be known without a look.
+	commits() (n uint64, ok bool)
 	// tidy is called when nothing is owed any more.
 	tidy(ctx context.Context)
 }
@@ -98,6 +101,8 @@ func (b rowBook) list(ctx context.Context, _ bool) (map[string]debt, error) {
 		f.After = next
 	}
 }
+
+func (b rowBook) commits() (uint64, bool) { return b.rows.Commits() }
 
 // tidy removes the tombstones, which every look would walk over. A debt that is
 // written late, below its tombstone, is paid twice and does no harm.
@@ -191,6 +196,9 @@ func (b cellBook) list(ctx context.Context, all bool) (map[string]debt, error) {
 	}
 	return found, nil
 }
+
+// commits is for a store that others write to.
+func (b cellBook) commits() (uint64, bool) { return 0, false }
 
 // tidy leaves tombstones to the store, which drops them by itself.
 func (b cellBook) tidy(context.Context) {}

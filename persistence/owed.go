@@ -145,6 +145,13 @@ func (l *Layer) owes(key string) bool {
 	return there
 }
 
+// owesAny reports whether anything is owed.
+func (l *Layer) owesAny() bool {
+	l.owed.mu.Lock()
+	defer l.owed.mu.Unlock()
+	return len(l.owed.keys) > 0
+}
+
 // pay invalidates what is owed, again and again, until nothing is.
 func (l *Layer) pay(ctx context.Context) {
 	for first := true; ; first = false {
@@ -214,8 +221,15 @@ func (l *Layer) watchOwed(ctx context.Context) {
 		defer cancel()
 		known := l.takeOver(ctx, book, true)
 		l.spawn(func(ctx context.Context) {
+			var before uint64 // commits before the last look
 			for pause(ctx, watchEvery); ctx.Err() == nil; pause(ctx, watchEvery) {
-				known = l.takeOver(ctx, book, !known) || known
+				n, counts := book.commits()
+				if known && counts && n == before && !l.owesAny() {
+					continue // nothing was written there since
+				}
+				if l.takeOver(ctx, book, !known) {
+					known, before = true, n
+				}
 			}
 		})
 	})

@@ -157,6 +157,28 @@ func TestADebtIsPaidByWhoCan(t *testing.T) {
 	})
 }
 
+// A layer at rest, with workers and with a cache that others share, touches its
+// file a few times a minute, and not several times a second.
+func TestALayerAtRestTouchesNothing(t *testing.T) {
+	inCrowd(t, func(c *herd) {
+		p := c.start()
+		defer p.end()
+		persistencetest.Work(c.T, p.layer)
+		p.put("pier")
+		p.want("pier", "at work")
+		if p.layer.Transactional() == nil {
+			return // nobody counts the commits of an amorphous store
+		}
+		time.Sleep(time.Minute)
+		before, _ := p.faults.Calls(persistence.Transactional)
+		time.Sleep(10 * time.Minute)
+		if calls, _ := p.faults.Calls(persistence.Transactional); calls-before > 100 {
+			c.Errorf("in ten minutes at rest the transactional store was called %d times", calls-before)
+		}
+		p.want("pier", "after a rest")
+	})
+}
+
 // A debt that cannot be written down leaves its task undone.
 func TestADebtThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()

@@ -37,9 +37,9 @@ type lulls struct {
 	by map[string]lull
 }
 
-// commits is the driver's count, and false where it has none: then others may
-// write there too, and every look is taken.
-func (s *Store) commits() (uint64, bool) {
+// Commits is the driver's count (see Counting), and false where it has none: then
+// others may write there too, and what was not found must be looked for again.
+func (s *Store) Commits() (n uint64, ok bool) {
 	if counting, ok := s.driver.(Counting); ok {
 		return counting.Commits()
 	}
@@ -50,7 +50,7 @@ func (s *Store) commits() (uint64, bool) {
 // returned function is called when it found nothing, with the moment at which
 // it may find something by itself.
 func (s *Store) lull(look string) (still bool, found func(until int64)) {
-	n, counts := s.commits()
+	n, counts := s.Commits()
 	if !counts {
 		return false, func(int64) {}
 	}
