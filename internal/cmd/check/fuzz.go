@@ -113,22 +113,27 @@ func (c *checker) buildFuzz(ctx context.Context, pkgs []pkg, dir string, targets
 
 // fuzz runs one target, and reports whether it held. Go's fuzzer sometimes takes
 // the end of its own time for a failure (golang/go#75804, mended in Go 1.27);
-// nothing was found then, and the target gets a second chance.
-func (c *checker) fuzz(ctx context.Context, t fuzzTarget, corpus string) bool {
-	for range 2 {
+// nothing was found then, and the target gets a second chance. So does one that in
+// its moment came no further than its corpus, with more time.
+func (c *checker) fuzz(ctx context.Context, t fuzzTarget, corpus string) (held bool) {
+	for moment, tries := c.fuzzTime, 0; tries < 2; tries++ {
 		var output bytes.Buffer
 		cmd := exec.CommandContext(ctx, t.program, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.parallel=1",
-			"-test.fuzztime="+c.fuzzTime.String(), "-test.fuzzcachedir="+filepath.Join(corpus, filepath.FromSlash(t.pkg.path)))
+			"-test.fuzztime="+moment.String(), "-test.fuzzcachedir="+filepath.Join(corpus, filepath.FromSlash(t.pkg.path)))
 		cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = t.pkg.dir, &output, &output, 5*time.Second
 		interruptTogether(cmd)
 		err := cmd.Run()
 		fmt.Fprintf(c.out, "%s %s\n%s", t.pkg.path, t.name, output.Bytes())
-		if err == nil {
+		if held = err == nil; held && bytes.Contains(output.Bytes(), []byte("execs: ")) {
 			return true
+		}
+		if held {
+			moment *= 5
+			continue
 		}
 		if !bytes.Contains(output.Bytes(), []byte("context deadline exceeded")) || bytes.Contains(output.Bytes(), []byte("Failing input written")) {
 			return false
 		}
 	}
-	return false
+	return held
 }
