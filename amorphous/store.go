@@ -3,6 +3,7 @@ package amorphous
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +53,9 @@ type Store struct {
 	features Features
 	prefix   string
 	closed   atomic.Bool
+
+	mu    sync.RWMutex
+	names map[string]string // qualified names of tables, by name
 }
 
 // New returns a Store over a driver, which Close closes. The driver must
@@ -68,7 +72,7 @@ func New(driver Driver, opts *Options) (*Store, error) {
 	if !ok {
 		return nil, fault.New(fault.ErrInvalid, purpose, "open", "the driver does not tell its features")
 	}
-	return &Store{driver: driver, features: featured.Features(), prefix: o.Namespace + "_"}, nil
+	return &Store{driver: driver, features: featured.Features(), prefix: o.Namespace + "_", names: map[string]string{}}, nil
 }
 
 // Write writes cells, newest wins, each on its own. The result is aligned with
@@ -77,24 +81,27 @@ func New(driver Driver, opts *Options) (*Store, error) {
 // valid gets fault.ErrInvalid or fault.ErrTooLarge, and no store sees it; the
 // others are written all the same. Rows may be reused when Write has returned.
 func (s *Store) Write(ctx context.Context, table Table, rows ...Row) []error {
-	errs := make([]error, len(rows))
 	qualified, err := s.enter(ctx, table)
 	if err != nil {
+		errs := make([]error, len(rows))
 		for i := range rows {
 			errs[i] = locate(err, "write", table.Name, rows[i].ID)
 		}
 		return errs
 	}
+	var errs []error // made for the first fault: hardly any row has one
 	faulty := 0
 	for i := range rows {
 		if err := s.validateRow(table, &rows[i]); err != nil {
-			errs[i] = locate(err, "write", table.Name, rows[i].ID)
+			if errs == nil {
+				errs = make([]error, len(rows))
+			}
+			errs[i] = err
 			faulty++
 		}
 	}
 	switch {
 	case len(rows) == faulty:
-		return errs
 	case faulty > 0:
 		s.writeValid(ctx, qualified, rows, errs)
 	default:

@@ -35,6 +35,13 @@ func ValidName(name string) bool {
 
 // qualify returns the table under the name that drivers know.
 func (s *Store) qualify(table Table) (Table, error) {
+	s.mu.RLock()
+	known := s.names[table.Name]
+	s.mu.RUnlock()
+	if known != "" {
+		table.Name = known
+		return table, nil
+	}
 	if !ValidName(table.Name) {
 		return table, invalid("the table's name %q is not valid: a lower-case letter, then lower-case letters, digits and underscores, at most %d bytes", table.Name, maxName)
 	}
@@ -42,6 +49,9 @@ func (s *Store) qualify(table Table) (Table, error) {
 	if len(qualified) > maxQualified {
 		return table, invalid("the table's name %q is %d bytes with its namespace; the limit is %d", qualified, len(qualified), maxQualified)
 	}
+	s.mu.Lock()
+	s.names[table.Name] = qualified
+	s.mu.Unlock()
 	table.Name = qualified
 	return table, nil
 }

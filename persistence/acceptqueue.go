@@ -36,7 +36,7 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	err = e.first(ctx, h)
 	if e.finished(h) {
 		crash.Point("accept.queue.delete")
-		e.queue.delete(ctx, h) // a worker that has it finds every task done, or repeats a write of the same version
+		e.queue.store.Delete(ctx, h.job) // a worker that has it finds every task done, or repeats a write of the same version
 		e.unfollow(h.id())
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,17 +57,23 @@ func (e *engine) tell(ctx context.Context) {
 		}
 		u.list = nil
 		u.mu.Unlock()
-		for i, s := range list {
-			err := e.outbox.settle(ctx, s.held, s.what, s.dead)
-			if fault.Retryable(err) || fault.Unknown(err) {
-				u.mu.Lock()
-				u.list = append(u.list, list[i:]...) // the others would hear the same
-				u.mu.Unlock()
-				break
-			}
-			e.settled(s, err)
+		for part := range slices.Chunk(list, settleMost) {
+			e.tellPart(part)
 		}
 		e.wake()
+	}
+}
+
+// tellPart tells a part of what waits; what is not heard is told again.
+func (e *engine) tellPart(part []settling) {
+	for i, err := range e.outbox.settle(context.Background(), part) {
+		if fault.Retryable(err) || fault.Unknown(err) {
+			e.unsettled.mu.Lock()
+			e.unsettled.list = append(e.unsettled.list, part[i])
+			e.unsettled.mu.Unlock()
+			continue
+		}
+		e.settled(part[i], err)
 	}
 }
 

@@ -266,16 +266,26 @@ func (t *task) checkCounted(obj any, key string) error {
 	return t.count.counter.Check(counted)
 }
 
-func (e *engine) writeCount(ctx context.Context, t *task, v *version) (bool, error) {
-	counted, err := t.implied(v)
-	if err != nil {
-		return false, Permanent(err)
+// writeCounts counts versions of objects.
+func (e *engine) writeCounts(ctx context.Context, t *task, vs []version) {
+	counted := make([]amorphous.Counted, 0, len(vs))
+	for i := range vs {
+		v := &vs[i]
+		if v.err != nil {
+			continue
+		}
+		c, err := t.implied(v)
+		if err != nil {
+			v.err = Permanent(err)
+			continue
+		}
+		counted = append(counted, c)
+	}
+	if len(counted) == 0 {
+		return
 	}
 	crash.Point("write.count.before")
-	err = t.count.counter.Write(ctx, counted)[0]
+	errs := t.count.counter.Write(ctx, counted...)
 	crash.Point("write.count.after")
-	if errors.Is(err, amorphous.ErrSuperseded) {
-		return true, nil
-	}
-	return false, err
+	answer(vs, errs, func(v *version, _ int) { v.superseded() })
 }

@@ -115,11 +115,16 @@ func (c *outboxCustody) settlement(h *held, s flow.Settlement) transactional.Set
 	return out
 }
 
-func (c *outboxCustody) settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error {
+func (c *outboxCustody) settle(ctx context.Context, told []settling) []error {
+	units := make([]*transactional.Unit, len(told))
+	for i := range told {
+		s := &told[i]
+		units[i] = &transactional.Unit{Settle: []transactional.Settlement{c.settlement(s.held, s.what)}, Bury: s.dead}
+	}
 	crash.Point("settle.outbox.before")
-	_, err := c.store.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{c.settlement(h, s)}, Bury: dead})
+	_, errs := c.store.ApplyAll(ctx, units)
 	crash.Point("settle.outbox.after")
-	return err
+	return errs
 }
 
 func (c *outboxCustody) count(ctx context.Context, h *held) error {

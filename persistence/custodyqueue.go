@@ -8,7 +8,6 @@ import (
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
-	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
 )
 
@@ -131,34 +130,89 @@ func (c *queueCustody) move(ctx context.Context, job *transitory.Job, tube strin
 	c.store.Delete(ctx, job.ID)
 }
 
-// settle records the outcome. A job cannot be changed: what remains is put
+// settle records the outcomes. A job cannot be changed: what remains is put
 // first and the original deleted second, so that a crash between the two
-// leaves a repeat, never a loss. Dead letters are written before either.
-func (c *queueCustody) settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error {
+// leaves a repeat, never a loss. Dead letters are written before either. Each
+// step is one call of the queue for all envelopes.
+func (c *queueCustody) settle(ctx context.Context, told []settling) []error {
 	crash.Point("settle.queue.before")
-	if err := c.layer.bury(ctx, dead); err != nil {
-		return err
+	errs := make([]error, len(told))
+	var again, over queueStep
+	var back []transitory.Release
+	var backOf []int
+	for i := range told {
+		s := &told[i]
+		if errs[i] = c.layer.bury(ctx, s.dead); errs[i] != nil {
+			continue
+		}
+		if s.what.Done {
+			over.at = append(over.at, i)
+			continue
+		}
+		rest, alone := s.held.kind.split(s.held.remaining())
+		what := s.what
+		if len(alone) > 0 {
+			if what, errs[i] = c.separate(ctx, s.held, rest, alone); errs[i] != nil {
+				continue
+			}
+		}
+		job := c.job(s.held, what, rest)
+		if len(alone) == 0 && job.Tube == s.held.tube && len(s.dead) == 0 && c.same(s.held) {
+			back = append(back, transitory.Release{ID: s.held.job, Priority: job.Priority, Delay: job.Delay})
+			backOf = append(backOf, i)
+			continue
+		}
+		again.jobs, again.at = append(again.jobs, job), append(again.at, i)
 	}
 	crash.Point("settle.queue.buried")
-	if s.Done {
-		return c.delete(ctx, h)
-	}
-	crash.Point("settle.queue.rest")
-	rest, alone := h.kind.split(h.remaining())
-	if len(alone) > 0 {
-		var err error
-		if s, err = c.separate(ctx, h, rest, alone); err != nil {
-			return err
+	if len(back) > 0 {
+		for n, err := range c.store.Release(ctx, back...) {
+			errs[backOf[n]] = err
 		}
 	}
-	job := c.job(h, s, rest)
-	if len(alone) == 0 && job.Tube == h.tube && len(dead) == 0 && c.same(h) {
-		return c.store.Release(ctx, transitory.Release{ID: h.job, Priority: job.Priority, Delay: job.Delay})[0]
+	over.at = append(over.at, c.putRests(ctx, &again, errs)...)
+	c.deleteJobs(ctx, told, over.at, errs)
+	return errs
+}
+
+// A queueStep is a call of the queue for several envelopes.
+type queueStep struct {
+	jobs []transitory.Job
+	at   []int // the envelope of each
+}
+
+// putRests puts what remains of envelopes, and returns those whose original can
+// be deleted.
+func (c *queueCustody) putRests(ctx context.Context, again *queueStep, errs []error) (put []int) {
+	if len(again.jobs) == 0 {
+		return nil
 	}
-	if _, err := c.put(ctx, job); err != nil {
-		return err
+	crash.Point("settle.queue.rest")
+	for n, err := range c.store.Put(ctx, again.jobs...) {
+		if errs[again.at[n]] = err; err == nil {
+			put = append(put, again.at[n])
+		}
 	}
-	return c.delete(ctx, h)
+	return put
+}
+
+// deleteJobs removes the jobs of envelopes. When a reservation is gone somebody
+// else has the job; the tasks of this run are repeated there, which is harmless.
+func (c *queueCustody) deleteJobs(ctx context.Context, told []settling, at []int, errs []error) {
+	if len(at) == 0 {
+		return
+	}
+	ids := make([]transitory.ID, len(at))
+	for n, i := range at {
+		ids[n] = told[i].held.job
+	}
+	crash.Point("settle.queue.delete")
+	for n, err := range c.store.Delete(ctx, ids...) {
+		if fault.ClassOf(err) != fault.ErrNotFound {
+			errs[at[n]] = err
+		}
+	}
+	crash.Point("settle.queue.deleted")
 }
 
 // separate puts the tasks that go alone, each in a job of its own, and returns
@@ -196,18 +250,6 @@ func (c *queueCustody) same(h *held) bool {
 		}
 	}
 	return true
-}
-
-// delete removes the job. When the reservation is gone somebody else has the
-// job; the tasks of this run are repeated there, which is harmless.
-func (c *queueCustody) delete(ctx context.Context, h *held) error {
-	crash.Point("settle.queue.delete")
-	err := c.store.Delete(ctx, h.job)[0]
-	crash.Point("settle.queue.deleted")
-	if fault.ClassOf(err) == fault.ErrNotFound {
-		return nil
-	}
-	return err
 }
 
 // count cannot change a job; the number of reservations counts for it.

@@ -2,10 +2,10 @@ package persistence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -78,24 +78,40 @@ func (t *task) implication(ctx context.Context, v *version, fails *error) amorph
 	return t.derive.imply(ctx, t.derive.derived, o, v.obj, fails)
 }
 
-// writeDerived writes what versions of objects imply for one task. stale tells
-// that a newer version was there. The results are aligned with all.
-func (e *engine) writeDerived(ctx context.Context, t *task, all ...*version) (stale []bool, errs []error) {
-	implications := make([]amorphous.Implication, len(all))
-	fails := make([]error, len(all))
-	for i, v := range all {
+// writeDeriveds writes what versions of objects imply for one task. Versions of
+// one object are written one after another: two of them in one Put would take
+// each other for another program's.
+func (e *engine) writeDeriveds(ctx context.Context, t *task, vs []version) {
+	for left := len(vs); left > 0; {
+		turn := make(map[string]bool, len(vs))
+		some := make([]*version, 0, len(vs))
+		for i := len(vs) - left; i < len(vs) && !turn[vs[i].key]; i++ {
+			turn[vs[i].key] = true
+			some = append(some, &vs[i])
+		}
+		left -= len(some)
+		e.writeImplied(ctx, t, some)
+	}
+}
+
+// writeImplied is writeDeriveds for versions of different objects.
+func (e *engine) writeImplied(ctx context.Context, t *task, vs []*version) {
+	vs = slices.DeleteFunc(vs, func(v *version) bool { return v.err != nil })
+	if len(vs) == 0 {
+		return
+	}
+	implications := make([]amorphous.Implication, len(vs))
+	fails := make([]error, len(vs))
+	for i, v := range vs {
 		implications[i] = t.implication(ctx, v, &fails[i])
 	}
-	stale, errs = make([]bool, len(all)), t.derive.rows.Put(ctx, implications...)
-	for i, err := range errs {
-		switch {
-		case fails[i] != nil:
-			errs[i] = fails[i]
-		case errors.Is(err, amorphous.ErrSuperseded):
-			stale[i], errs[i] = true, nil
+	for i, err := range t.derive.rows.Put(ctx, implications...) {
+		v := vs[i]
+		if v.err = err; fails[i] != nil {
+			v.err = fails[i] // the user's function's own
 		}
+		v.superseded()
 	}
-	return stale, errs
 }
 
 // explainDerived is what a task with Derive would write.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
-	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
@@ -39,6 +38,8 @@ type engine struct {
 	flight   atomic.Int64       // envelopes in workers' hands
 	moves    atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
 
+	// What custody is to be told of what became of envelopes.
+	settlers  []*settler
 	unsettled unsettled
 
 	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
@@ -81,9 +82,11 @@ func newEngine(l *Layer) *engine {
 	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {
 		e.outbox = &outboxCustody{layer: l, store: l.rows}
+		e.settlers = append(e.settlers, newSettler(e, e.outbox))
 	}
 	if l.queue != nil {
 		e.queue = &queueCustody{layer: l, store: l.queue}
+		e.settlers = append(e.settlers, newSettler(e, e.queue))
 	}
 	return e
 }
@@ -140,7 +143,7 @@ func (e *engine) place(ctx context.Context, h *held, now int64) {
 		e.release(ctx, h, s)
 		return
 	}
-	h.priority, h.realTime = s.Priority, s.Lane == flow.RealTime
+	h.waits(s.Priority, s.Lane == flow.RealTime)
 	e.hand(ctx, h)
 }
 
@@ -152,32 +155,14 @@ func (e *engine) hand(ctx context.Context, h *held) {
 		ln = e.suspected
 	}
 	if evicted := ln.push(h); evicted != nil {
-		evicted.run.Down = e.health.down()
-		e.release(ctx, evicted, evicted.run.Settlement(nowMicro()))
+		e.evict(evicted)
 	}
 }
 
-// release records what became of an envelope and lets it go. An outbox that
-// does not answer is told again; a queue that does not has given the envelope
-// back by itself, and somebody will run what this run did once more.
-func (e *engine) release(ctx context.Context, h *held, s flow.Settlement) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
-	defer cancel()
-	told := settling{held: h, what: s, dead: e.letters(h)}
-	if !s.Done && h.receipt != nil {
-		e.follow(h.id(), h.receipt) // it comes back, perhaps at once
-	}
-	err := h.custody.settle(ctx, h, s, told.dead)
-	if h.custody == e.outbox && (fault.Retryable(err) || fault.Unknown(err)) {
-		if fault.Outage(err) {
-			e.health.failed(Transactional, err)
-		}
-		e.tellAgain(told)
-	} else {
-		e.settled(told, err)
-	}
-	e.drop(h)
-	e.moves.Add(1)
+// evict gives an envelope back to custody for which there is no room.
+func (e *engine) evict(h *held) {
+	h.run.Down = e.health.down()
+	e.settle(h, h.run.Settlement(nowMicro()))
 }
 
 // settled notes what followed from a settlement.

@@ -33,12 +33,48 @@ type held struct {
 	suspect bool          // it was lost so often that it runs alone
 	counted bool          // attempts were made durable before the run
 
-	gone     atomic.Bool // somebody else holds it by now
-	leased   time.Time   // when the claim was made or renewed; renew only
-	priority uint32
-	realTime bool
-	since    time.Time // when it first waited in a lane
+	gone   atomic.Bool // somebody else holds it by now
+	leased time.Time   // when the claim was made or renewed; renew only
+
+	contexts []runContext // of the handlers of the class that runs, made at once
+	context  atomic.Int32 // of these, taken
+
+	// Where it waits, while no worker has it.
+	priority   uint32
+	realTime   bool
+	bulk       bool      // nothing but default writes is next: it may be taken with others
+	alone      bool      // it is not to be taken with others any more
+	since      time.Time // when it first waited in a lane
+	prev, next *held     // in its class
 }
+
+// waits says where the envelope waits, and whether it may be taken with others.
+func (h *held) waits(priority uint32, realTime bool) {
+	h.priority, h.realTime = priority, realTime
+	h.bulk = !h.alone && !h.suspect
+	for i := range h.run.Tasks {
+		t := &h.run.Tasks[i]
+		if t.State == flow.Waiting && t.Spec != nil && t.Urgency() == priority && !h.kind.groups(h.tasks[i]) {
+			h.bulk = false
+		}
+	}
+}
+
+// expect makes the contexts of the handlers of a class. Each class has its own:
+// a handler may keep its context for longer than it runs.
+func (h *held) expect(tasks []int) {
+	n := 0
+	for _, i := range tasks {
+		if h.tasks[i].handles() {
+			n++
+		}
+	}
+	h.contexts = make([]runContext, n)
+	h.context.Store(0)
+}
+
+// newContext takes one of them.
+func (h *held) newContext() *runContext { return &h.contexts[h.context.Add(1)-1] }
 
 func (h *held) id() transactional.RecordID { return transactional.RecordID(h.env.ID) }
 
@@ -124,8 +160,9 @@ type custodian interface {
 	// claim returns due envelopes of the lanes that this process now holds. A
 	// custodian that can waits until ctx ends or there is one.
 	claim(ctx context.Context, lanes []string, most int) ([]*held, error)
-	// settle records what became of a held envelope and lets it go.
-	settle(ctx context.Context, h *held, s flow.Settlement, dead []transactional.DeadLetter) error
+	// settle records what became of held envelopes and lets them go. The result
+	// is aligned, each is settled on its own.
+	settle(ctx context.Context, told []settling) []error
 	// count makes the attempts of a held envelope durable before a run.
 	count(ctx context.Context, h *held) error
 	// extend keeps held envelopes from being handed to others.

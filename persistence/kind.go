@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -120,10 +121,18 @@ type task struct {
 	spec    flow.Spec // what the step functions need to know
 	limit   *limiter  // Concurrency and PerKey; nil without limits
 	counter counter
+	pace    atomic.Int64 // ns that a run takes, on the whole: see took
 }
 
 // handles reports whether the task runs a function of the user's.
 func (t *task) handles() bool { return t.do != nil || t.tx != nil }
+
+// groups reports whether the task is a default write that a store takes for
+// many objects in one call. A count is a few steps for each, and so is a row
+// that follows its record.
+func (k *kind) groups(t *task) bool {
+	return !t.handles() && t.write != writeCount && !(k.opts.Patched && t.partition != nil)
+}
 
 // durable reports whether the task's default write is part of the record.
 func (t *task) durable() bool {

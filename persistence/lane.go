@@ -1,8 +1,6 @@
 package persistence
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,13 +13,17 @@ const (
 	aged     = 10
 )
 
+// groupMost is how many envelopes a worker takes at a time, and so how many
+// may have to be written before something more urgent has its turn.
+const groupMost = 64
+
 // A lane is the envelopes that this process holds for one class of workers,
 // most urgent first.
 type lane struct {
 	mu      sync.Mutex
 	some    sync.Cond
 	waiting classes
-	pops    uint64
+	slots   uint64        // that were given to workers
 	most    int           // envelopes that may wait here
 	stopped bool          // workers go home
 	idle    int           // workers that wait
@@ -53,40 +55,70 @@ func (l *lane) push(h *held) (evicted *held) {
 	if l.waiting.len > l.most {
 		evicted = l.waiting.popLast()
 	}
-	l.some.Signal()
+	if l.idle > 0 {
+		l.some.Signal()
+	}
 	return evicted
 }
 
-// pop waits for an envelope; nil means that the lane is stopped.
-func (l *lane) pop() *held {
+// next gives envelopes back that go on in this lane, in their order and before
+// those of their class that wait already, and appends to group what a worker
+// does next. It waits until there is something; nothing means that the lane is
+// stopped. What is evicted has no room here, and must go back to custody.
+//
+// This is where a worker gives way to what is more urgent, once for each group.
+// When nothing is, it gets back what it has given.
+func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.waiting.len == 0 || l.stopped {
-		if l.stopped {
-			return nil
-		}
+	if l.stopped {
+		return group, back
+	}
+	for i := len(back) - 1; i >= 0; i-- {
+		l.waiting.push(back[i], true)
+	}
+	for l.waiting.len == 0 {
 		l.hunger()
 		l.idle++
 		l.some.Wait()
 		l.idle--
+		if l.stopped {
+			return group, nil
+		}
 	}
-	h := l.take()
+	group = l.take(group)
+	for l.waiting.len > l.most {
+		evicted = append(evicted, l.waiting.popLast())
+	}
 	if l.waiting.len < l.most/4 {
 		l.hunger()
 	}
-	return h
+	if l.idle > 0 && l.waiting.len > 0 {
+		l.some.Signal()
+	}
+	return group, evicted
 }
 
-// take removes the next envelope: the most urgent one, but one time in ten
-// the one that has waited longest, if that is too long.
-func (l *lane) take() *held {
-	l.pops++
-	if l.pops%aged == 0 {
-		if i := l.waiting.oldest(); time.Since(l.waiting.byPriority[i].fifo[0].since) > starving {
-			return l.waiting.pop(i)
+// take appends the next envelopes: of the most urgent class, but one time in
+// ten of the one that has waited longest, if that is too long. An envelope with
+// a handler comes alone, because nobody knows how long that takes.
+func (l *lane) take(group []*held) []*held {
+	l.slots++
+	q := l.waiting.byPriority[0]
+	if l.slots%aged == 0 {
+		if old := l.waiting.oldest(); time.Since(old.first.since) > starving {
+			q = old
 		}
 	}
-	return l.waiting.pop(0)
+	most := len(group) + groupMost
+	for first := true; q.first != nil && (first || q.first.bulk && len(group) < most); first = false {
+		h := l.waiting.pop(q)
+		group = append(group, h)
+		if !h.bulk {
+			break
+		}
+	}
+	return group
 }
 
 // hunger tells the puller that there is room.
@@ -95,13 +127,6 @@ func (l *lane) hunger() {
 	case l.hungry <- struct{}{}:
 	default:
 	}
-}
-
-// urgent reports whether something more urgent than priority waits here.
-func (l *lane) urgent(priority uint32) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.waiting.len > 0 && l.waiting.byPriority[0].priority < priority
 }
 
 // room returns how many envelopes the lane would take from custody.
@@ -142,87 +167,4 @@ func (l *lane) start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = false
-}
-
-// A classes holds envelopes by priority, first in, first out within one. A
-// plan has few priorities, so that a sorted slice of queues is both exact and
-// quick, and the oldest of each class is its first.
-type classes struct {
-	byPriority []*class // most urgent first, none empty
-	len        int
-}
-
-type class struct {
-	priority uint32
-	fifo     []*held
-}
-
-// find returns the position of a priority, and whether it is there.
-func (c *classes) find(priority uint32) (int, bool) {
-	return slices.BinarySearchFunc(c.byPriority, priority, func(c *class, p uint32) int {
-		return cmp.Compare(c.priority, p)
-	})
-}
-
-// push adds an envelope behind its class, or before it when it was here
-// already and had to wait for something more urgent.
-func (c *classes) push(h *held, again bool) {
-	i, found := c.find(h.priority)
-	if !found {
-		c.byPriority = slices.Insert(c.byPriority, i, &class{priority: h.priority})
-	}
-	q := c.byPriority[i]
-	if again {
-		q.fifo = slices.Insert(q.fifo, 0, h)
-	} else {
-		q.fifo = append(q.fifo, h)
-	}
-	c.len++
-}
-
-// pop removes the first envelope of class i.
-func (c *classes) pop(i int) *held {
-	q := c.byPriority[i]
-	h := q.fifo[0]
-	q.fifo[0] = nil
-	q.fifo = q.fifo[1:]
-	c.drop(i)
-	return h
-}
-
-// popLast removes the least urgent envelope, the latest of its class.
-func (c *classes) popLast() *held {
-	i := len(c.byPriority) - 1
-	q := c.byPriority[i]
-	h := q.fifo[len(q.fifo)-1]
-	q.fifo = q.fifo[:len(q.fifo)-1]
-	c.drop(i)
-	return h
-}
-
-func (c *classes) drop(i int) {
-	c.len--
-	if len(c.byPriority[i].fifo) == 0 {
-		c.byPriority = slices.Delete(c.byPriority, i, i+1)
-	}
-}
-
-// oldest returns the class whose first envelope has waited longest.
-func (c *classes) oldest() int {
-	best := 0
-	for i, q := range c.byPriority {
-		if q.fifo[0].since.Before(c.byPriority[best].fifo[0].since) {
-			best = i
-		}
-	}
-	return best
-}
-
-// all returns everything, most urgent first.
-func (c *classes) all() []*held {
-	out := make([]*held, 0, c.len)
-	for _, q := range c.byPriority {
-		out = append(out, q.fifo...)
-	}
-	return out
 }

@@ -179,8 +179,9 @@ func (e *engine) followRecord(ctx context.Context, k *kind, t *task, v *version)
 	l := e.layer
 	ctx = amorphous.WithConsistency(ctx, 0)
 	if !v.stored {
-		if _, err := e.writeCell(ctx, k, k.record[0], v); err != nil {
-			return err
+		vs := []version{*v}
+		if e.writeCells(ctx, k, k.record[0], vs); vs[0].err != nil {
+			return vs[0].err
 		}
 	}
 	last, err := l.readRecord(ctx, k, []string{v.key})

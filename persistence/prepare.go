@@ -210,6 +210,7 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 		Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted, layer: l,
 		tasks: make([]TaskReceipt, 0, len(a.kind.tasks)),
 	}
+	env.Tasks = make([]envelope.Task, 0, len(a.kind.tasks))
 	for _, t := range a.kind.tasks {
 		if skip := p.delete && t.handles() && t.onDelete == nil || p.delete && t.external; skip {
 			continue

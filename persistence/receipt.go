@@ -51,7 +51,8 @@ type Receipt struct {
 	layer   *Layer
 	mu      sync.Mutex
 	tasks   []TaskReceipt
-	changed chan struct{} // closed at the next change; nil when nobody waits
+	changed chan struct{} // closed at the next change that somebody waits for; nil when nobody waits
+	some    bool          // somebody waits for some of the tasks only
 }
 
 // Tasks returns the state of every task of the object, in start order.
@@ -91,14 +92,16 @@ func (r *Receipt) set(task string, state TaskState) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	pending := false
 	for i := range r.tasks {
 		if r.tasks[i].Name == task && r.tasks[i].State < state {
 			r.tasks[i].State = state
 		}
+		pending = pending || r.tasks[i].State == TaskPending
 	}
-	if r.changed != nil {
+	if r.changed != nil && (r.some || !pending || state == TaskDead) {
 		close(r.changed)
-		r.changed = nil
+		r.changed, r.some = nil, false
 	}
 }
 
@@ -118,6 +121,12 @@ func (r *Receipt) Wait(ctx context.Context, tasks ...string) error {
 				Err: fmt.Errorf("the object has no task %q", name)}
 		}
 	}
+	var ask <-chan time.Time
+	if r.asks() {
+		every := time.NewTicker(poll)
+		defer every.Stop()
+		ask = every.C
+	}
 	for {
 		changed, pending, err := r.pending(tasks)
 		if err != nil || !pending {
@@ -132,7 +141,7 @@ func (r *Receipt) Wait(ctx context.Context, tasks ...string) error {
 			}
 			return errLayerClosed("wait")
 		case <-changed:
-		case <-time.After(poll):
+		case <-ask:
 			if err := r.refresh(ctx); err != nil {
 				return err
 			}
@@ -156,17 +165,18 @@ func (r *Receipt) pending(tasks []string) (<-chan struct{}, bool, error) {
 		}
 		pending = pending || t.State == TaskPending
 	}
-	if r.changed == nil {
+	if pending && r.changed == nil {
 		r.changed = make(chan struct{})
 	}
+	r.some = r.some || len(tasks) > 0
 	return r.changed, pending, nil
 }
 
+// asks reports whether custody can tell of tasks that another process does.
+func (r *Receipt) asks() bool { return r.ID != "" && r.Custody == TransactionalCustody }
+
 // refresh asks custody how far the envelope is.
 func (r *Receipt) refresh(ctx context.Context) error {
-	if r.ID == "" || r.Custody != TransactionalCustody {
-		return nil
-	}
 	now, err := r.layer.Receipt(ctx, r.ID)
 	if err != nil {
 		if fault.Retryable(err) || fault.Unknown(err) {

@@ -13,12 +13,20 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// A worker conducts envelopes of one lane, one at a time.
+// A worker conducts envelopes of one lane: one at a time where a handler is to
+// run, and up to groupMost of one class where nothing but default writes is,
+// so that each store gets all of them in one call. After each class it gives
+// what goes on back to its lane, which decides what is most urgent now.
 type worker struct {
 	engine   *engine
 	realTime bool
 	lane     *lane
 	ends     chan end
+	beside   beside
+
+	group []*held // that the worker has in hand
+	back  []*held // of these, what goes on in this lane
+	bulk  bulk    // the default writes of the group
 }
 
 // An end is how a task's attempt ended, on its way back to the worker.
@@ -35,19 +43,84 @@ func (e *engine) newWorker(realTime bool) *worker {
 // serve conducts envelopes until the lane is stopped. ctx is the handlers':
 // it ends when the grace period is over.
 func (w *worker) serve(ctx context.Context) {
-	for {
-		h := w.lane.pop()
-		if h == nil {
-			return
-		}
-		w.engine.flight.Add(1)
-		w.conduct(ctx, h)
-		w.engine.flight.Add(-1)
+	for w.take() {
+		n := int64(len(w.group))
+		w.engine.flight.Add(n)
+		w.conduct(ctx)
+		w.engine.flight.Add(-n)
 	}
 }
 
-// conduct carries an envelope through its classes until it is let go.
-func (w *worker) conduct(ctx context.Context, h *held) {
+// take gives back what goes on and waits for the next group; false means that
+// the lane is stopped.
+func (w *worker) take() bool {
+	var evicted []*held
+	w.group, evicted = w.lane.next(w.back, w.group[:0])
+	for _, h := range evicted {
+		w.engine.evict(h)
+	}
+	w.back = w.back[:0]
+	return len(w.group) > 0
+}
+
+// conduct carries the group through its next class.
+func (w *worker) conduct(ctx context.Context) {
+	down, now := w.engine.health.down(), nowMicro()
+	for _, h := range w.group {
+		h.run.Down = down
+		act := h.run.Begin(now, w.realTime)
+		if act.Kind == flow.Start && w.writesOnly(h, act.Tasks) {
+			if ctx.Err() != nil {
+				h.run.Stop()
+			}
+			w.bulk.add(h, act.Tasks)
+			continue
+		}
+		if act.Kind == flow.Start {
+			act = w.class(ctx, h, act.Tasks)
+			now = nowMicro()
+		}
+		w.follow(ctx, h, act)
+	}
+	w.writeBulk(ctx)
+}
+
+// writesOnly reports whether tasks of an envelope are default writes, all of
+// them, and may be done with those of others.
+func (w *worker) writesOnly(h *held, tasks []int) bool {
+	for _, i := range tasks {
+		if !h.kind.groups(h.tasks[i]) {
+			return false
+		}
+	}
+	return !h.alone && !h.gone.Load()
+}
+
+// follow does what follows a class. What goes on, goes on when its lane says
+// so: that is the look for something more urgent, and the answer is always that
+// there may be.
+func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
+	if act.Kind == flow.Look {
+		crash.Point("class.between")
+		act = h.run.Looked(nowMicro(), true)
+	}
+	switch act.Kind {
+	case flow.GiveBack:
+		h.waits(act.Priority, h.realTime)
+		w.back = append(w.back, h)
+	case flow.Pass:
+		crash.Point("class.pass")
+		h.waits(act.Priority, false)
+		w.engine.hand(ctx, h)
+	default:
+		w.engine.settle(h, h.run.Settlement(nowMicro()))
+	}
+}
+
+// conductAlone carries one envelope through its classes until it is let go, and
+// gives way to none: what a suspect did must be settled before the next one
+// runs, which may end the process.
+func (w *worker) conductAlone(ctx context.Context, h *held) {
 	h.run.Down = w.engine.health.down()
 	act := h.run.Begin(nowMicro(), w.realTime)
 	for {
@@ -55,19 +128,8 @@ func (w *worker) conduct(ctx context.Context, h *held) {
 		case flow.Start:
 			act = w.class(ctx, h, act.Tasks)
 		case flow.Look:
-			crash.Point("class.between")
-			// A suspect does not give way: what it did must be settled before
-			// the next one runs, which may end the process.
-			act = h.run.Looked(nowMicro(), !h.suspect && w.lane.urgent(act.Priority))
-		case flow.Pass:
-			crash.Point("class.pass")
-			h.priority, h.realTime = act.Priority, false
-			w.engine.hand(ctx, h)
-			return
-		case flow.GiveBack:
-			h.priority = act.Priority
-			w.engine.hand(ctx, h)
-			return
+			crash.Point("alone.between")
+			act = h.run.Looked(nowMicro(), false)
 		default:
 			w.engine.release(ctx, h, h.run.Settlement(nowMicro()))
 			return
@@ -75,9 +137,7 @@ func (w *worker) conduct(ctx context.Context, h *held) {
 	}
 }
 
-// class runs the tasks of one class side by side: the last one in this
-// goroutine, so that a class of one costs no goroutine. Tx tasks of one
-// envelope run one after another, because each records what remains.
+// class runs the tasks of one class side by side.
 func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 	crash.Point("class.before")
 	if ctx.Err() != nil {
@@ -91,34 +151,11 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 			return w.cancel(ctx, h, tasks, err)
 		}
 	}
+	h.expect(tasks)
 	if len(tasks) == 1 {
 		return w.finish(ctx, h, w.attempt(ctx, h, tasks[0]))
 	}
 	return w.sideBySide(ctx, h, tasks)
-}
-
-func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) flow.Action {
-	// The default writes share the object, so it is decoded before they start;
-	// one that cannot be decoded is reported by each of them.
-	_, _ = h.object()
-	var own []int
-	spawned := 0
-	for n, i := range tasks {
-		if t := h.tasks[i]; t.tx != nil || n == len(tasks)-1 {
-			own = append(own, i)
-			continue
-		}
-		spawned++
-		go func() { w.ends <- w.attempt(ctx, h, i) }()
-	}
-	var act flow.Action
-	for _, i := range own {
-		act = w.finish(ctx, h, w.attempt(ctx, h, i))
-	}
-	for range spawned {
-		act = w.finish(ctx, h, <-w.ends)
-	}
-	return act
 }
 
 // finish reports the end of an attempt to the step function, the receipt, the
@@ -192,10 +229,8 @@ func (w *worker) cancel(ctx context.Context, h *held, tasks []int, err error) (a
 func (w *worker) attempt(ctx context.Context, h *held, i int) end {
 	t, state := h.tasks[i], &h.run.Tasks[i]
 	e := end{End: flow.End{Task: i, Counted: h.counted && t.handles()}}
-	e.event = TaskEvent{
-		Kind: h.kind.name, Key: h.env.Key, Task: t.name, Version: h.env.Version, Purpose: t.purpose,
-		Accepted: h.env.Accepted, Attempts: state.Attempts, Started: time.Now(),
-	}
+	e.event = h.event(i)
+	e.event.Started = time.Now()
 	if state.State == flow.Dead {
 		e.Outcome, e.Reason = flow.Permanent, state.Reason
 		return e
@@ -204,6 +239,7 @@ func (w *worker) attempt(ctx context.Context, h *held, i int) end {
 	stale, err := w.run(ctx, h, t, state, &e)
 	crash.Point("task.after")
 	e.event.Ended = time.Now()
+	t.took(e.event.Ended.Sub(e.event.Started))
 	e.err = err
 	if err == nil {
 		if stale {
@@ -215,6 +251,15 @@ func (w *worker) attempt(ctx context.Context, h *held, i int) end {
 	return e
 }
 
+// event is what an observer is told of an attempt in any case.
+func (h *held) event(i int) TaskEvent {
+	t := h.tasks[i]
+	return TaskEvent{
+		Kind: h.kind.name, Key: h.env.Key, Task: t.name, Version: h.env.Version, Purpose: t.purpose,
+		Accepted: h.env.Accepted, Attempts: h.run.Tasks[i].Attempts,
+	}
+}
+
 // run does what the task is: a default write, a delete's function, a handler.
 func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e *end) (stale bool, err error) {
 	if !t.handles() {
@@ -223,28 +268,30 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 	if h.env.Delete && t.onDelete == nil {
 		return false, nil
 	}
-	run := &Run{
-		ID:   taskID(h.kind.name, h.env.Key, t.name, h.env.Token, h.env.Version),
+	timeout := t.timeout
+	if timeout == 0 {
+		timeout = w.engine.layer.opts.Timeout
+	}
+	c := h.newContext()
+	c.run = Run{
 		Kind: h.kind.name, Key: h.env.Key, Task: t.name, Attempt: state.Attempts + 1,
 		Version: h.env.Version, Accepted: h.env.Accepted, layer: w.engine.layer, held: h,
 	}
 	if e.Counted {
-		run.Attempt--
+		c.run.Attempt--
 	}
-	e.event.ID = run.ID
+	if w.engine.see.task != nil {
+		e.event.ID = c.current().ID
+	}
 	ctx, leave, err := w.engine.enter(ctx, h.kind, t, h.env.Key)
 	if err != nil {
 		return false, err
 	}
 	defer leave()
-	timeout := t.timeout
-	if timeout == 0 {
-		timeout = w.engine.layer.opts.Timeout
-	}
-	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, runKey{}, run), timeout, errTimeout)
-	defer cancel()
-	err = w.call(ctx, h, t)
-	if fault.Cancelled(err) && context.Cause(ctx) == errTimeout {
+	c.parent, c.deadline = ctx, time.Now().Add(timeout)
+	defer c.end()
+	err = w.call(c, h, t)
+	if fault.Cancelled(err) && c.timedOut() {
 		err = fmt.Errorf("the handler ran longer than its Timeout of %v: %w", timeout, err)
 	}
 	return false, err
@@ -282,70 +329,6 @@ func (w *worker) call(ctx context.Context, h *held, t *task) (err error) {
 // errBlocked: an earlier object with the same ordering key is not done. The
 // end of that one makes this envelope due.
 var errBlocked = errors.New("an earlier object holds the ordering key")
-
-// judge turns an attempt's error into an outcome.
-func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
-	err := e.err
-	e.Reason = err.Error()
-	var snooze errSnooze
-	var permanent errPermanent
-	switch {
-	case errors.Is(err, errBlocked):
-		e.Outcome = flow.Blocked
-	case errors.As(err, &snooze):
-		e.Outcome, e.After = flow.Snoozed, snooze.after
-	case errors.As(err, &permanent):
-		e.Outcome = flow.Permanent
-	case ctx.Err() != nil && fault.Cancelled(err):
-		e.Outcome = flow.Cancelled
-	case t.write == writeCache && !errors.As(err, new(errUnwritten)):
-		// A cache entry is never worth waiting for: what is not written is
-		// rebuilt, and what is stale was invalidated or is owed.
-		e.Outcome = flow.Skip
-		t.counter.skipped.Add(1)
-	case !t.handles() && fault.Permanent(err):
-		e.Outcome = flow.Permanent
-	case errors.Is(err, fault.ErrBusy) || errors.Is(err, fault.ErrBackpressure):
-		e.Outcome = flow.Busy
-	default:
-		w.judgeStore(ctx, h, t, e)
-	}
-}
-
-// judgeStore tells an outage, which is free, from a refusal: an error that
-// looks like an outage is charged when the store answers an independent probe.
-func (w *worker) judgeStore(ctx context.Context, h *held, t *task, e *end) {
-	store := w.engine.storeOf(t, e.err)
-	looksLike := fault.Outage(e.err) || store != 0 && (fault.Unknown(e.err) || fault.Cancelled(e.err))
-	if looksLike && store != 0 && w.engine.layer.has(store) && !w.engine.health.answers(ctx, store) {
-		e.Outcome, e.Store = flow.Outage, byte(store)
-		return
-	}
-	e.Outcome = flow.Refused
-	if fault.Unknown(e.err) {
-		e.Outcome = flow.Uncertain
-	}
-}
-
-// storeOf names the store that an error is about: the one that the error
-// names, else the one that the task's default write needs.
-func (e *engine) storeOf(t *task, err error) Purpose {
-	var fe *fault.Error
-	for cur := err; errors.As(cur, &fe); cur = fe.Err {
-		for p := Transitory; p <= Amorphous; p++ {
-			if fe.Store == p.String() {
-				return p
-			}
-		}
-		if fe.Err == nil {
-			break
-		}
-	}
-	if t.handles() && t.tx == nil {
-		return 0
-	}
-	return t.purpose
-}
 
 // fail keeps the error of a task for its dead letter.
 func (h *held) fail(i int, err error) {

@@ -52,8 +52,8 @@ func (e *engine) suspects() []string {
 func (e *engine) interrogate(handlers context.Context) {
 	w := e.newWorker(false)
 	w.lane = e.suspected
-	for h := w.lane.pop(); h != nil; h = w.lane.pop() {
-		e.examine(handlers, w, h)
+	for w.take() {
+		e.examine(handlers, w, w.group[0])
 	}
 }
 
@@ -63,7 +63,7 @@ func (e *engine) examine(handlers context.Context, w *worker, h *held) {
 	defer e.flight.Add(-1)
 	e.inquiry.Lock()
 	defer e.inquiry.Unlock()
-	w.conduct(handlers, h)
+	w.conductAlone(handlers, h)
 }
 
 // summon takes suspects from the queue, one at a time, until ctx ends.

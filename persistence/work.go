@@ -72,6 +72,9 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 		e.giveBack(slices.Concat(e.realTime.stop(), e.background.stop(), e.suspected.stop()))
 		e.waitGrace(workers, cancelHandlers)
 		cancelHandlers()
+		for _, s := range e.settlers {
+			s.wait()
+		}
 		e.serving.Unlock()
 	}, nil
 }
@@ -106,18 +109,10 @@ func (e *engine) waitGrace(workers *sync.WaitGroup, cancel func()) {
 
 // giveBack returns what waited in the lanes to custody.
 func (e *engine) giveBack(rest []*held) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 64)
 	for _, h := range rest {
-		slots <- struct{}{}
-		wg.Go(func() {
-			crash.Point("work.giveback")
-			h.run.Down = e.health.down()
-			e.release(context.Background(), h, h.run.Settlement(nowMicro()))
-			<-slots
-		})
+		crash.Point("work.giveback")
+		e.evict(h)
 	}
-	wg.Wait()
 }
 
 // wake makes the pullers look into custody.

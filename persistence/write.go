@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -11,26 +12,42 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
-	"github.com/fourfold-dev/fourfold/volatile"
 )
 
 // write is a default write of one envelope. stale tells that a newer version
 // was there.
 func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err error) {
-	var obj any
-	if !h.env.Delete {
-		if obj, err = h.object(); err != nil {
-			return false, Permanent(err)
-		}
-		if h.env.Shape != h.kind.all.Shape && (t.write == writeRow || !t.whole) && h.kind.lacks(h.env.Body) {
-			return false, Snooze(foreignWait)
-		}
+	lone := lones.Get().(*[1]version)
+	defer lones.Put(lone)
+	lone[0] = e.versionOf(h, t)
+	e.writeAll(ctx, h.kind, t, lone[:])
+	stale, err = lone[0].stale, lone[0].err
+	lone[0] = version{}
+	return stale, err
+}
+
+// lones are for groups of one.
+var lones = sync.Pool{New: func() any { return new([1]version) }}
+
+// versionOf is the version of an envelope that a default write stores; its err
+// says why it cannot.
+func (e *engine) versionOf(h *held, t *task) version {
+	v := version{
+		body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
+		shape: h.env.Shape, late: t.write == writeCache && e.late(h),
 	}
-	return e.writeObject(ctx, h.kind, t, &version{
-		obj: obj, body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
-		shape: h.env.Shape,
-		late:  e.late(h),
-	})
+	if v.deleted {
+		return v
+	}
+	obj, err := h.object()
+	switch {
+	case err != nil:
+		v.err = Permanent(err)
+	case v.shape != h.kind.all.Shape && (t.write == writeRow || !t.whole) && h.kind.lacks(v.body):
+		v.err = Snooze(foreignWait)
+	}
+	v.obj = obj
+	return v
 }
 
 // foreignWait is how long a write waits for a program that knows all of its
@@ -64,7 +81,7 @@ func (e *engine) late(h *held) bool {
 	return h.lost > 0 || h.env.Accepted.Before(e.layer.began) || time.Since(h.env.Accepted) > lateAfter
 }
 
-// A version is one version of an object, to be written.
+// A version is one version of an object, to be written, and what came of it.
 type version struct {
 	obj      any // nil for a delete
 	body     []byte
@@ -75,48 +92,98 @@ type version struct {
 	shape    uint64 // of body: which properties its program knew
 	stored   bool   // it is what the record holds already
 	late     bool   // the cache may have forgotten a newer version meanwhile
+
+	stale bool  // a newer version was there
+	err   error // before the write: why it cannot be written
 }
 
+// writeObject is the default write of one version.
 func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) (stale bool, err error) {
+	vs := []version{*v}
+	e.writeAll(ctx, k, t, vs)
+	return vs[0].stale, vs[0].err
+}
+
+// writeAll is a default write of many versions, each on its own, in one call of
+// the store; those that have an error already are left out. A version has its
+// answer in stale and err.
+func (e *engine) writeAll(ctx context.Context, k *kind, t *task, vs []version) {
 	switch t.write {
 	case writeRow:
-		stale, err = e.writeRow(ctx, k, t, v)
+		e.writeRows(ctx, k, t, vs)
 	case writeCell:
 		if k.opts.Patched && t.partition != nil {
-			return false, e.followRecord(ctx, k, t, v)
+			for i := range vs {
+				if v := &vs[i]; v.err == nil {
+					v.err = e.followRecord(ctx, k, t, v)
+				}
+			}
+			return
 		}
-		stale, err = e.writeCell(ctx, k, t, v)
+		e.writeCells(ctx, k, t, vs)
 	case writeCount:
-		return e.writeCount(ctx, t, v)
+		e.writeCounts(ctx, t, vs)
 	case writeDerived:
-		stale, errs := e.writeDerived(ctx, t, v)
-		return stale[0], errs[0]
+		e.writeDeriveds(ctx, t, vs)
 	case writeCache:
-		return e.writeCache(ctx, k, t, v, v.late && t == k.cache && len(k.record) > 0)
+		e.writeCaches(ctx, k, t, vs)
 	case writeJob:
-		return false, e.writeJob(ctx, k, t, v)
+		e.writeJobs(ctx, k, t, vs)
 	}
-	if err == nil && t.durable() && k.cache != nil {
-		err = e.refresh(ctx, k, v)
+	if t.durable() && k.cache != nil {
+		e.refreshAll(ctx, k, vs)
 	}
-	return stale, err
 }
 
-func (e *engine) writeRow(ctx context.Context, k *kind, t *task, v *version) (bool, error) {
-	row, err := t.rowOf(v.obj, v.stamp, v.deleted, v.key)
-	if err != nil {
-		return false, Permanent(err)
-	}
-	w := transactional.Write{Table: t.row, Row: row}
-	if v.shape != k.all.Shape && !v.deleted {
-		if w, err = t.known(w, v.body); err != nil {
-			return false, Permanent(err)
+// answer gives the versions that were written, which had no error before, what
+// the store said of each, in their order.
+func answer(vs []version, errs []error, more func(v *version, n int)) {
+	n := 0
+	for i := range vs {
+		v := &vs[i]
+		if v.err != nil {
+			continue
 		}
+		if v.err = errs[n]; more != nil {
+			more(v, n)
+		}
+		n++
+	}
+}
+
+func (e *engine) writeRows(ctx context.Context, k *kind, t *task, vs []version) {
+	units := make([]*transactional.Unit, 0, len(vs))
+	for i := range vs {
+		v := &vs[i]
+		if v.err != nil {
+			continue
+		}
+		w, err := t.rowWrite(k, v)
+		if err != nil {
+			v.err = Permanent(err)
+			continue
+		}
+		units = append(units, &transactional.Unit{Writes: []transactional.Write{w}})
+	}
+	if len(units) == 0 {
+		return
 	}
 	crash.Point("write.row.before")
-	res, err := e.layer.rows.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{w}})
+	results, errs := e.layer.rows.ApplyAll(ctx, units)
 	crash.Point("write.row.after")
-	return res.Superseded != nil && res.Superseded[0], err
+	answer(vs, errs, func(v *version, n int) {
+		v.stale = results[n].Superseded != nil && results[n].Superseded[0]
+	})
+}
+
+// rowWrite is the write of a version's row.
+func (t *task) rowWrite(k *kind, v *version) (transactional.Write, error) {
+	row, err := t.rowOf(v.obj, v.stamp, v.deleted, v.key)
+	w := transactional.Write{Table: t.row, Row: row}
+	if err == nil && v.shape != k.all.Shape && !v.deleted {
+		return t.known(w, v.body)
+	}
+	return w, err
 }
 
 // known limits a row to the columns that the program which put the object knew:
@@ -141,103 +208,75 @@ func (t *task) known(w transactional.Write, body []byte) (transactional.Write, e
 	return w, err
 }
 
-func (e *engine) writeCell(ctx context.Context, k *kind, t *task, v *version) (bool, error) {
-	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), v.deleted, v.key, v.accepted)
-	if err != nil {
-		return false, Permanent(err)
+func (e *engine) writeCells(ctx context.Context, k *kind, t *task, vs []version) {
+	rows := make([]amorphous.Row, 0, len(vs))
+	for i := range vs {
+		v := &vs[i]
+		if v.err != nil {
+			continue
+		}
+		row, err := t.cellRow(k, v)
+		if err != nil {
+			v.err = Permanent(err)
+			continue
+		}
+		if v.err = e.layer.noteBucket(ctx, t, v.obj, v.accepted); v.err == nil {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return
 	}
 	crash.Point("write.cell.before")
-	if !v.deleted && v.shape != k.all.Shape {
+	errs := e.layer.cells.Write(ctx, t.cell, rows...)
+	crash.Point("write.cell.after")
+	answer(vs, errs, func(v *version, _ int) { v.superseded() })
+}
+
+// superseded turns the error of a version that a newer one forestalled into
+// stale.
+func (v *version) superseded() {
+	if errors.Is(v.err, amorphous.ErrSuperseded) {
+		v.stale, v.err = true, nil
+	}
+}
+
+// cellRow is the row of a version's cell.
+func (t *task) cellRow(k *kind, v *version) (amorphous.Row, error) {
+	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), v.deleted, v.key, v.accepted)
+	if err == nil && !v.deleted && v.shape != k.all.Shape {
 		// The body is a patch, or of another program: it lies under the shape
 		// of what that program knew, so that what only one of two programs
 		// knows survives the other.
-		if err := t.partial(k, &row, v); err != nil {
-			return false, Permanent(err)
+		err = t.partial(k, &row, v)
+	}
+	return row, err
+}
+
+// writeJobs puts the objects into the tube KIND.TASK for whoever takes from it.
+// A delete has none.
+func (e *engine) writeJobs(ctx context.Context, k *kind, t *task, vs []version) {
+	jobs, at := make([]transitory.Job, 0, len(vs)), make([]int, 0, len(vs))
+	for i := range vs {
+		v := &vs[i]
+		if v.err != nil || v.deleted {
+			continue
 		}
-	}
-	if err := e.layer.noteBucket(ctx, t, v.obj, v.accepted); err != nil {
-		return false, err
-	}
-	err = e.layer.cells.Write(ctx, t.cell, row)[0]
-	crash.Point("write.cell.after")
-	if errors.Is(err, amorphous.ErrSuperseded) {
-		return true, nil
-	}
-	return false, err
-}
-
-// writeCache writes the entry of a cached kind, or of the volatile fields of
-// one. An entry that is too large for the cache is left out: the reader gets
-// it from the record. With replace it only goes over an older one: a cache that
-// does not remember a newer version would take this one for the newest.
-func (e *engine) writeCache(ctx context.Context, k *kind, t *task, v *version, replace bool) (bool, error) {
-	key := k.cacheKey(v.key)
-	if t != k.cache {
-		key = t.partKey(k, v.key)
-	}
-	superseded, err := e.putCache(ctx, k, t, v, key, replace)
-	if err != nil && !errors.Is(err, fault.ErrTooLarge) { // then nothing old has stayed
-		if unwritten := e.layer.owe(ctx, k, key, v.stamp); unwritten != nil {
-			return false, unwritten
+		body, err := t.encode(nil, v.obj, v.body)
+		if err != nil {
+			v.err = Permanent(err)
+			continue
 		}
+		jobs = append(jobs, transitory.Job{Tube: k.name + "." + t.name, Priority: uint32(t.priority), Body: body})
+		at = append(at, i)
 	}
-	return superseded, err
-}
-
-// putCache is writeCache without what is owed when it fails.
-func (e *engine) putCache(ctx context.Context, k *kind, t *task, v *version, key string, replace bool) (bool, error) {
-	entry := volatile.Entry{Stamp: volatile.Stamp(v.stamp), Absent: v.deleted}
-	if !v.deleted {
-		body, err := t.cacheOf(v.obj, v.body)
-		if err != nil || v.shape != k.all.Shape {
-			// An entry of another program's shape serves nobody here.
-			if gone := e.layer.cache.Invalidate(ctx, key, entry.Stamp); gone != nil || err == nil {
-				return false, gone
-			}
-			return false, Permanent(err)
-		}
-		entry.Value = body
-	}
-	crash.Point("write.cache.before")
-	w := volatile.Write{Key: key, Entry: entry, TTL: t.ttl + t.stale, Parts: t.parts}
-	if replace {
-		w.Mode = volatile.Replacing
-	}
-	out := e.layer.cache.WriteAll(ctx, []volatile.Write{w})[0]
-	return out.Superseded, out.Err
-}
-
-// refresh replaces the cache entry after a write of the record, so that a slow
-// reader cannot put the version before it back. Where nothing is, it leaves
-// nothing: the write may have lost to a version that the cache has forgotten.
-// An error means that an old entry may stay and that nobody would know.
-func (e *engine) refresh(ctx context.Context, k *kind, v *version) error {
-	crash.Point("refresh.before")
-	_, err := e.writeCache(ctx, k, k.cache, v, true)
-	if err == nil {
-		return nil
-	}
-	k.cache.counter.skipped.Add(1)
-	var unwritten errUnwritten
-	if errors.As(err, &unwritten) {
-		return unwritten
-	}
-	return nil
-}
-
-// writeJob puts the object into the tube KIND.TASK for whoever takes from it.
-func (e *engine) writeJob(ctx context.Context, k *kind, t *task, v *version) error {
-	if v.deleted {
-		return nil
-	}
-	body, err := t.encode(nil, v.obj, v.body)
-	if err != nil {
-		return Permanent(err)
+	if len(jobs) == 0 {
+		return
 	}
 	crash.Point("write.job.before")
-	return e.layer.queue.Put(ctx, transitory.Job{
-		Tube: k.name + "." + t.name, Priority: uint32(t.priority), Body: body,
-	})[0]
+	for n, err := range e.layer.queue.Put(ctx, jobs...) {
+		vs[at[n]].err = err
+	}
 }
 
 // newer reports whether the record holds a newer version than stamp.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -37,6 +38,51 @@ func (s *Store) Apply(ctx context.Context, unit *Unit) (Result, error) {
 		return Result{}, s.explainAll(ctx, s.locate(err, "apply", nil, ""), j.plans)
 	}
 	return j.result, nil
+}
+
+// ApplyAll is Apply of many units that come at the same time: each is atomic,
+// and succeeds or fails on its own. Both results are aligned with units; they
+// are committed together as far as that goes, but not as one.
+func (s *Store) ApplyAll(ctx context.Context, units []*Unit) ([]Result, []error) {
+	results, errs := make([]Result, len(units)), make([]error, len(units))
+	if len(units) == 1 {
+		results[0], errs[0] = s.Apply(ctx, units[0])
+		return results, errs
+	}
+	err := s.open(ctx)
+	if err == nil {
+		err = s.nested(ctx)
+	}
+	jobs, at := make([]*job, 0, len(units)), make([]int, 0, len(units))
+	for i, unit := range units {
+		if errs[i] = s.locate(err, "apply", nil, ""); err != nil {
+			continue
+		}
+		var j *job
+		if j, errs[i] = s.prepare(unit.clone(), func(t *Table) (*plan, error) { return s.plan(ctx, t) }); errs[i] == nil {
+			jobs, at = append(jobs, j), append(at, i)
+		}
+	}
+	answers := s.group.DoAll(ctx, jobs)
+	var alone sync.WaitGroup
+	for n, j := range jobs {
+		i := at[n]
+		if answers != nil {
+			errs[i] = answers[n]
+		}
+		if errs[i] == errAlone {
+			alone.Go(func() { errs[i] = s.persist(ctx, j) })
+		}
+	}
+	alone.Wait()
+	for n, j := range jobs {
+		if i := at[n]; errs[i] != nil {
+			errs[i] = s.explainAll(ctx, s.locate(errs[i], "apply", nil, ""), j.plans)
+		} else {
+			results[i] = j.result
+		}
+	}
+	return results, errs
 }
 
 // clone copies what is read again when the caller, whose context has ended, may

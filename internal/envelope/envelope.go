@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -100,6 +101,7 @@ type Envelope struct {
 // Append appends the whole envelope to buf.
 func (e *Envelope) Append(buf []byte) []byte {
 	start := len(buf)
+	buf = slices.Grow(buf, e.size())
 	buf = append(buf, magic...)
 	var flags byte
 	if e.Delete {
@@ -124,9 +126,24 @@ func (e *Envelope) Append(buf []byte) []byte {
 	return buf
 }
 
+// size is at least as much as Append appends.
+func (e *Envelope) size() int {
+	const numbers = headLen + len(ID{}) + 2*binary.MaxVarintLen64 + 2*8 + 5*binary.MaxVarintLen32
+	return numbers + len(e.Kind) + len(e.Key) + len(e.Token) + len(e.Trace) + len(e.Body) + sizeOfTasks(e.Tasks)
+}
+
+func sizeOfTasks(tasks []Task) int {
+	n := binary.MaxVarintLen32
+	for i := range tasks {
+		n += len(tasks[i].Name) + 2*binary.MaxVarintLen32 + 2*binary.MaxVarintLen64 + 3
+	}
+	return n
+}
+
 // AppendTasks appends what remains, in the form that an outbox row keeps as
 // its progress.
 func AppendTasks(buf []byte, tasks []Task) []byte {
+	buf = slices.Grow(buf, sizeOfTasks(tasks))
 	buf = binary.AppendUvarint(buf, uint64(len(tasks)))
 	for _, t := range tasks {
 		buf = appendText(buf, t.Name)
@@ -197,9 +214,14 @@ func appendText(buf []byte, s string) []byte {
 // A reader takes fields off data; the first one that does not fit makes it
 // bad, and everything after that zero.
 type reader struct {
-	data []byte
-	bad  bool
+	data  []byte
+	texts string // a copy of data from some text on, of which the texts are parts: one allocation for many
+	rest  int    // length of data when texts was made
+	bad   bool
 }
+
+// textsLen is how much of the data is copied at once for its texts.
+const textsLen = 256
 
 func (r *reader) bytes(n int) []byte {
 	if r.bad || n < 0 || n > len(r.data) {
@@ -213,11 +235,18 @@ func (r *reader) bytes(n int) []byte {
 
 func (r *reader) text() string {
 	n := r.uvarint()
-	if n > maxText {
+	if n > maxText || n > uint64(len(r.data)) {
 		r.bad = true
+	}
+	if r.bad || n == 0 {
 		return ""
 	}
-	return string(r.bytes(int(n)))
+	from := r.rest - len(r.data)
+	if r.texts == "" || from+int(n) > len(r.texts) {
+		r.texts, r.rest, from = string(r.data[:min(len(r.data), max(int(n), textsLen))]), len(r.data), 0
+	}
+	r.data = r.data[n:]
+	return r.texts[from : from+int(n)]
 }
 
 func (r *reader) uvarint() uint64 {

@@ -96,6 +96,7 @@ type Run struct {
 
 	realTime bool // the worker in charge serves real time
 	stopping bool
+	goesOn   bool // it gave way or was passed on, and was not settled since
 	batch    []int
 	left     int // of batch, still running
 }
@@ -109,9 +110,10 @@ func (r *Run) Begin(now int64, realTime bool) Action {
 	}
 	past := false
 	for i := range r.Tasks {
-		r.Tasks[i].blocked = false
+		r.Tasks[i].blocked = r.Tasks[i].blocked && r.goesOn
 		past = r.slice(&r.Tasks[i], now) || past
 	}
+	r.goesOn = false
 	a := r.start(now)
 	if past && a.Kind == Start && r.Tasks[r.batch[0]].Late {
 		// It was taken by the priority that it had while it mattered: what
@@ -175,6 +177,9 @@ func rank(t *Task) uint64 {
 
 // start picks the most urgent class that is ready.
 func (r *Run) start(now int64) Action {
+	if r.batch == nil {
+		r.batch = make([]int, 0, len(r.Tasks))
+	}
 	r.batch = r.batch[:0]
 	var best uint64
 	for i := range r.Tasks {
@@ -280,9 +285,10 @@ func (r *Run) next(now int64) Action {
 	first := &r.Tasks[r.batch[0]]
 	r.unstart()
 	if r.realTime && (first.Late || !first.Spec.RealTime) {
-		return Action{Kind: Pass, Priority: priority(first)}
+		r.goesOn = true
+		return Action{Kind: Pass, Priority: first.Urgency()}
 	}
-	return Action{Kind: Look, Priority: priority(first)}
+	return Action{Kind: Look, Priority: first.Urgency()}
 }
 
 // unstart takes back a start that is only looked at.
@@ -294,7 +300,8 @@ func (r *Run) Looked(now int64, urgent bool) Action {
 	if a.Kind == Start && urgent {
 		first := &r.Tasks[r.batch[0]]
 		r.unstart()
-		return Action{Kind: GiveBack, Priority: priority(first)}
+		r.goesOn = true
+		return Action{Kind: GiveBack, Priority: first.Urgency()}
 	}
 	return a
 }
@@ -302,7 +309,8 @@ func (r *Run) Looked(now int64, urgent bool) Action {
 // Stop makes the run settle at the end of the class.
 func (r *Run) Stop() { r.stopping = true }
 
-func priority(t *Task) uint32 {
+// Urgency is the priority at which the task waits: its own, or LatePriority.
+func (t *Task) Urgency() uint32 {
 	if t.Late {
 		return LatePriority
 	}

@@ -271,6 +271,19 @@ func TestABusyStoreIsAskedSoonAfterAnOutage(t *testing.T) {
 	}
 }
 
+func TestABlockedTaskIsNotAskedAgainByWhoGivesWay(t *testing.T) {
+	r := specs(Spec{Priority: 1}, Spec{Priority: 2})
+	wantAction(t, r.Begin(1, false), Start, 0)
+	wantAction(t, r.Ended(1, End{Task: 0, Outcome: Blocked}), Look)
+	wantAction(t, r.Looked(1, true), GiveBack)
+	wantAction(t, r.Begin(2, false), Start, 1)
+	wantAction(t, r.Ended(2, End{Task: 1}), Settle)
+	if s := r.Settlement(2); s.Done || s.Due <= 2 {
+		t.Fatalf("settlement %+v, want it to wait for who holds the key", s)
+	}
+	wantAction(t, r.Begin(3, false), Start, 0) // it comes from custody again
+}
+
 func TestWhatSpendsNothingIsNotChargedBeforeTheRunEither(t *testing.T) {
 	for _, o := range []Outcome{Outage, Busy, Snoozed, Cancelled, Blocked} {
 		r := specs(Spec{Priority: 1})

@@ -55,7 +55,7 @@ func (r *Run) Settlement(now int64) Settlement {
 		}
 	case parked >= 0:
 		t := &r.Tasks[parked]
-		s.Lane, s.Store, s.Priority = Parked, r.waitsFor(t), priority(t)
+		s.Lane, s.Store, s.Priority = Parked, r.waitsFor(t), t.Urgency()
 	case foreign >= 0:
 		s.Lane, s.Task = Foreign, foreign
 	default:
@@ -96,7 +96,7 @@ func before(a, b *Task, now int64) bool {
 }
 
 func (r *Run) settleWaiting(s *Settlement, t *Task, now int64) {
-	s.Priority = priority(t)
+	s.Priority = t.Urgency()
 	if t.Spec.RealTime && !t.Late {
 		s.Lane = RealTime
 	}

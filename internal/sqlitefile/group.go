@@ -36,7 +36,7 @@ type turn struct {
 // fill runs units until the group is full or nothing waits. It returns false
 // when this goroutine has lost the group to another.
 func (g *group) fill() bool {
-	for len(g.jobs) < maxGroupUnits && (g.raw == nil || time.Since(g.begun) < maxGroupWork) {
+	for len(g.jobs) < maxGroupUnits && (g.raw == nil || time.Since(g.begun) < g.w.work) {
 		j := g.w.pop()
 		if j == nil && len(g.jobs) > 0 {
 			runtime.Gosched() // whoever is about to come shares this commit

@@ -27,6 +27,7 @@ const (
 // go of it.
 type writer struct {
 	timeout time.Duration
+	work    time.Duration // maxGroupWork; tests ask for more
 	reopen  func() (*rawConn, error)
 	commits atomic.Uint64 // see File.Commits
 
@@ -62,7 +63,7 @@ const (
 )
 
 func newWriter(raw *rawConn, timeout time.Duration, reopen func() (*rawConn, error)) *writer {
-	return &writer{raw: raw, timeout: timeout, reopen: reopen, log: newLogKeeper(reopen)}
+	return &writer{raw: raw, timeout: timeout, work: maxGroupWork, reopen: reopen, log: newLogKeeper(reopen)}
 }
 
 // do adds a unit and waits for its commit.

@@ -14,6 +14,7 @@ import (
 
 func TestNeighboursOfAnInterruptedWrite(t *testing.T) {
 	f := openTest(t, Options{UnitTimeout: 100 * time.Millisecond})
+	f.db.writer.work = time.Minute // the three make one group on a slow machine, too
 	release, blocked := make(chan struct{}), make(chan struct{})
 	before := make(chan error, 1)
 	go func() {

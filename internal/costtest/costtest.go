@@ -1,0 +1,47 @@
+// Package costtest bounds what an operation allocates. Unlike time, that is the
+// same on every machine, so a bound that is committed shows a regression where
+// a benchmark would only print another number.
+package costtest
+
+import (
+	"runtime"
+	"testing"
+)
+
+// A Bound is the most that one operation may allocate.
+type Bound struct {
+	Allocs float64
+	Bytes  float64
+}
+
+// Of returns what f allocates, on average over runs calls after a few more that
+// warm up. What other goroutines allocate meanwhile counts too, so that f may
+// be an operation that many of them work at.
+func Of(runs int, f func()) Bound {
+	for range 1 + runs/10 {
+		f()
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return Bound{
+		Allocs: float64(after.Mallocs-before.Mallocs) / float64(runs),
+		Bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(runs),
+	}
+}
+
+// Check fails the test when one of n equal parts of f allocates more than most.
+func Check(t testing.TB, what string, n float64, most Bound, f func()) {
+	t.Helper()
+	got := Of(200, f)
+	got.Allocs, got.Bytes = got.Allocs/n, got.Bytes/n
+	if got.Allocs > most.Allocs || got.Bytes > most.Bytes {
+		t.Errorf("%s: %.1f allocations and %.0f bytes, at most %.1f and %.0f are committed", what, got.Allocs, got.Bytes, most.Allocs, most.Bytes)
+		return
+	}
+	t.Logf("%s: %.1f allocations and %.0f bytes of %.1f and %.0f", what, got.Allocs, got.Bytes, most.Allocs, most.Bytes)
+}

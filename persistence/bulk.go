@@ -1,0 +1,145 @@
+package persistence
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/crash"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+)
+
+// A bulk is the default writes of a group of envelopes, by task: one call of a
+// store for each part.
+type bulk struct {
+	parts []*taskWrites
+	spare []*taskWrites
+}
+
+// A taskWrites is one task's default write of several envelopes.
+type taskWrites struct {
+	task  *task
+	held  []*held
+	index []int     // of the task, in each envelope
+	vs    []version // aligned, with the answers
+	began time.Time
+	ended time.Time
+}
+
+// add adds default writes of an envelope.
+func (b *bulk) add(h *held, tasks []int) {
+	for _, i := range tasks {
+		p := b.part(h.tasks[i])
+		p.held, p.index = append(p.held, h), append(p.index, i)
+	}
+}
+
+func (b *bulk) part(t *task) *taskWrites {
+	for _, p := range b.parts {
+		if p.task == t {
+			return p
+		}
+	}
+	p := &taskWrites{}
+	if n := len(b.spare); n > 0 {
+		p, b.spare = b.spare[n-1], b.spare[:n-1]
+	}
+	p.task = t
+	b.parts = append(b.parts, p)
+	return p
+}
+
+// clear forgets everything but the memory.
+func (b *bulk) clear() {
+	for _, p := range b.parts {
+		clear(p.held)
+		clear(p.vs)
+		*p = taskWrites{held: p.held[:0], index: p.index[:0], vs: p.vs[:0]}
+	}
+	b.spare = append(b.spare, b.parts...)
+	b.parts = b.parts[:0]
+}
+
+// writeBulk does the default writes of the group, each store beside the
+// others, so that a slow one holds up its own tasks only, and ends the class.
+func (w *worker) writeBulk(ctx context.Context) {
+	parts := w.bulk.parts
+	if len(parts) == 0 {
+		return
+	}
+	crash.Point("bulk.before")
+	last := len(parts) - 1
+	var beside sync.WaitGroup
+	for _, p := range parts[:last] {
+		for _, h := range p.held {
+			_, _ = h.object() // shared by the parts, so it is decoded before they start
+		}
+		beside.Go(func() { w.writePart(ctx, p) })
+	}
+	w.writePart(ctx, parts[last])
+	beside.Wait()
+	for _, p := range parts {
+		w.endPart(ctx, p)
+	}
+	w.bulk.clear()
+}
+
+func (w *worker) writePart(ctx context.Context, p *taskWrites) {
+	crash.Point("bulk.write.before")
+	p.began = time.Now()
+	for _, h := range p.held {
+		p.vs = append(p.vs, w.engine.versionOf(h, p.task))
+	}
+	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
+	p.ended = time.Now()
+	crash.Point("bulk.write.after")
+}
+
+// endPart reports the end of each write to its envelope.
+func (w *worker) endPart(ctx context.Context, p *taskWrites) {
+	apart := w.apart(ctx, p)
+	for n, h := range p.held {
+		i, v := p.index[n], &p.vs[n]
+		if apart && v.err != nil && !fault.Permanent(v.err) {
+			h.alone = true
+			w.ended(ctx, h, h.run.Ended(nowMicro(), flow.End{Task: i, Outcome: flow.Snoozed}))
+			continue
+		}
+		e := end{End: flow.End{Task: i}, err: v.err, event: h.event(i)}
+		e.event.Started, e.event.Ended = p.began, p.ended
+		switch {
+		case v.err != nil:
+			w.judge(ctx, h, p.task, &e)
+		case v.stale:
+			e.Outcome = flow.Stale
+		}
+		w.ended(ctx, h, w.finish(ctx, h, e))
+	}
+}
+
+// ended goes on with an envelope when the last task of its class has ended.
+func (w *worker) ended(ctx context.Context, h *held, act flow.Action) {
+	if act.Kind != flow.Wait {
+		w.follow(ctx, h, act)
+	}
+}
+
+// apart reports whether the failed writes of a part are to be tried again one
+// by one, at no charge: their store looks unreachable, and yet answers, so one
+// of them may be what it does not bear.
+func (w *worker) apart(ctx context.Context, p *taskWrites) bool {
+	if len(p.held) == 1 || p.task.write == writeCache {
+		return false
+	}
+	for n := range p.vs {
+		err := p.vs[n].err
+		if err == nil || fault.Permanent(err) || ctx.Err() != nil {
+			continue
+		}
+		if store := w.engine.storeOf(p.task, err); looksAway(err, store) {
+			return w.engine.layer.has(store) && w.engine.health.answers(ctx, store)
+		}
+	}
+	return false
+}

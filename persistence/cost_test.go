@@ -1,0 +1,99 @@
+package persistence
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/costtest"
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
+)
+
+// TestGroupAssemblyCosts bounds what it takes to form groups: lanes, classes
+// and the parts of a bulk keep their memory.
+func TestGroupAssemblyCosts(t *testing.T) {
+	tasks := []*task{{name: "a", write: writeCell}, {name: "b", write: writeRow}}
+	var group []*held
+	for range groupMost {
+		h := &held{kind: &kind{}, env: &envelope.Envelope{}, tasks: tasks}
+		h.run.Tasks = []flow.Task{{Spec: &flow.Spec{Priority: 3}}, {Spec: &flow.Spec{Priority: 3}}}
+		h.waits(3, false)
+		group = append(group, h)
+	}
+	ln, taken := newLane(1000), make([]*held, 0, groupMost)
+	for _, h := range group {
+		ln.push(h)
+	}
+	taken, _ = ln.next(nil, taken)
+	costtest.Check(t, "an envelope back into its lane and out again", groupMost, costtest.Bound{Allocs: 0.05, Bytes: 8}, func() {
+		taken, _ = ln.next(taken, taken[:0])
+	})
+	if len(taken) != groupMost {
+		t.Fatalf("a group of %d, want %d", len(taken), groupMost)
+	}
+	var b bulk
+	costtest.Check(t, "an envelope's two writes into a bulk", groupMost, costtest.Bound{Allocs: 0.05, Bytes: 8}, func() {
+		for _, h := range group {
+			b.add(h, []int{0, 1})
+		}
+		b.clear()
+	})
+}
+
+func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
+	ln := newLane(1000)
+	add := func(priority uint32, bulk bool, n int) {
+		for range n {
+			ln.push(&held{priority: priority, bulk: bulk, since: time.Time{}})
+		}
+	}
+	next := func() string {
+		var back []*held
+		got, _ := ln.next(nil, back)
+		return fmt.Sprintf("%d of %d", len(got), got[0].priority)
+	}
+	add(5, true, groupMost+10)
+	add(2, false, 2)
+	add(3, true, 3)
+	add(3, false, 1)
+	add(3, true, 1)
+	for _, want := range []string{"1 of 2", "1 of 2", "3 of 3", "1 of 3", "1 of 3", "64 of 5", "10 of 5"} {
+		if got := next(); got != want {
+			t.Fatalf("the next group is %s, want %s", got, want)
+		}
+	}
+}
+
+func TestWhatGoesOnComesBeforeWhatWaits(t *testing.T) {
+	ln := newLane(1000)
+	held := func(n int) *held { return &held{priority: 4, bulk: true, lost: n} }
+	for n := range 3 {
+		ln.push(held(n))
+	}
+	group, _ := ln.next(nil, nil)
+	ln.push(held(3))
+	again, _ := ln.next(group, nil)
+	for n, h := range again {
+		if h.lost != n {
+			t.Fatalf("envelope %d comes at place %d", h.lost, n)
+		}
+	}
+	if len(again) != 4 {
+		t.Fatalf("%d envelopes, want 4", len(again))
+	}
+}
+
+func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
+	ln := newLane(2)
+	ln.push(&held{priority: 1})
+	ln.push(&held{priority: 9})
+	_, evicted := ln.next([]*held{{priority: 5}, {priority: 6}}, nil)
+	if len(evicted) != 1 || evicted[0].priority != 9 {
+		t.Fatalf("evicted %v, want the one of priority 9", evicted)
+	}
+	ln.stop()
+	if group, evicted := ln.next([]*held{{priority: 5}}, nil); len(group) != 0 || len(evicted) != 1 {
+		t.Fatalf("a stopped lane gives %d and gives %d back", len(group), len(evicted))
+	}
+}
