@@ -17,8 +17,9 @@ type Left struct {
 }
 
 // Drain runs everything that is due, and returns what it left: tasks that wait
-// for their time, for a store that is down, or for another program. When ctx
-// ends first, the error is ctx's. It works beside Work, and without it.
+// for their time, for a store that is down, for another program, or for the end
+// of the lease that a worker which died had on them. When ctx ends first, the
+// error is ctx's. It works beside Work, and without it.
 func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
 	if err := l.open("drain"); err != nil {
 		return nil, err
@@ -29,6 +30,12 @@ func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
 			stop()
 			l.engine.draining.Store(false)
 		}()
+	}
+	// Work sweeps every second, and a drain may be over sooner.
+	if l.rows != nil && !l.engine.health.isDown[Transactional].Load() {
+		if _, err := l.rows.Sweep(ctx); err != nil {
+			return nil, err
+		}
 	}
 	l.engine.wake()
 	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {

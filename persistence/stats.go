@@ -171,7 +171,11 @@ func (l *Layer) countLeft(count map[Left]int, rec *transactional.Record) {
 	}
 	k := l.kindOf(rec.Kind)
 	for _, t := range tasks {
-		count[Left{Kind: rec.Kind, Task: t.Name, Why: l.why(k, t)}]++
+		why := l.why(k, t)
+		if why == whyBehind && rec.Owner != 0 {
+			why = "waits for a worker that holds it, or for the end of its lease"
+		}
+		count[Left{Kind: rec.Kind, Task: t.Name, Why: why}]++
 	}
 }
 
@@ -189,8 +193,10 @@ func (l *Layer) why(k *kind, t envelope.Task) string {
 	case t.NotBefore > nowMicro():
 		return "not due"
 	}
-	return "waits behind another task of its object"
+	return whyBehind
 }
+
+const whyBehind = "waits behind another task of its object"
 
 // leftInQueue adds what waits in the queue, which can only be counted by tube.
 func (l *Layer) leftInQueue(ctx context.Context, count map[Left]int) ([]Left, error) {
