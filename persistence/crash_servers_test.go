@@ -2,15 +2,19 @@ package persistence_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	gourl "net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	_ "github.com/fourfold-dev/fourfold/amorphous/cassandra"
@@ -31,10 +35,10 @@ var crashServers = flag.Bool("crash.servers", false, "run TestCrashOverServers, 
 // crashURLs carries the servers' URLs to the processes that are killed.
 const crashURLs = "FOURFOLD_CRASH_URLS"
 
-// A fleet is a program over the four servers that is killed. All runs share
-// one namespace, in which each has its own ids and its own user.
+// A fleet is a program over the four servers that is killed. Each run has a
+// namespace of its own, whose tables are dropped behind it.
 type fleet struct {
-	run      string
+	run      string                    // the namespace, and the one user
 	sales    *persistence.Handle[sale] // transactional custody
 	notes    *persistence.Handle[note] // transitory custody
 	counts   *persistence.Handle[tally]
@@ -65,16 +69,26 @@ func (f *fleet) open(ctx context.Context, dir string) (*persistence.Layer, error
 	if len(urls) != 4 {
 		return nil, fmt.Errorf("%s names %d servers", crashURLs, len(urls))
 	}
-	hash := fnv.New64a()
-	hash.Write([]byte(dir))
-	f.run = fmt.Sprintf("%x", hash.Sum64())
+	f.run = crashNamespace(dir)
 	layer, err := persistence.Open(ctx, persistence.Stores{
 		Transitory: transitory.URL(urls[0]), Volatile: volatile.URL(urls[1]),
 		Transactional: transactional.URL(urls[2]), Amorphous: amorphous.URL(urls[3]),
-	}, &persistence.Options{Namespace: "crash", Lease: 3 * time.Second})
+	}, &persistence.Options{Namespace: f.run, Lease: 3 * time.Second})
 	if err != nil {
 		return nil, err
 	}
+	f.declare(layer)
+	return layer, layer.CreateSchema(ctx)
+}
+
+// crashNamespace is the namespace of the run in a directory.
+func crashNamespace(dir string) string {
+	hash := fnv.New64a()
+	hash.Write([]byte(dir))
+	return fmt.Sprintf("c%x", hash.Sum64()&(1<<40-1))
+}
+
+func (f *fleet) declare(layer *persistence.Layer) {
 	f.counts = persistence.Declare(layer, "count", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
 	f.messages = persistence.Declare(layer, "message", persistence.Plan[message]{
 		{Priority: 0, Purpose: persistence.Amorphous, Name: "by", PartitionBy: "User"},
@@ -89,7 +103,6 @@ func (f *fleet) open(ctx context.Context, dir string) (*persistence.Layer, error
 		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, Do: f.tell},
 		{Priority: 2, Name: "object", Purpose: persistence.Amorphous},
 	}, persistence.KindOptions{Custody: persistence.TransitoryCustody})
-	return layer, nil
 }
 
 func (f *fleet) count(ctx context.Context, tx *persistence.Tx, s sale) error {
@@ -186,6 +199,68 @@ func (f *fleet) check(ctx context.Context, layer *persistence.Layer, h *persiste
 	return nil
 }
 
+// clean drops the tables of a run. What a failed run left in tubes and in the
+// cache is under names that nobody uses again.
+func (f *fleet) clean(ctx context.Context, dir string) error {
+	urls := strings.Split(os.Getenv(crashURLs), " ")
+	return errors.Join(dropRows(ctx, urls[2], crashNamespace(dir)), dropCells(ctx, urls[3], crashNamespace(dir)))
+}
+
+func dropRows(ctx context.Context, url, namespace string) error {
+	at, err := gourl.Parse(url)
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("mysql", at.User.String()+"@tcp("+at.Host+")"+at.Path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, "SELECT table_name FROM information_schema.tables WHERE table_schema=database() AND table_name LIKE ?", namespace+`\_%`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		err = errors.Join(err, rows.Scan(&name))
+		names = append(names, "`"+name+"`")
+	}
+	if err = errors.Join(err, rows.Err()); err != nil || len(names) == 0 {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "DROP TABLE "+strings.Join(names, ", "))
+	return err
+}
+
+func dropCells(ctx context.Context, url, namespace string) error {
+	at, err := gourl.Parse(url)
+	if err != nil {
+		return err
+	}
+	cluster := gocql.NewCluster(at.Host)
+	cluster.Timeout, cluster.ConnectTimeout = time.Minute, time.Minute
+	session, err := cluster.CreateSession()
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	keyspace := strings.TrimPrefix(at.Path, "/")
+	rows := session.Query("SELECT table_name FROM system_schema.tables WHERE keyspace_name=?", keyspace).IterContext(ctx)
+	var names []string
+	for name := ""; rows.Scan(&name); {
+		if strings.HasPrefix(name, namespace+"_") {
+			names = append(names, name)
+		}
+	}
+	err = rows.Close()
+	for _, name := range names {
+		err = errors.Join(err, session.Query(`DROP TABLE "`+keyspace+`"."`+name+`"`).ExecContext(ctx))
+	}
+	return err
+}
+
 // startOwn starts the four servers for this test alone, and returns a function
 // that kills one of them and starts it again.
 func startOwn(t *testing.T) (urls []string, disturb func(context.Context, *rand.Rand)) {
@@ -227,7 +302,7 @@ func startOwn(t *testing.T) (urls []string, disturb func(context.Context, *rand.
 //	go test ./persistence -run CrashOverServers -timeout=2h -args -crash.servers -crash.runs=200 -crash.seed=1
 func TestCrashOverServers_A4_F12(t *testing.T) {
 	f := &fleet{}
-	s := persistencetest.Scenario{Open: f.open, Load: f.load, Check: f.check, Runs: 3}
+	s := persistencetest.Scenario{Open: f.open, Load: f.load, Check: f.check, Clean: f.clean, Runs: 3}
 	if os.Getenv(crashURLs) == "" {
 		if !*crashServers {
 			t.Skip("the campaign that -args -crash.servers asks for: programs and the four servers are killed, NOT TESTED here")
@@ -235,16 +310,6 @@ func TestCrashOverServers_A4_F12(t *testing.T) {
 		urls, disturb := startOwn(t)
 		s.Disturb = disturb
 		t.Setenv(crashURLs, strings.Join(urls, " "))
-		layer, err := f.open(t.Context(), t.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := layer.CreateSchema(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := layer.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 	persistencetest.Crash(t, s)
 }

@@ -40,6 +40,10 @@ type Scenario struct {
 	// beside each start that is killed, from its first acknowledgement on; ctx
 	// ends with that start. Runs then go one after the other.
 	Disturb func(ctx context.Context, rng *rand.Rand)
+	// Clean, if not nil, removes what a run left outside of dir: its tables on a
+	// server, say, in a namespace that Open made of dir. It runs in the parent
+	// process, once after the last start of each run.
+	Clean func(ctx context.Context, dir string) error
 	// Leaves allows tasks to be left when everything due is drained; otherwise
 	// they are evidence.
 	Leaves bool
@@ -56,8 +60,8 @@ var (
 // SIGKILL: at the n-th time that it passes one of the points that this module
 // names, or at a random moment of its load. Then the program is started again
 // on the same directory, where it may be killed again in the middle of its
-// recovery. The last start of a run is not killed: it drains, and Check
-// compares. The points are found by running the scenario once without a kill
+// recovery. The last start of a run is not killed: it drains, for as long as
+// tasks come to their end, and Check compares. The points are found by running the scenario once without a kill
 // and once after one; each is the target of at least one run.
 //
 // A run in which nothing was killed, or nothing acknowledged, proves nothing.
@@ -78,7 +82,7 @@ func Crash(t testing.TB, s Scenario) {
 		t.Skip("crash tests need a pipe that a child process inherits; nothing is proved here about kills")
 	}
 	once(t)
-	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb}
+	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb, clean: s.Clean}
 	if *crashAt != "" {
 		c.report(c.run(&plan{kills: parseKills(t, *crashAt)}))
 		return
@@ -120,7 +124,8 @@ type campaign struct {
 	seed uint64
 	dir  string
 
-	disturb func(context.Context, *rand.Rand) // may be nil
+	disturb func(context.Context, *rand.Rand)   // may be nil
+	clean   func(context.Context, string) error // may be nil
 
 	points   []point // that the scenario passes
 	planned  int
@@ -221,6 +226,8 @@ func (c *campaign) report(r *result) {
 	switch {
 	case r.evidence != "":
 		c.failures = append(c.failures, r)
+		// A long campaign says at once what the verdict will say in full.
+		c.t.Logf("persistencetest.Crash: failed, after %d passed: %s (%s): %s", c.passed, r.plan, &r.history, r.evidence)
 	case !r.proves():
 		c.unknown = append(c.unknown, r)
 		return

@@ -89,7 +89,7 @@ func (c *child) work() error {
 		}
 	}
 	c.out.say("phase", "drain")
-	left, err := drained(ctx, layer)
+	left, err := c.drained(ctx, layer)
 	if err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
@@ -123,25 +123,69 @@ func serving(ctx context.Context, layer *persistence.Layer) (stop func() error) 
 	}
 }
 
+// How long a drain may make no progress at all: what is slow is no failure. It
+// is longer than a queue lets a task wait for its next attempt. In a start that
+// is disturbed a server may be on its way back for a while.
+const (
+	stall          = 75 * time.Second
+	stallDisturbed = 3 * time.Minute
+)
+
 // drained drains until nothing is left, or nothing but what waits for more than
-// time: a store that is down, another program.
-func drained(ctx context.Context, layer *persistence.Layer) (left []persistence.Left, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+// time: another program, say, and where the scenario leaves tasks a store that
+// is down. A store that does not answer is waited for.
+func (c *child) drained(ctx context.Context, layer *persistence.Layer) (left []persistence.Left, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go c.watch(ctx, layer, cancel)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
 		left, err = layer.Drain(ctx)
-		waits := slices.ContainsFunc(left, func(l persistence.Left) bool {
-			return l.Why == "not due" || strings.HasPrefix(l.Why, "waits behind")
+		waits := fault.Outage(err) || slices.ContainsFunc(left, func(l persistence.Left) bool {
+			return l.Why == "not due" || strings.HasPrefix(l.Why, "waits behind") || strings.HasPrefix(l.Why, "waits for a worker") ||
+				strings.HasPrefix(l.Why, "waits for the ") && !c.scenario.Leaves
 		})
-		if err != nil || !waits {
+		if ctx.Err() != nil {
+			return left, context.Cause(ctx)
+		}
+		if !waits {
 			return left, err
 		}
 		select {
 		case <-ctx.Done():
-			return left, nil
 		case <-again.C:
+		}
+	}
+}
+
+// watch ends a drain in which no task comes to its end for too long, and tells
+// the parent of each step.
+func (c *child) watch(ctx context.Context, layer *persistence.Layer, end context.CancelCauseFunc) {
+	patience := stall
+	if c.Disturbed {
+		patience = stallDisturbed
+	}
+	look := time.NewTicker(250 * time.Millisecond)
+	defer look.Stop()
+	last, since := "", time.Now()
+	for {
+		stats, err := layer.Stats(ctx)
+		for i := range stats.Tasks {
+			stats.Tasks[i].Oldest = 0 // it grows by itself
+		}
+		switch now := fmt.Sprint(stats.Tasks); {
+		case err == nil && now != last:
+			last, since = now, time.Now()
+			c.out.say("progress", now)
+		case time.Since(since) > patience:
+			end(fmt.Errorf("no task has come to its end for %v (%v):\n%s", patience, err, stats))
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
 		}
 	}
 }

@@ -34,10 +34,16 @@ type order struct {
 	Hit   int
 	Count bool   // say which points were passed
 	Check string // the history's file; empty: do not check
+
+	Disturbed bool // Scenario.Disturb runs beside this start
 }
 
-// childPatience is how long one start may take. A start that hangs is evidence.
-const childPatience = 90 * time.Second
+// How long a start may say nothing. One that hangs is evidence, one that is slow
+// is not. It is more than the child's own patience with a drain.
+const (
+	childPatience  = stall + 60*time.Second
+	disturbedChild = stallDisturbed + 60*time.Second
+)
 
 // A result is what became of a run.
 type result struct {
@@ -75,6 +81,7 @@ func (c *campaign) run(p *plan) *result {
 		return r
 	}
 	defer os.RemoveAll(dir) // the test's own directory goes in the end, whatever this says
+	defer c.forget(filepath.Join(dir, "data"))
 	o := order{Test: c.t.Name(), Dir: filepath.Join(dir, "data"), Seed: p.seed}
 	for i, k := range p.kills {
 		o.Round, o.Point, o.Hit = i, k.point, k.hit
@@ -96,26 +103,44 @@ func (c *campaign) run(p *plan) *result {
 	return r
 }
 
+// forget removes what a run left outside of its directory.
+func (c *campaign) forget(dir string) {
+	if c.clean == nil {
+		return
+	}
+	if err := c.clean(context.Background(), dir); err != nil {
+		c.t.Errorf("persistencetest.Crash: Clean: %v", err)
+	}
+}
+
 // start starts the program once and follows it to its end.
 func (c *campaign) start(r *result, o order, k kill) {
+	patience := childPatience
+	if o.Disturbed = c.disturb != nil && k != (kill{}); o.Disturbed {
+		patience = disturbedChild
+	}
 	cmd, out, lines, err := command(&o)
 	if err != nil {
 		r.evidence = "the child cannot be started: " + err.Error()
 		return
 	}
-	hung := time.AfterFunc(childPatience, func() {
-		r.evidence = fmt.Sprintf("the program does not come to its end within %v, after a kill at %s", childPatience, r.plan)
+	hung := time.AfterFunc(patience, func() {
+		r.evidence = fmt.Sprintf("the program does nothing for %v, after a kill at %s", patience, r.plan)
 		_ = cmd.Process.Signal(syscall.SIGQUIT) // its stacks tell where it hangs
 		time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 	})
-	t := &tail{result: r}
+	t := &tail{result: r, heard: func() {
+		if hung.Stop() {
+			hung.Reset(patience)
+		}
+	}}
 	if k.acks > 0 {
 		t.acks, t.then = k.acks, func() {
 			time.AfterFunc(k.after, func() { _ = cmd.Process.Kill() })
 		}
 	}
 	mended := func() {}
-	if c.disturb != nil && k != (kill{}) {
+	if o.Disturbed {
 		mended = c.disturbing(t, o)
 	}
 	t.read(lines)
@@ -195,6 +220,7 @@ type tail struct {
 	first  func() // at the first one; may be nil
 	done   bool
 	phase  string
+	heard  func() // at each word
 }
 
 func (t *tail) read(from io.ReadCloser) {
@@ -204,7 +230,9 @@ func (t *tail) read(from io.ReadCloser) {
 		if len(w) < 2 {
 			continue
 		}
+		t.heard()
 		switch w[0] {
+		case "progress": // that it is heard is enough
 		case "kill":
 			t.killed = w[1]
 		case "phase":
