@@ -87,6 +87,17 @@ type ledger interface {
 	tables() []Table
 	record(ctx context.Context, members []Member) []error
 	sums(ctx context.Context, ranges []Range) ([]Tally, error)
+	books
+}
+
+// The books of a ledger can be looked into and mended: see Counter's methods of
+// these names.
+type books interface {
+	held(ctx context.Context, of []Member) ([]Held, error)
+	walk(ctx context.Context, after []byte, limit int) (held []Held, next []byte, err error)
+	audit(ctx context.Context, after []byte) (wrong []Tally, next []byte, err error)
+	recount(ctx context.Context, places []Tally) error
+	remove(ctx context.Context, stamp Stamp, held []Held) error
 }
 
 // NewCounter returns the counter of a name, valid by ValidName and at most 32

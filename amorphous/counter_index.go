@@ -3,7 +3,6 @@ package amorphous
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,20 +104,14 @@ func (x *countIndex) register(ctx context.Context, members []Member) error {
 	}
 	rows := make([]Row, 0, 3*len(missing))
 	for name := range missing {
-		p, err := parsePart(name)
+		one, err := indexRows(name, 1)
 		if err != nil {
 			return err
 		}
-		shard, window := strconv.Itoa(p.shard), strconv.FormatInt(p.window, 10)
-		row := func(partition, id string) Row {
-			return Row{Partition: partition, Order: secondsOrder(p.window), ID: id, Shape: 1, Stamp: Stamp{Version: 1}}
-		}
-		rows = append(rows, row(indexOf+p.of, shard), row(indexIn+window, p.of+between+shard), row(indexWindows, "w"))
+		rows = append(rows, one...)
 	}
-	for _, err := range x.store.Write(ctx, x.table, rows...) {
-		if err != nil && !errors.Is(err, ErrSuperseded) {
-			return err
-		}
+	if err := writeAll(ctx, x.store, x.table, rows); err != nil {
+		return err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -129,6 +122,19 @@ func (x *countIndex) register(ctx context.Context, members []Member) error {
 		x.seen[name] = struct{}{}
 	}
 	return nil
+}
+
+// indexRows are the rows that make a partition known.
+func indexRows(name string, version int64) ([]Row, error) {
+	p, err := parsePart(name)
+	if err != nil {
+		return nil, err
+	}
+	shard, window := strconv.Itoa(p.shard), strconv.FormatInt(p.window, 10)
+	row := func(partition, id string) Row {
+		return Row{Partition: partition, Order: secondsOrder(p.window), ID: id, Shape: 1, Stamp: Stamp{Version: version}}
+	}
+	return []Row{row(indexOf+p.of, shard), row(indexIn+window, p.of+between+shard), row(indexWindows, "w")}, nil
 }
 
 // missing are the partitions of members that are not known to be registered.

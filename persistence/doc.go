@@ -101,10 +101,10 @@
 //
 // # Damage, and forgetting
 //
-// Handle.Verify compares what layouts, copies and the cache hold with what the
-// record implies, and Handle.Repair mends what differs. Handle.Erase removes
-// one key from everywhere, at a version of its own that keeps late retries out,
-// and proves it by a second look.
+// Handle.Verify compares what layouts, copies, derived rows, counts and the
+// cache hold with what the record implies, and Handle.Repair mends what differs.
+// Handle.Erase removes one key from everywhere, at a version of its own that
+// keeps late retries out, and proves it by a second look.
 //
 // # Promises
 //

@@ -48,8 +48,8 @@ func (e *Erasure) String() string {
 }
 
 // Erase removes one key, and all that was derived from it, wherever this layer
-// keeps it: record, layouts, second copies, cache, the envelopes that wait in
-// the outbox, dead letters. It is a Delete, which also runs OnDelete, and its
+// keeps it: record, layouts, second copies, derived rows, counts, cache, the
+// envelopes that wait in the outbox, dead letters. It is a Delete, which also runs OnDelete, and its
 // version stands as a tombstone in every store, so that an envelope that comes
 // late writes nothing. Then it looks a second time: what that finds is
 // Erasure.Left, and the error is fault.ErrRefused.
@@ -59,13 +59,17 @@ func (e *Erasure) String() string {
 // error; erasing again is harmless. Stores forget in their own time what was
 // removed from their tables (free pages, Cassandra's gc_grace, backups); the
 // marks of finished envelopes name the key for Options.Remember at most, and
-// the list of a layout's buckets names the partitions that there were.
+// the list of a layout's buckets, that of a count's partitions, its sums of zero
+// and the tombstones of derived rows name the places that there were.
 func (h *Handle[T]) Erase(ctx context.Context, key string, opts *EraseOptions) (*Erasure, error) {
-	e := &erasing{layer: h.layer, kind: h.kind, key: key}
+	e := &erasing{layer: h.layer, kind: h.kind, key: key, known: map[*task][]trace{}}
 	if opts != nil {
 		e.opts = *opts
 	}
 	p := putOptions{delete: true, key: key, atVersion: e.opts.Version}
+	if err := e.imply(ctx); err != nil {
+		return nil, err
+	}
 	found, err := e.look(ctx, true)
 	if err != nil {
 		return nil, err
@@ -95,6 +99,7 @@ type erasing struct {
 	key   string
 	opts  EraseOptions
 	stamp transactional.Stamp
+	known map[*task][]trace // where something is, or was
 }
 
 // names are the names that the kind has or had.
@@ -121,7 +126,7 @@ func (e *erasing) look(ctx context.Context, first bool) (found []string, err err
 			return nil, err
 		}
 		for _, t := range there {
-			if t.at != "" && t.at != bucketAt {
+			if t.at != "" && !t.aside {
 				add("%s (%s): %s, version %d", kp.task.name, kp.task.purpose, t.at, t.stamp.Version)
 			}
 		}
@@ -132,28 +137,49 @@ func (e *erasing) look(ctx context.Context, first bool) (found []string, err err
 	return found, e.lookCustody(ctx, first, add)
 }
 
-// traces are what a keeper has of the key; with Everywhere, also what it does
-// not know it has.
+// traces are what a keeper has of the key, also where something was when it was
+// looked for before; with Everywhere, also what it does not know it has.
 func (e *erasing) traces(ctx context.Context, kp kept) ([]trace, error) {
-	there, err := kp.find(ctx, []string{e.key})
+	there, err := kp.find(ctx, []sought{{e.key, e.known[kp.task]}})
 	out := there[e.key]
-	if err != nil || !e.opts.Everywhere {
-		return out, err
-	}
-	for after := []byte(nil); ; {
-		keys, traces, next, err := kp.walk(ctx, after, readPage)
-		if err != nil {
-			return out, err
-		}
-		for i, key := range keys {
-			if key == e.key && !slices.ContainsFunc(out, func(t trace) bool { return t.at == traces[i].at }) {
-				out = append(out, traces[i])
+	for after := []byte(nil); err == nil && e.opts.Everywhere; {
+		var w walked
+		w, err = kp.walk(ctx, after, readPage)
+		for i, key := range w.keys {
+			if key == e.key && !slices.ContainsFunc(out, func(t trace) bool { return t.at == w.traces[i].at }) {
+				out = append(out, w.traces[i])
 			}
 		}
-		if after = next; next == nil {
-			return out, nil
+		if after = w.next; after == nil {
+			break
 		}
 	}
+	for _, t := range out {
+		if !t.aside && !slices.ContainsFunc(e.known[kp.task], func(k trace) bool { return k.at == t.at }) {
+			e.known[kp.task] = append(e.known[kp.task], t)
+		}
+	}
+	return out, err
+}
+
+// imply remembers where the object's traces ought to be, whatever a register
+// says. An object that cannot be read implies nothing.
+func (e *erasing) imply(ctx context.Context) error {
+	if len(e.kind.record) == 0 {
+		return nil
+	}
+	subjects, err := e.layer.subjects(ctx, e.kind, []string{e.key})
+	if err != nil {
+		return err
+	}
+	for _, kp := range e.layer.keepers(e.kind) {
+		expected, err := kp.expect(ctx, &subjects[0])
+		if fault.Outage(err) || fault.Cancelled(err) {
+			return err
+		}
+		e.known[kp.task] = slices.DeleteFunc(expected, func(t trace) bool { return t.aside })
+	}
+	return nil
 }
 
 // lookCache looks for entries that no keeper has: of a kind without a record,

@@ -33,7 +33,7 @@ func (e *erasing) remove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := e.drop(ctx, kp, there); err != nil {
+		if err := e.drop(ctx, kp, there, gone); err != nil {
 			return err
 		}
 	}
@@ -64,16 +64,21 @@ func (e *erasing) removeLetters(ctx context.Context) error {
 	return nil
 }
 
-// drop drops what the tombstone did not reach.
-func (e *erasing) drop(ctx context.Context, kp kept, there []trace) error {
+// drop drops what the tombstone did not reach, and writes the tombstone again
+// where that may have gone with it.
+func (e *erasing) drop(ctx context.Context, kp kept, there []trace, gone *version) error {
+	again := false
 	for i := range there {
-		if there[i].at == "" || there[i].at == bucketAt {
+		t := &there[i]
+		if t.at == "" || t.aside {
 			continue
 		}
-		if err := kp.drop(ctx, e.key, &there[i], e.stamp); err != nil {
+		all, err := kp.drop(ctx, e.key, t, e.stamp)
+		if err != nil {
 			return err
 		}
-		if still, err := kp.there(ctx, e.key, &there[i]); err != nil || !still {
+		again = again || all
+		if still, err := kp.there(ctx, e.key, t); err != nil || !still {
 			if err != nil {
 				return err
 			}
@@ -84,15 +89,19 @@ func (e *erasing) drop(ctx context.Context, kp kept, there []trace) error {
 		if err != nil {
 			return err
 		}
-		stamp := transactional.Stamp{Version: max(tick, there[i].stamp.Version), Tie: ^uint64(0)}
+		stamp := transactional.Stamp{Version: max(tick, t.stamp.Version), Tie: ^uint64(0)}
 		if e.kind.typ.Version != nil {
-			stamp.Version = max(e.stamp.Version, there[i].stamp.Version) + 1
+			stamp.Version = max(e.stamp.Version, t.stamp.Version) + 1
 		}
-		if err := kp.drop(ctx, e.key, &there[i], stamp); err != nil {
+		if _, err := kp.drop(ctx, e.key, t, stamp); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !again {
+		return nil
+	}
+	_, err := e.layer.engine.writeObject(ctx, e.kind, kp.task, gone)
+	return err
 }
 
 // removeWaiting ends the envelopes of the key that are older than the erasure.

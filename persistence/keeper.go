@@ -18,7 +18,24 @@ type trace struct {
 	at      string // where: unique among the traces of a task and a key, and printable
 	stamp   transactional.Stamp
 	content []byte // comparable: equal for equal objects; nil: only that it is there counts
+	aside   bool   // it only says where the others are, and holds nothing of an object
 	row     amorphous.Row
+	held    amorphous.Held // of a count
+}
+
+// A sought is a key whose traces are looked for, with those that there ought to
+// be: who keeps rows in many places looks there too.
+type sought struct {
+	key      string
+	expected []trace
+}
+
+// A walked is some of what a task keeps of any object.
+type walked struct {
+	keys   []string // aligned with traces
+	traces []trace
+	looked int    // how much was gone over
+	next   []byte // the cursor behind it; nil: that was all
 }
 
 // A keeper knows what one task keeps: what an object implies there, and what is
@@ -27,18 +44,18 @@ type trace struct {
 type keeper interface {
 	// expect returns the traces that an object implies; none for one that is
 	// not there.
-	expect(s *subject) ([]trace, error)
+	expect(ctx context.Context, s *subject) ([]trace, error)
 	// find returns the traces that are there, by key.
-	find(ctx context.Context, keys []string) (map[string][]trace, error)
-	// walk returns traces of any key, in an order of the store's own, n of
-	// them or somewhat fewer, behind a cursor. A keeper that cannot be walked
-	// returns none, and no cursor.
-	walk(ctx context.Context, after []byte, n int) (keys []string, traces []trace, next []byte, err error)
+	find(ctx context.Context, of []sought) (map[string][]trace, error)
+	// walk returns traces of any key, in an order of the store's own, about n of
+	// them, behind a cursor. A keeper that cannot be walked returns none.
+	walk(ctx context.Context, after []byte, n int) (walked, error)
 	// write writes what an object implies, at a stamp.
 	write(ctx context.Context, s *subject, stamp transactional.Stamp) error
-	// drop removes what is there of a key, or, with a trace, that one. What an
-	// object implies is written again by the caller.
-	drop(ctx context.Context, key string, t *trace, stamp transactional.Stamp) error
+	// drop removes what is there of a key, or, with a trace, that one. All says
+	// that more of the key may have gone with it, which the caller writes again
+	// as far as an object implies it.
+	drop(ctx context.Context, key string, t *trace, stamp transactional.Stamp) (all bool, err error)
 	// there reports whether a trace that walk found is still where it was.
 	there(ctx context.Context, key string, t *trace) (bool, error)
 	// follows reports that rows have versions of their own, so that only their
@@ -46,10 +63,18 @@ type keeper interface {
 	follows() bool
 }
 
+// An auditor is a keeper that also keeps sums.
+type auditor interface {
+	// audit returns traces of sums that differ from what they are made of.
+	audit(ctx context.Context, after []byte) (walked, error)
+	recount(ctx context.Context, t *trace) error
+}
+
 // A kept is a task with its keeper.
 type kept struct {
 	task *task
 	keeper
+	few bool // an object may have many traces: few of them are compared at a time
 }
 
 // keepers lists what the tasks of a kind keep beside the record.
@@ -59,9 +84,13 @@ func (l *Layer) keepers(k *kind) []kept {
 		switch {
 		case k.inRecord(t):
 		case t.write == writeCell:
-			out = append(out, kept{t, &cellKeeper{l, k, t}})
+			out = append(out, kept{t, &cellKeeper{l, k, t}, false})
+		case t.write == writeDerived:
+			out = append(out, kept{t, &derivedKeeper{layer: l, kind: k, task: t}, true})
+		case t.write == writeCount:
+			out = append(out, kept{t, &countKeeper{l, k, t}, true})
 		case t == k.cache && len(k.record) > 0:
-			out = append(out, kept{t, &cacheKeeper{l, k, t}})
+			out = append(out, kept{t, &cacheKeeper{l, k, t}, false})
 		}
 	}
 	return out
@@ -76,7 +105,7 @@ type cellKeeper struct {
 
 func (c *cellKeeper) follows() bool { return c.kind.opts.Patched && c.task.partition != nil }
 
-func (c *cellKeeper) expect(s *subject) ([]trace, error) {
+func (c *cellKeeper) expect(_ context.Context, s *subject) ([]trace, error) {
 	t := c.task
 	if s.err != nil || s.obj == nil || t.when != nil && !t.when(s.obj) {
 		return nil, s.err
@@ -106,7 +135,7 @@ const bucketAt = "the list of buckets"
 // bucketTrace is the knowledge that the object's bucket has rows.
 func (t *task) bucketTrace(obj any) (trace, error) {
 	row, err := t.bucketRow(obj, microTime(nowMicro()))
-	return trace{at: bucketAt, row: row}, err
+	return trace{at: bucketAt, aside: true, row: row}, err
 }
 
 // trace is the trace of one row, whose body is decoded and encoded again, so
@@ -133,23 +162,19 @@ func whereIs(r *amorphous.Row) string {
 	return fmt.Sprintf("partition %q, order %x", name, r.Order)
 }
 
-func (c *cellKeeper) addresses(keys []string) []amorphous.Address {
-	at := make([]amorphous.Address, len(keys))
-	for i, key := range keys {
-		at[i] = amorphous.Address{ID: key}
+func (c *cellKeeper) find(ctx context.Context, of []sought) (map[string][]trace, error) {
+	at := make([]amorphous.Address, len(of))
+	for i := range of {
+		at[i] = amorphous.Address{ID: of[i].key}
 		if c.task.partition == nil {
-			at[i].Partition = key
+			at[i].Partition = of[i].key
 		}
 	}
-	return at
-}
-
-func (c *cellKeeper) find(ctx context.Context, keys []string) (map[string][]trace, error) {
-	cells, err := c.layer.cells.Read(ctx, c.task.cell, c.addresses(keys)...)
+	cells, err := c.layer.cells.Read(ctx, c.task.cell, at...)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string][]trace, len(keys))
+	out := make(map[string][]trace, len(of))
 	for row := range amorphous.Grouped(cells) {
 		one, _ := c.trace(row) // what cannot be read has no content, and differs
 		traces := []trace{one}
@@ -175,19 +200,22 @@ func (c *cellKeeper) bucketOf(ctx context.Context, r *amorphous.Row) ([]trace, e
 	if err != nil || len(cells) == 0 {
 		return nil, err
 	}
-	return []trace{{at: bucketAt, row: cells[0]}}, nil
+	return []trace{{at: bucketAt, aside: true, row: cells[0]}}, nil
 }
 
-func (c *cellKeeper) walk(ctx context.Context, after []byte, n int) (keys []string, traces []trace, next []byte, err error) {
+func (c *cellKeeper) walk(ctx context.Context, after []byte, n int) (w walked, err error) {
 	page, err := c.layer.cells.Scan(ctx, c.task.cell, amorphous.Range{Limit: n, After: after})
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	w.next = page.Next
 	for row := range amorphous.Grouped(page.Rows) {
 		one, _ := c.trace(row)
-		keys, traces = append(keys, row[0].ID), append(traces, one)
+		w.add(row[0].ID, one)
 	}
-	return keys, traces, page.Next, nil
+	return w, err
+}
+
+// add adds a trace that was gone over.
+func (w *walked) add(key string, t trace) {
+	w.keys, w.traces, w.looked = append(w.keys, key), append(w.traces, t), w.looked+1
 }
 
 // there scans the place itself: a Placed table may not know of it.
@@ -237,13 +265,13 @@ func (c *cellKeeper) put(ctx context.Context, table amorphous.Table, row amorpho
 
 // drop buries a key. A row at a place that the table does not know of is made
 // its place first, so that burying finds it.
-func (c *cellKeeper) drop(ctx context.Context, key string, t *trace, stamp transactional.Stamp) error {
+func (c *cellKeeper) drop(ctx context.Context, key string, t *trace, stamp transactional.Stamp) (all bool, err error) {
 	if t != nil && c.task.partition != nil {
 		adopted := t.row
 		adopted.Stamp, adopted.Expires = justBelow(stamp), t.row.Expires
 		adopted.Body, adopted.Shape = []byte("{}"), 1
 		if err := c.put(ctx, c.task.cell, adopted); err != nil {
-			return err
+			return true, err
 		}
 	}
 	row := amorphous.Row{ID: key, Stamp: amorphous.Stamp(stamp), Deleted: true}
@@ -253,7 +281,7 @@ func (c *cellKeeper) drop(ctx context.Context, key string, t *trace, stamp trans
 			row.Partition, row.Order = t.row.Partition, t.row.Order
 		}
 	}
-	return c.put(ctx, c.task.cell, row)
+	return true, c.put(ctx, c.task.cell, row)
 }
 
 func justBelow(s transactional.Stamp) amorphous.Stamp {
@@ -273,7 +301,7 @@ type cacheKeeper struct {
 
 func (c *cacheKeeper) follows() bool { return false }
 
-func (c *cacheKeeper) expect(s *subject) ([]trace, error) {
+func (c *cacheKeeper) expect(_ context.Context, s *subject) ([]trace, error) {
 	if s.err != nil || s.obj == nil {
 		return nil, s.err
 	}
@@ -281,17 +309,17 @@ func (c *cacheKeeper) expect(s *subject) ([]trace, error) {
 	return []trace{{at: "the cache", stamp: s.stamp, content: content}}, err
 }
 
-func (c *cacheKeeper) find(ctx context.Context, keys []string) (map[string][]trace, error) {
-	names := make([]string, len(keys))
-	for i, key := range keys {
-		names[i] = c.kind.cacheKey(key)
+func (c *cacheKeeper) find(ctx context.Context, of []sought) (map[string][]trace, error) {
+	names := make([]string, len(of))
+	for i := range of {
+		names[i] = c.kind.cacheKey(of[i].key)
 	}
 	entries, err := c.layer.cache.GetAll(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	out := make(map[string][]trace, len(entries))
-	for i, key := range keys {
+	for i := range of {
 		entry, ok := entries[names[i]]
 		if !ok || entry.Absent && entry.Stamp == (volatile.Stamp{}) {
 			continue
@@ -307,27 +335,26 @@ func (c *cacheKeeper) find(ctx context.Context, keys []string) (map[string][]tra
 		if !entry.Absent {
 			one.content, _ = c.task.set.Append(nil, value(obj))
 		}
-		out[key] = []trace{one}
+		out[of[i].key] = []trace{one}
 	}
 	return out, nil
 }
 
-func (c *cacheKeeper) walk(context.Context, []byte, int) ([]string, []trace, []byte, error) {
-	return nil, nil, nil, nil
-}
+func (c *cacheKeeper) walk(context.Context, []byte, int) (walked, error) { return walked{}, nil }
 
 func (c *cacheKeeper) there(context.Context, string, *trace) (bool, error) { return false, nil }
 
 // write removes the entry: the next reader fills it from the record.
 func (c *cacheKeeper) write(ctx context.Context, s *subject, stamp transactional.Stamp) error {
-	return c.drop(ctx, s.key, nil, stamp)
+	_, err := c.drop(ctx, s.key, nil, stamp)
+	return err
 }
 
-func (c *cacheKeeper) drop(ctx context.Context, key string, _ *trace, stamp transactional.Stamp) error {
+func (c *cacheKeeper) drop(ctx context.Context, key string, _ *trace, stamp transactional.Stamp) (all bool, err error) {
 	if err := c.layer.cache.Delete(ctx, c.kind.cacheKey(key)); err != nil {
-		return err
+		return false, err
 	}
-	return c.layer.cache.Invalidate(ctx, c.kind.cacheKey(key), volatile.Stamp(stamp))
+	return false, c.layer.cache.Invalidate(ctx, c.kind.cacheKey(key), volatile.Stamp(stamp))
 }
 
 // keeperOf returns the keeper of a task.

@@ -31,12 +31,18 @@ func (h *Handle[T]) Repair(ctx context.Context, d Difference) error {
 	if d.Kind != k.name {
 		return refuse("it is a difference of the kind " + d.Kind)
 	}
+	if d.What == "unreadable" && d.Task != k.record[0].name {
+		return refuse("the object cannot be derived from: put it again, or mend the function")
+	}
 	if d.What == "unreadable" {
 		return refuse("the record itself cannot be read, and there is nothing to mend it from: put the object again")
 	}
 	kp, err := l.keeperOf(k, d.Task)
 	if err != nil {
 		return err
+	}
+	if a, ok := kp.keeper.(auditor); ok && d.What == "miscounted" {
+		return a.recount(ctx, d.trace)
 	}
 	stamps := []func(*subject) (transactional.Stamp, error){
 		func(s *subject) (transactional.Stamp, error) { return s.stamp, nil },
@@ -79,7 +85,7 @@ func (l *Layer) mend(ctx context.Context, k *kind, kp kept, d *Difference, stamp
 	} else if stampOf != nil {
 		var stamp transactional.Stamp
 		if stamp, err = stampOf(s); err == nil && s.obj == nil {
-			err = kp.drop(ctx, d.Key, nil, stamp)
+			_, err = kp.drop(ctx, d.Key, nil, stamp)
 		} else if err == nil {
 			err = kp.write(ctx, s, stamp)
 		}
@@ -104,16 +110,17 @@ func (l *Layer) mendSurplus(ctx context.Context, k *kind, kp kept, s *subject, d
 	if s.obj == nil && stamp.Version <= d.trace.stamp.Version {
 		stamp = raised(d.trace.stamp) // the record says nothing of it
 	}
-	if err := kp.drop(ctx, d.Key, d.trace, stamp); err != nil {
+	all, err := kp.drop(ctx, d.Key, d.trace, stamp)
+	if err != nil {
 		return false, err
 	}
 	if s.obj == nil && k.cache != nil {
 		// Nobody can walk a cache, which may still serve what the record lost.
-		if err := (&cacheKeeper{l, k, k.cache}).drop(ctx, d.Key, nil, stamp); err != nil {
+		if _, err := (&cacheKeeper{l, k, k.cache}).drop(ctx, d.Key, nil, stamp); err != nil {
 			return false, err
 		}
 	}
-	if expected, err := kp.expect(s); err != nil || len(expected) == 0 {
+	if expected, err := kp.expect(ctx, s); err != nil || len(expected) == 0 || !all {
 		return false, err
 	}
 	stamp.Tie++

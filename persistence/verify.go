@@ -10,7 +10,6 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
-	"github.com/fourfold-dev/fourfold/transactional"
 )
 
 // A Difference is one thing that a store holds otherwise than the record
@@ -20,16 +19,17 @@ type Difference struct {
 	Purpose         Purpose
 	// What is one of: missing (nothing is there), stale (an older version is),
 	// altered (the same version is, with another content), newer (a version is
-	// that the record has not), surplus (no object implies it), unreadable (the
-	// record's own object cannot be read, or its parts are of different
-	// versions: Err says why).
+	// that the record has not), surplus (no object implies it; of a derived row
+	// Key is then the row's own), miscounted (a sum is not that of what it
+	// counts; it has no Key), unreadable (the record's own object cannot be read,
+	// or its parts are of different versions, or Derive refuses it: Err says why).
 	What   string
 	Where  string // the place in the store
 	Stored int64  // the version that is there; zero: none
 	Record int64  // the record's version; zero: it has no such object
 	Err    error  // of what is unreadable
 
-	trace *trace // of what is surplus
+	trace *trace // of what is surplus, or miscounted
 }
 
 // String is one line for a log.
@@ -60,30 +60,50 @@ type Verification struct {
 	kind    *kind
 	opts    VerifyOptions
 	keepers []kept
-	at      cursor // bucket is the phase: 0 the record, then the keepers
+	phases  []phase // behind the one over the record
+	at      cursor  // bucket is the phase: 0 the record, then the others
 	bad     error
 	over    bool
 	looked  int
 	found   int
 }
 
+// A phase of a verification goes over what one keeper keeps, of any object, or
+// over its sums.
+type phase struct {
+	kept
+	walk func(ctx context.Context, after []byte, n int) (walked, error)
+	sums bool
+}
+
 // Verify compares what the stores hold of a kind with its record: the layouts
 // of its default writes, with their lists of buckets, a second copy by key, the
-// entries of its cache. It goes over the record first, and asks what each
-// object implies; then over the layouts, for rows that no object implies. What
-// differs is looked at twice, a moment apart, so that a Put under way is no
-// difference. Memory is bounded by a page. What handlers wrote is
-// theirs, and the members of counts are not compared.
+// entries of its cache, the rows that Derive makes, with the register of where
+// they lie, and what Count counts, with the sums. It goes over the record first,
+// and asks what each object implies; then over the rest, for what no object
+// implies, and for sums that are not those of what they count. For derived rows
+// it goes over the record once more, and once again where there are such rows.
+// What differs is looked at twice, a moment apart, so that a Put under way is no
+// difference. Memory is bounded by a page, by the rows that sixteen objects
+// imply, and by 32 MiB. What handlers wrote is theirs. A Derive that asks others
+// is asked again, and what it answers now is what ought to be there.
 func (h *Handle[T]) Verify(opts *VerifyOptions) *Verification {
 	v := &Verification{layer: h.layer, kind: h.kind, keepers: h.layer.keepers(h.kind)}
 	if opts != nil {
 		v.opts = *opts
 	}
 	def(&v.opts.Young, 10*time.Second)
+	for _, kp := range v.keepers {
+		v.phases = append(v.phases, phase{kept: kp, walk: kp.walk})
+		if a, ok := kp.keeper.(auditor); ok {
+			audit := func(ctx context.Context, after []byte, _ int) (walked, error) { return a.audit(ctx, after) }
+			v.phases = append(v.phases, phase{kept: kp, walk: audit, sums: true})
+		}
+	}
 	v.at.shape = record.Digest([]byte("verify " + h.kind.table))
 	if v.opts.After != "" {
 		at, err := parseCursor(v.opts.After)
-		if err == nil && (at.shape != v.at.shape || at.bucket < 0 || at.bucket > int64(len(v.keepers))) {
+		if err == nil && (at.shape != v.at.shape || at.bucket < 0 || at.bucket > int64(len(v.phases))) {
 			err = errors.New("the cursor in After belongs to another verification")
 		}
 		if err != nil {
@@ -123,7 +143,7 @@ func (v *Verification) Differences(ctx context.Context) iter.Seq2[Difference, er
 					return
 				}
 			}
-			v.at, v.over = next, int(next.bucket) > len(v.keepers)
+			v.at, v.over = next, int(next.bucket) > len(v.phases)
 			if v.opts.Rate > 0 && !v.over {
 				due := began.Add(time.Duration(float64(v.looked-before) / float64(v.opts.Rate) * float64(time.Second)))
 				if err := sleep(ctx, max(time.Until(due), 0)); err != nil {
@@ -143,6 +163,9 @@ func (v *Verification) page(ctx context.Context) (diffs []Difference, next curso
 		return nil, next, v.bad
 	case v.at.bucket == 0:
 		subjects, more, err := v.layer.recordPage(ctx, v.kind, string(v.at.inner), readPage)
+		if err == nil {
+			err = v.layer.fillSubjects(ctx, v.kind, subjects)
+		}
 		if err != nil {
 			return nil, next, err
 		}
@@ -156,17 +179,39 @@ func (v *Verification) page(ctx context.Context) (diffs []Difference, next curso
 		diffs, err = v.inspectTwice(ctx, subjects)
 		return diffs, next, err
 	}
-	kp := v.keepers[v.at.bucket-1]
-	keys, traces, after, err := kp.walk(ctx, v.at.inner, readPage)
+	ph := v.phases[v.at.bucket-1]
+	w, err := ph.walk(ctx, v.at.inner, readPage)
 	if err != nil {
 		return nil, next, err
 	}
-	if next.inner = after; after == nil {
+	if next.inner = w.next; w.next == nil {
 		next.bucket++
 	}
-	v.looked += len(keys)
-	diffs, err = v.layer.surplus(ctx, v.kind, kp, keys, traces, v.young())
+	v.looked += w.looked
+	if ph.sums {
+		diffs, err = v.miscounted(ctx, ph, &w)
+	} else {
+		diffs, err = v.layer.surplus(ctx, v.kind, ph.kept, &w, v.young())
+	}
 	return diffs, next, err
+}
+
+// miscounted tells the sums that differ also when they are looked at again.
+func (v *Verification) miscounted(ctx context.Context, ph phase, first *walked) (diffs []Difference, err error) {
+	if len(first.traces) == 0 {
+		return nil, nil
+	}
+	if err := sleep(ctx, againAfter); err != nil {
+		return nil, err
+	}
+	again, err := ph.walk(ctx, v.at.inner, readPage)
+	for i := range again.traces {
+		t := &again.traces[i]
+		if slices.ContainsFunc(first.traces, func(f trace) bool { return f.at == t.at }) {
+			diffs = append(diffs, Difference{Kind: v.kind.name, Task: ph.task.name, Purpose: ph.task.purpose, What: "miscounted", Where: t.at, trace: t})
+		}
+	}
+	return diffs, err
 }
 
 // young is the version from which on nothing is looked at; zero: none.
@@ -223,95 +268,12 @@ func (l *Layer) subjects(ctx context.Context, k *kind, keys []string) ([]subject
 		}
 		out[i] = subject{key: key, found: one[key], err: err}
 	}
-	return out, nil
-}
-
-// inspect compares what objects imply with what is there.
-func (l *Layer) inspect(ctx context.Context, k *kind, keepers []kept, subjects []subject) (diffs []Difference, err error) {
-	keys := make([]string, 0, len(subjects))
-	for _, s := range subjects {
-		if keys = append(keys, s.key); s.err != nil {
-			diffs = append(diffs, Difference{Kind: k.name, Key: s.key, Task: k.record[0].name, Purpose: k.record[0].purpose, What: "unreadable", Err: s.err})
-		}
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	for _, kp := range keepers {
-		there, err := kp.find(ctx, keys)
-		if err != nil {
-			return nil, err
-		}
-		for i := range subjects {
-			s := &subjects[i]
-			if s.err != nil {
-				continue
-			}
-			expected, err := kp.expect(s)
-			if err != nil {
-				return nil, err
-			}
-			diffs = append(diffs, kp.compare(k, s, expected, there[s.key])...)
-		}
-	}
-	return diffs, nil
-}
-
-// compare says what is otherwise than expected of one object. What is there and
-// not expected is surplus, which only a cache is asked for here: a store is
-// walked for it.
-func (kp kept) compare(k *kind, s *subject, expected, there []trace) (out []Difference) {
-	_, cached := kp.keeper.(*cacheKeeper)
-	tell := func(what, where string, stored int64) {
-		out = append(out, Difference{Kind: k.name, Key: s.key, Task: kp.task.name, Purpose: kp.task.purpose,
-			What: what, Where: where, Stored: stored, Record: versionIf(s.obj != nil, s.stamp)})
-	}
-	for i := range expected {
-		e := &expected[i]
-		at := slices.IndexFunc(there, func(t trace) bool { return t.at == e.at })
-		switch {
-		case at >= 0:
-			if what := kp.differs(e, &there[at]); what != "" {
-				tell(what, e.at, there[at].stamp.Version)
-			}
-		case e.at == bucketAt && len(there) == 0:
-			// The row is missing, and its bucket is looked for with it.
-		case !cached:
-			tell("missing", e.at, 0)
-		case len(there) > 0: // an absence is remembered
-			tell("stale", e.at, there[0].stamp.Version)
-		}
-	}
-	if cached && len(expected) == 0 && len(there) > 0 && there[0].at != "" {
-		tell("surplus", there[0].at, there[0].stamp.Version)
-	}
-	return out
-}
-
-// differs says how one trace differs from what is expected; empty: it does not.
-func (kp kept) differs(want, got *trace) string {
-	switch same := want.same(got); {
-	case same && (kp.follows() || !want.stamp.Newer(got.stamp)):
-		return ""
-	case want.stamp.Newer(got.stamp) && !kp.follows():
-		return "stale"
-	case same:
-		return ""
-	case got.stamp.Version > want.stamp.Version && !kp.follows():
-		return "newer"
-	}
-	return "altered"
-}
-
-func versionIf(there bool, s transactional.Stamp) int64 {
-	if !there {
-		return 0
-	}
-	return s.Version
+	return out, l.fillSubjects(ctx, k, out)
 }
 
 // surplus finds the traces that no object implies, also when it is asked again.
-func (l *Layer) surplus(ctx context.Context, k *kind, kp kept, keys []string, traces []trace, young int64) (diffs []Difference, err error) {
+func (l *Layer) surplus(ctx context.Context, k *kind, kp kept, w *walked, young int64) (diffs []Difference, err error) {
+	keys, traces := w.keys, w.traces
 	unique := slices.Compact(slices.Sorted(slices.Values(keys)))
 	subjects, err := l.subjects(ctx, k, unique)
 	if err != nil {
@@ -320,10 +282,10 @@ func (l *Layer) surplus(ctx context.Context, k *kind, kp kept, keys []string, tr
 	for i := range traces {
 		t := &traces[i]
 		at, _ := slices.BinarySearch(unique, keys[i])
-		if young > 0 && t.stamp.Version > young || subjects[at].err != nil {
+		if t.aside || young > 0 && t.stamp.Version > young || subjects[at].err != nil {
 			continue
 		}
-		if wanted, err := kp.implies(&subjects[at], t); err != nil || wanted {
+		if wanted, err := kp.implies(ctx, &subjects[at], t); err != nil || wanted {
 			if err != nil {
 				return nil, err
 			}
@@ -342,8 +304,8 @@ func (l *Layer) surplus(ctx context.Context, k *kind, kp kept, keys []string, tr
 }
 
 // implies reports whether an object implies a trace at this place.
-func (kp kept) implies(s *subject, t *trace) (bool, error) {
-	expected, err := kp.expect(s)
+func (kp kept) implies(ctx context.Context, s *subject, t *trace) (bool, error) {
+	expected, err := kp.expect(ctx, s)
 	return slices.ContainsFunc(expected, func(e trace) bool { return e.at == t.at }), err
 }
 
@@ -357,6 +319,6 @@ func (l *Layer) isSurplus(ctx context.Context, k *kind, kp kept, key string, t *
 	if err != nil {
 		return false, subject{}, err
 	}
-	wanted, err := kp.implies(&subjects[0], t)
+	wanted, err := kp.implies(ctx, &subjects[0], t)
 	return !wanted && err == nil, subjects[0], err
 }

@@ -199,7 +199,7 @@ func verifyPlan(record persistence.Purpose) persistence.Plan[stay] {
 }
 
 // verify lists what differs: task, key and how, sorted.
-func verify(t *testing.T, h *persistence.Handle[stay]) (diffs []persistence.Difference, lines []string) {
+func verify[T any](t *testing.T, h *persistence.Handle[T]) (diffs []persistence.Difference, lines []string) {
 	t.Helper()
 	for d, err := range h.Verify(&persistence.VerifyOptions{Young: -1}).Differences(t.Context()) {
 		if err != nil {
@@ -282,7 +282,7 @@ func quoteUser(v *vandal) string {
 }
 
 // mendAll checks the differences, mends them and looks again.
-func mendAll(t *testing.T, h *persistence.Handle[stay], expected []string) {
+func mendAll[T any](t *testing.T, h *persistence.Handle[T], expected []string) {
 	t.Helper()
 	diffs, lines := verify(t, h)
 	slices.Sort(expected)
