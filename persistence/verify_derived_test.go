@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -70,6 +71,9 @@ func leaflets() map[string]leaflet {
 func TestRepairOfDerived(t *testing.T) {
 	vandals(t, func(t *testing.T, v *vandal) {
 		for name, record := range map[string]persistence.Purpose{"leafrow": persistence.Transactional, "leafcell": persistence.Amorphous} {
+			if v.cql != nil && record == persistence.Amorphous {
+				continue // it differs in the record alone, and costs half a minute
+			}
 			v := *v
 			t.Run(name, func(t *testing.T) {
 				v.t = t
@@ -94,9 +98,9 @@ func (d *derivedDamage) run(record persistence.Purpose) {
 	if err := d.layer.CreateSchema(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
-	for _, l := range d.want {
-		if _, err := d.handle.Put(d.t.Context(), l); err != nil {
-			d.t.Fatal(err)
+	for _, r := range d.handle.PutAll(d.t.Context(), slices.Collect(maps.Values(d.want))) {
+		if r.Err != nil {
+			d.t.Fatal(r.Err)
 		}
 	}
 	d.check() // and seals
