@@ -142,10 +142,7 @@ func (c *child) drained(ctx context.Context, layer *persistence.Layer) (left []p
 	defer again.Stop()
 	for {
 		left, err = layer.Drain(ctx)
-		waits := fault.Outage(err) || slices.ContainsFunc(left, func(l persistence.Left) bool {
-			return l.Why == "not due" || strings.HasPrefix(l.Why, "waits behind") || strings.HasPrefix(l.Why, "waits for a worker") ||
-				strings.HasPrefix(l.Why, "waits for the ") && !c.scenario.Leaves
-		})
+		waits := fault.Outage(err) || slices.ContainsFunc(left, c.passes)
 		if ctx.Err() != nil {
 			return left, context.Cause(ctx)
 		}
@@ -157,6 +154,14 @@ func (c *child) drained(ctx context.Context, layer *persistence.Layer) (left []p
 		case <-again.C:
 		}
 	}
+}
+
+// passes reports whether what was left needs nothing but time, or a store that
+// is to come back.
+func (c *child) passes(l persistence.Left) bool {
+	begins := func(why string) bool { return strings.HasPrefix(l.Why, why) }
+	down := begins("waits for the ") || begins("the transitory store is down")
+	return begins("not due") || begins("waits behind") || begins("waits for a worker") || down && !c.scenario.Leaves
 }
 
 // watch ends a drain in which no task comes to its end for too long, and tells
