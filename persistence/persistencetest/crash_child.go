@@ -141,11 +141,12 @@ func (c *child) drained(ctx context.Context, layer *persistence.Layer) (left []p
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
+		before := left
 		left, err = layer.Drain(ctx)
-		waits := fault.Outage(err) || slices.ContainsFunc(left, c.passes)
 		if ctx.Err() != nil {
-			return left, context.Cause(ctx)
+			return nil, fmt.Errorf("%w\nleft by the last drain: %+v", context.Cause(ctx), before)
 		}
+		waits := fault.Outage(err) || slices.ContainsFunc(left, c.passes)
 		if !waits {
 			return left, err
 		}
