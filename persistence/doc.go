@@ -115,7 +115,7 @@
 //   - P1 Accepted is durable. When Put returns nil, every task of the object is
 //     done or will be, whatever crashes next, to the durability that the receipt
 //     names. (TestCrash_A1_A3_A4_A5_A7_F7, TestCrashOverServers_A4_F12,
-//     TestCrashDuringAnOutage_F12, TestDrainFreesWhatTheDeadHeld)
+//     TestCrashDuringAnOutage_F12)
 //   - P2 All or nothing. No crash can leave an object with some of its tasks
 //     accepted and others forgotten. (TestCrash_A1_A3_A4_A5_A7_F7,
 //     TestARefusedRowRefusesThePut, TestTxIsAllOrNothing)

@@ -31,8 +31,9 @@ func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
 			l.engine.draining.Store(false)
 		}()
 	}
-	// Work sweeps every second, and a drain may be over sooner.
-	if l.rows != nil && !l.engine.health.isDown[Transactional].Load() {
+	// Work sweeps every second, and a drain may be over sooner. Where nobody
+	// shares the log, what dead processes held was freed when it was opened.
+	if l.rows != nil && l.rows.Features().SharedLog && !l.engine.health.isDown[Transactional].Load() {
 		if _, err := l.rows.Sweep(ctx); err != nil {
 			return nil, err
 		}

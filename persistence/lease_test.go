@@ -2,8 +2,6 @@ package persistence_test
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,27 +97,4 @@ func TestLossesAreNoAttempts(t *testing.T) {
 	if letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{}); err != nil || len(letters) > 0 {
 		t.Errorf("dead letters %+v, %v; want none", letters, err)
 	}
-}
-
-// A program that only drains, each time for a moment, gets what a worker held
-// that died, as soon as the lease is over.
-func TestDrainFreesWhatTheDeadHeld(t *testing.T) {
-	inDrill(t, func(d *drill) {
-		rs := d.put(d.visits, 3)
-		claimed, err := d.layer.Transactional().Claim(d.Context(), transactional.ClaimRequest{
-			Lanes: []string{"ff/visit/rt"}, Max: 64, Owner: 7, Lease: 10 * time.Second, // that of somebody else
-		})
-		if err != nil || len(claimed) != 3 {
-			d.Fatalf("%d envelopes were claimed: %v", len(claimed), err)
-		}
-		for _, wait := range []time.Duration{0, 11 * time.Second} {
-			time.Sleep(wait)
-			left, err := d.layer.Drain(d.Context())
-			held := slices.ContainsFunc(left, func(l persistence.Left) bool { return strings.HasPrefix(l.Why, "waits for a worker") })
-			if err != nil || held != (wait == 0) || wait > 0 && len(left) > 0 {
-				d.Errorf("after %v: %+v, %v", wait, left, err)
-			}
-		}
-		d.within(time.Second, rs)
-	})
 }
