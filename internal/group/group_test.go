@@ -3,13 +3,10 @@ package group
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,122 +282,5 @@ func TestAPanicNamesItsValue(t *testing.T) {
 	g := New(Options{}, nil, func(context.Context, []int) []error { panic("the reason") })
 	if err := g.Do(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "the reason") {
 		t.Errorf("err = %v, want the value of the panic in it", err)
-	}
-}
-
-func TestParallelGroups(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var now, most atomic.Int32
-		g := New(Options{MaxItems: 1, Parallel: 3}, nil, func(context.Context, []int) []error {
-			most.Store(max(most.Load(), now.Add(1)))
-			time.Sleep(time.Second)
-			now.Add(-1)
-			return nil
-		})
-		before := time.Now()
-		var all []<-chan error
-		for i := range 9 {
-			all = append(all, start(t.Context(), g, i))
-		}
-		for _, c := range all {
-			<-c
-		}
-		if most.Load() != 3 || time.Since(before) != 3*time.Second {
-			t.Errorf("%d groups at once, %v in all; want 3, 3s", most.Load(), time.Since(before))
-		}
-	})
-}
-
-func TestClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &recorder{}
-		g := New(Options{MaxItems: 1, MaxQueue: 1}, nil, r.run)
-		underWay := start(t.Context(), g, 1)
-		waiting := start(t.Context(), g, 2)
-		noSlot := start(t.Context(), g, 3)
-		go g.Close()
-		synctest.Wait()
-		if err := <-noSlot; !errors.Is(err, fault.ErrClosed) {
-			t.Errorf("err = %v, want closed for an item that had not entered", err)
-		}
-		if err := g.Do(t.Context(), 4); !errors.Is(err, fault.ErrClosed) {
-			t.Errorf("err = %v, want closed after Close", err)
-		}
-		if err := errors.Join(<-underWay, <-waiting); err != nil {
-			t.Errorf("Close took what was added before it: %v", err)
-		}
-		g.Close()
-		if n := len(r.groups); n != 2 {
-			t.Errorf("%d groups, want 2: Close returns when what was added has finished", n)
-		}
-	})
-}
-
-// TestNothingIsLostOrRunTwice drives callers that come, go and come again,
-// and compares what they were told with what was run.
-func TestNothingIsLostOrRunTwice(t *testing.T) {
-	var mu sync.Mutex
-	ran := map[int]int{}
-	g := New(Options{MaxItems: 7, MaxSize: 40, Parallel: 2, MaxQueue: 9}, func(i int) int { return i % 13 },
-		func(_ context.Context, items []int) []error {
-			mu.Lock()
-			for _, i := range items {
-				ran[i]++
-			}
-			mu.Unlock()
-			runtime.Gosched()
-			if rand.IntN(50) == 0 {
-				panic("now and then")
-			}
-			return nil
-		})
-	var wg sync.WaitGroup
-	for c := range 16 {
-		wg.Go(func() {
-			for n := range 300 {
-				item := c*1000 + n
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(200))*time.Microsecond)
-				err := g.Do(ctx, item)
-				cancel()
-				mu.Lock()
-				times := ran[item]
-				mu.Unlock()
-				if msg := contradiction(err, times); msg != "" {
-					t.Errorf("item %d: %s", item, msg)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	g.Close()
-}
-
-func contradiction(err error, times int) string {
-	switch {
-	case times > 1:
-		return fmt.Sprintf("ran %d times", times)
-	case err == nil && times != 1:
-		return "succeeded and never ran"
-	case fault.OutcomeOf(err) == fault.NotApplied && times != 0:
-		return fmt.Sprintf("ran, and its caller was told %v", err)
-	}
-	return ""
-}
-
-func BenchmarkDo(b *testing.B) {
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			g := New(Options{}, nil, func(context.Context, []int) []error { return nil })
-			defer g.Close()
-			b.ReportAllocs()
-			b.SetParallelism(callers)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if err := g.Do(context.Background(), 1); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		})
 	}
 }

@@ -1,0 +1,180 @@
+package persistence_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
+)
+
+// P8: "An object that only looks like an outage (every attempt times out, while
+// an independent probe succeeds) is charged", and its siblings go on.
+func TestABadObjectThatLooksLikeAnOutage(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Refuse(persistence.Amorphous, func(op persistencetest.Op) error {
+			if op.Name == "write" && slices.Contains(op.On, "bad") {
+				return fault.New(fault.ErrUnavailable, "amorphous", "write", "connection reset")
+			}
+			return nil
+		})
+		for _, h := range []*persistence.Handle[visit]{d.visits, d.posts} {
+			bad, err := h.Put(d.Context(), visit{ID: "bad", User: "bob"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.within(2*time.Second, d.put(h, 10)) // the others do not wait for it
+			ctx, cancel := context.WithTimeout(d.Context(), time.Minute)
+			if err := bad.Wait(ctx, "object"); !errors.Is(err, fault.ErrRefused) {
+				t.Errorf("waiting for the bad object: %v, want a dead letter", err)
+			}
+			cancel()
+		}
+		letters, err := d.layer.DeadLetters().List(d.Context(), persistence.DeadFilter{})
+		if err != nil || len(letters) != 4 {
+			t.Errorf("%d dead letters, %v; want two tasks of two objects", len(letters), err)
+		}
+		for _, l := range letters {
+			if l.Key != "bad" || l.Attempts != 1 || !strings.Contains(l.Reason, "connection reset") {
+				t.Errorf("dead letter %+v", l)
+			}
+		}
+	})
+}
+
+// "A handler's error which says that a store of the layer is unreachable parks
+// its task on that store, whatever the purpose, and spends no attempt."
+func TestAHandlersOutageParksItsTask(t *testing.T) {
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		inDrill(t, func(d *drill) {
+			var runs atomic.Int64
+			asks := persistence.Declare(d.layer, "ask", persistence.Plan[visit]{
+				{Priority: 1, Name: "ask", Purpose: persistence.Transitory, MaxAttempts: 1, Do: func(ctx context.Context, v visit) error {
+					runs.Add(1)
+					if a := persistence.Current(ctx).Attempt; a != 1 {
+						t.Errorf("attempt %d after an outage", a)
+					}
+					_, err := d.plain.Get(ctx, "v0")
+					return err
+				}},
+				{Priority: 2, Name: "after", Purpose: persistence.Transitory, Do: nothing},
+			}, opts)
+			d.put(d.plain, 1)
+			d.serve()
+			d.faults.Down(persistence.Amorphous)
+			rs := d.put(asks, 3)
+			d.within(2*time.Second, rs, "after")
+			time.Sleep(10 * time.Minute)
+			d.untouched(rs, "ask")
+			if n := runs.Load(); n > 3*(600+2) {
+				t.Errorf("%d runs in ten minutes of outage", n)
+			}
+			d.faults.Up(persistence.Amorphous)
+			d.within(5*time.Second, rs)
+			d.clean()
+		})
+	})
+}
+
+// A store that is busy refuses for the moment: no attempt is spent, and nothing
+// is lost.
+func TestBusyStores_F5(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Busy(persistence.Amorphous, 30)
+		d.faults.Busy(persistence.Transactional, 30, touches("ff_tally"))
+		rs := append(d.put(d.visits, 10), d.put(d.posts, 10)...)
+		d.within(2*time.Minute, rs)
+		if spent, _ := d.watch.of("visit/object"); spent != 0 {
+			t.Errorf("a busy store spent %d attempts", spent)
+		}
+		if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != 10 {
+			t.Errorf("counted %d, %v; want 10", n.N, err)
+		}
+		d.clean()
+	})
+}
+
+// A slow store holds up its own tasks only (P3).
+func TestASlowStoreHoldsUpItsOwnTasksOnly_A13_D23(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Slow(persistence.Amorphous, 20*time.Second)
+		rs := append(d.put(d.visits, 10), d.put(d.posts, 10)...)
+		d.within(2*time.Second, rs, "tell")
+		d.within(2*time.Second, rs[:10], "count")
+		d.faults.Slow(persistence.Amorphous, 0)
+		d.within(2*time.Minute, rs)
+		d.clean()
+	})
+}
+
+// A transactional store that takes every call and answers none, as a server that
+// is stopped, holds up the kinds that need it, and no others: not even for their
+// versions, whose high-water mark it keeps.
+func TestAMuteTransactionalStoreHoldsUpItsOwn_D11(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Slow(persistence.Transactional, time.Minute)
+		var slowest time.Duration
+		for i := range 200 {
+			began := time.Now()
+			if _, err := d.posts.Put(d.Context(), visit{ID: fmt.Sprint("v", i), User: "ann", At: time.Unix(1, 0)}); err != nil {
+				t.Fatal(err)
+			}
+			slowest = max(slowest, time.Since(began))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if slowest > 2*time.Second {
+			t.Errorf("a Put that does not need the mute store waited %v", slowest)
+		}
+		d.faults.Slow(persistence.Transactional, 0)
+	})
+}
+
+// Everything down at once and back in the other order: what was accepted is
+// done.
+func TestAllStoresDown_F1_F2(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		rs := append(d.put(d.visits, 10), d.put(d.posts, 10)...)
+		d.faults.Down()
+		d.serve()
+		for _, p := range []persistence.Purpose{persistence.Amorphous, persistence.Volatile, persistence.Transitory, persistence.Transactional} {
+			time.Sleep(30 * time.Second)
+			d.faults.Up(p)
+		}
+		d.within(15*time.Second, rs)
+		d.clean()
+	})
+}
+
+// A handler that runs for longer than any lease keeps its envelope, in either
+// custody: nobody else runs it meanwhile.
+func TestLongHandlersKeepTheirClaim(t *testing.T) {
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		inDrill(t, func(d *drill) {
+			var runs atomic.Int64
+			longs := persistence.Declare(d.layer, "long", persistence.Plan[visit]{
+				{Priority: 1, Name: "run", Purpose: persistence.Transitory, Timeout: time.Hour, Do: func(ctx context.Context, v visit) error {
+					runs.Add(1)
+					time.Sleep(20 * time.Minute)
+					return ctx.Err()
+				}},
+			}, opts)
+			d.serve()
+			d.within(21*time.Minute, d.put(longs, 3))
+			if n := runs.Load(); n != 3 {
+				t.Errorf("3 long handlers ran %d times", n)
+			}
+			d.clean()
+		})
+	})
+}

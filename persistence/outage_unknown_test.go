@@ -1,0 +1,161 @@
+package persistence_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
+)
+
+// touches reports whether an operation touches a name.
+func touches(name string) func(persistencetest.Op) bool {
+	return func(op persistencetest.Op) bool {
+		if slices.Contains(op.On, name) {
+			return op.Name != "read" && op.Name != "scan" && op.Name != "exec" && op.Name != "query"
+		}
+		return op.Name == "run" && slices.ContainsFunc(op.SQL, func(q string) bool {
+			return strings.Contains(q, name) && !strings.HasPrefix(q, "SELECT")
+		})
+	}
+}
+
+// P6: "An unknown outcome is reported as itself, is retried only where a repeat
+// is harmless, and never passes for a failure or a success." Here the answer to
+// the COMMIT of acceptance is lost, or the COMMIT itself.
+func TestUnknownAcceptance(t *testing.T) {
+	for name, applied := range map[string]bool{"the answer is lost": true, "the commit is lost": false} {
+		t.Run(name, func(t *testing.T) {
+			inDrill(t, func(d *drill) {
+				d.serve()
+				lose := d.faults.Dropped
+				if applied {
+					lose = d.faults.Unknown
+				}
+				lose(persistence.Transactional, 1, touches("lost"))
+				r, err := d.visits.Put(d.Context(), visit{ID: "lost", User: "ann"})
+				if !fault.Unknown(err) || fault.Accepted(err) || fault.Retryable(err) || fault.Permanent(err) || r != nil {
+					t.Fatalf("Put returned %v, %v; want unknown and nothing else", r, err)
+				}
+				time.Sleep(15 * time.Second)
+				_, err = d.visits.Get(d.Context(), "lost")
+				if there := err == nil; there != applied {
+					t.Errorf("all or nothing: the object is there: %v (%v), the commit was applied: %v", there, err, applied)
+				}
+				n, err := d.tallies.Get(d.Context(), "ann")
+				if applied && (err != nil || n.N != 1) || !applied && !errors.Is(err, fault.ErrNotFound) {
+					t.Errorf("counted %d, %v", n.N, err)
+				}
+				d.clean()
+			})
+		})
+	}
+}
+
+// The same with a token: the caller asks again and gets the first acceptance.
+func TestUnknownAcceptanceWithToken(t *testing.T) {
+	for name, applied := range map[string]bool{"the answer is lost": true, "the commit is lost": false} {
+		t.Run(name, func(t *testing.T) {
+			inDrill(t, func(d *drill) {
+				d.serve()
+				lose := d.faults.Dropped
+				if applied {
+					lose = d.faults.Unknown
+				}
+				lose(persistence.Transactional, 1, touches("lost"))
+				v := visit{ID: "lost", User: "ann"}
+				if _, err := d.visits.Put(d.Context(), v, persistence.Token("t1")); !fault.Unknown(err) {
+					t.Fatalf("Put returned %v, want unknown", err)
+				}
+				r, err := d.visits.Put(d.Context(), v, persistence.Token("t1"))
+				if err != nil {
+					t.Fatal("the repeat:", err)
+				}
+				d.within(15*time.Second, []*persistence.Receipt{r})
+				if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != 1 {
+					t.Errorf("counted %d, %v; want 1", n.N, err)
+				}
+				d.clean()
+			})
+		})
+	}
+}
+
+// P5: "A transactional task has its effect exactly once", also when the answer
+// to its COMMIT is lost, or the COMMIT itself, many times over.
+func TestUnknownTxTask_A5_D1(t *testing.T) {
+	for name, applied := range map[string]bool{"the answer is lost": true, "the commit is lost": false} {
+		t.Run(name, func(t *testing.T) {
+			inDrill(t, func(d *drill) {
+				lose := d.faults.Dropped
+				if applied {
+					lose = d.faults.Unknown
+				}
+				lose(persistence.Transactional, 5, touches("ff_tally"))
+				d.serve()
+				rs := d.put(d.visits, 10)
+				d.within(2*time.Minute, rs)
+				if _, struck := d.faults.Calls(persistence.Transactional); struck != 5 {
+					t.Fatalf("%d commits were lost, want 5: the test proves nothing", struck)
+				}
+				if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != 10 {
+					t.Errorf("counted %d, %v; want 10", n.N, err)
+				}
+				d.clean()
+			})
+		})
+	}
+}
+
+// An unknown outcome of a default write is repeated, which is harmless: the
+// same version is written again.
+func TestUnknownDefaultWrites(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Unknown(persistence.Amorphous, 3)
+		d.faults.Dropped(persistence.Amorphous, 3)
+		// MaxAttempts is 1 for posts and visits, so the kind here has the
+		// default.
+		kept := persistence.Declare(d.layer, "kept", persistence.Plan[visit]{
+			{Priority: 1, Name: "object", Purpose: persistence.Amorphous},
+			{Priority: 1, Name: "activity", Purpose: persistence.Amorphous, PartitionBy: "User", Newest: "At"},
+		})
+		rs := d.put(kept, 5)
+		d.within(time.Minute, rs)
+		n := 0
+		for _, err := range kept.Find(d.Context(), persistence.Query{Task: "activity", Where: map[string]any{"User": "ann"}}) {
+			if n++; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != 5 {
+			t.Errorf("%d activities of 5 objects", n)
+		}
+		d.clean()
+	})
+}
+
+// Queue answers that are lost: in transitory custody a task may repeat, none is
+// lost, and Put says what it does not know.
+func TestUnknownQueue(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Unknown(persistence.Transitory, 1, func(op persistencetest.Op) bool { return op.Name == "put" })
+		r, err := d.posts.Put(d.Context(), visit{ID: "lost", User: "ann"})
+		if !fault.Unknown(err) || fault.Accepted(err) || r != nil {
+			t.Fatalf("Put returned %v, %v; want unknown", r, err)
+		}
+		d.faults.Unknown(persistence.Transitory, 4, func(op persistencetest.Op) bool { return op.Name == "delete" })
+		rs := d.put(d.posts, 10)
+		d.within(time.Minute, rs)
+		time.Sleep(time.Minute)
+		if v, err := d.posts.Get(d.Context(), "lost"); err != nil || v.User != "ann" {
+			t.Errorf("what was applied is not there: %+v, %v", v, err)
+		}
+		d.clean()
+	})
+}
