@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,8 +244,37 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Pause stops the server from running (SIGSTOP): connections stay open, new ones
-// are taken by the kernel, and nothing answers. Resume ends it.
-func (s *Server) Pause() error { return s.signal(pauseSignal) }
+// are taken by the kernel, and nothing answers. Resume ends it. When
+// Pause returns, the server has stopped: a signal takes a moment to arrive, and
+// meanwhile it would answer.
+func (s *Server) Pause() error {
+	if err := s.signal(pauseSignal); err != nil {
+		return err
+	}
+	for began := time.Now(); time.Since(began) < 5*time.Second && s.runs(); {
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// runs reports whether a thread of the server is not stopped yet, on systems
+// that have /proc.
+func (s *Server) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return false
+	}
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.cmd.Process.Pid))
+	for _, name := range threads {
+		stat, err := os.ReadFile(name)
+		// The state stands behind the name of the program, which is in brackets.
+		if _, state, ok := bytes.Cut(stat, []byte(") ")); err == nil && ok && state[0] != 'T' {
+			return true
+		}
+	}
+	return false
+}
 
 // Resume lets a paused server go on.
 func (s *Server) Resume() error { return s.signal(resumeSignal) }
