@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
 	"github.com/fourfold-dev/fourfold/persistence"
@@ -58,10 +59,12 @@ func TestOnServers(t *testing.T) {
 		worker.stop(t)
 	})
 	t.Run("one puts and three work, one of them killed", func(t *testing.T) {
-		dies := startWorker(t, 40, on("c", "-work"))
+		dies := startWorker(t, 5, on("c", "-work")) // of what three share, each gets that many
 		others := []*worker{startWorker(t, 0, on("c", "-work")), startWorker(t, 0, on("c", "-work"))}
 		check(t, succeeds(t, child(t, 0, 0, on("c", "-put")...)))
 		var exit *exec.ExitError
+		late := time.AfterFunc(time.Minute, func() { _ = dies.cmd.Process.Signal(os.Interrupt) })
+		defer late.Stop()
 		if err := dies.wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Errorf("the first worker was not killed, so nothing is shown: %v\n%s", err, dies.out.String())
 		}
