@@ -33,7 +33,7 @@ type feed struct {
 
 const (
 	batch   = 256  // check-ins per PutAll
-	backlog = 4096 // check-ins under way at most: what is more would only wait in custody
+	backlog = 2048 // check-ins under way at most: what is more would only wait in custody
 )
 
 // play puts what is missing, and returns when all tasks of all check-ins are

@@ -36,7 +36,7 @@ type turn struct {
 // fill runs units until the group is full or nothing waits. It returns false
 // when this goroutine has lost the group to another.
 func (g *group) fill() bool {
-	for len(g.jobs) < maxGroupUnits && (g.raw == nil || time.Since(g.begun) < g.w.patience()) {
+	for len(g.jobs) < maxGroupUnits && (g.raw == nil || time.Since(g.begun) < g.w.work) {
 		j := g.w.pop()
 		if j == nil && len(g.jobs) > 0 {
 			runtime.Gosched() // whoever is about to come shares this commit
@@ -216,7 +216,6 @@ func (g *group) commit() {
 	}
 	var answer error
 	worked := time.Since(g.begun)
-	begun := time.Now()
 	crash.Point("sqlite.commit.before")
 	if err := g.raw.control("COMMIT"); err != nil {
 		answer = commitError(err)
@@ -227,7 +226,6 @@ func (g *group) commit() {
 	}
 	g.w.commits.Add(1)
 	crash.Point("sqlite.commit.after")
-	g.w.took = time.Since(begun)
 	g.w.settle(answer, g.jobs...)
 	g.jobs = nil
 	if answer == nil {

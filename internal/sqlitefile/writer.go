@@ -14,8 +14,7 @@ import (
 
 const (
 	maxGroupUnits = 256
-	maxGroupWork  = 10 * time.Millisecond // after it a group takes no further unit,
-	maxSlowWork   = 50 * time.Millisecond // unless commits take long: then up to this
+	maxGroupWork  = 10 * time.Millisecond // after it a group takes no further unit
 	// waryUnits get a savepoint after one failed without: where failing is
 	// common, running its neighbours again would cost more than savepoints do.
 	waryUnits = 1024
@@ -35,8 +34,7 @@ type writer struct {
 	// What follows is the leader's.
 	raw  *rawConn // nil after it broke
 	log  *logKeeper
-	wary int           // units that still get a savepoint, whatever their terms
-	took time.Duration // by the last commit
+	wary int // units that still get a savepoint, whatever their terms
 
 	mu     sync.Mutex
 	head   *job
@@ -202,14 +200,6 @@ func (w *writer) conn() (*rawConn, error) {
 		w.raw = raw
 	}
 	return w.raw, nil
-}
-
-// patience is how long units run before their group is committed. Where a
-// commit takes longer than they do, most of the time would go into commits, so
-// a group takes twice as long as the last one took: whoever waits is served
-// sooner by fewer of them.
-func (w *writer) patience() time.Duration {
-	return max(w.work, min(2*w.took, maxSlowWork))
 }
 
 // discard closes a connection that is not to be believed any more.
