@@ -58,22 +58,20 @@ func (e *engine) tell(ctx context.Context) {
 		u.list = nil
 		u.mu.Unlock()
 		for part := range slices.Chunk(list, settleMost) {
-			e.tellPart(part)
+			e.tellPart(ctx, part)
 		}
 		e.wake()
 	}
 }
 
 // tellPart tells a part of what waits; what is not heard is told again.
-func (e *engine) tellPart(part []settling) {
-	for i, err := range e.outbox.settle(context.Background(), part) {
+func (e *engine) tellPart(ctx context.Context, part []settling) {
+	for i, err := range e.outbox.settle(ctx, part) {
 		if fault.Retryable(err) || fault.Unknown(err) {
-			e.unsettled.mu.Lock()
-			e.unsettled.list = append(e.unsettled.list, part[i])
-			e.unsettled.mu.Unlock()
-			continue
+			e.tellAgain(part[i])
+		} else {
+			e.settled(part[i], err)
 		}
-		e.settled(part[i], err)
 	}
 }
 

@@ -33,9 +33,6 @@ func (b *backfill) page(ctx context.Context) error {
 		n = min(n, max(b.opts.Rate/4, 1)) // so that the rate is even
 	}
 	subjects, more, err := b.layer.recordPage(ctx, b.kind, b.pos.After, n)
-	if err == nil {
-		err = b.layer.fillSubjects(ctx, b.kind, subjects)
-	}
 	if err != nil {
 		return err
 	}

@@ -69,9 +69,6 @@ func (s *Scan[T]) Objects(ctx context.Context) iter.Seq2[T, error] {
 		}
 		for !s.over {
 			subjects, more, err := s.layer.recordPage(ctx, s.kind, s.at, readPage)
-			if err == nil {
-				err = s.layer.fillSubjects(ctx, s.kind, subjects)
-			}
 			if err != nil {
 				yield(zero, err)
 				return
@@ -104,9 +101,18 @@ type subject struct {
 }
 
 // recordPage reads objects of a kind's record behind a key, in the order of the
-// store, and says whether there may be more. It costs the store nothing to go
-// on at a key, whether that still exists or not.
+// store, with the fields that only the cache holds, and says whether there may
+// be more. It costs the store nothing to go on at a key, whether that still
+// exists or not.
 func (l *Layer) recordPage(ctx context.Context, k *kind, after string, n int) (subjects []subject, more bool, err error) {
+	if subjects, more, err = l.storedPage(ctx, k, after, n); err == nil {
+		err = l.fillSubjects(ctx, k, subjects)
+	}
+	return subjects, more, err
+}
+
+// storedPage is recordPage without what only the cache holds.
+func (l *Layer) storedPage(ctx context.Context, k *kind, after string, n int) (subjects []subject, more bool, err error) {
 	if err := l.open("scan"); err != nil {
 		return nil, false, err
 	}
@@ -132,7 +138,7 @@ func (l *Layer) recordPage(ctx context.Context, k *kind, after string, n int) (s
 	return subjects, page.Next != nil, nil
 }
 
-// pageOfRows is recordPage where the record begins with a row.
+// pageOfRows is storedPage where the record begins with a row.
 func (l *Layer) pageOfRows(ctx context.Context, k *kind, after string, n int) (subjects []subject, more bool, err error) {
 	f := transactional.Filter{Limit: n}
 	if after != "" {

@@ -73,8 +73,8 @@ func (h *held) expect(tasks []int) {
 	h.context.Store(0)
 }
 
-// release forgets the contexts of a class that is over.
-func (h *held) release() { h.contexts = nil }
+// forget lets go of the contexts of a class that is over.
+func (h *held) forget() { h.contexts = nil }
 
 // newContext takes one of them.
 func (h *held) newContext() *runContext { return &h.contexts[h.context.Add(1)-1] }

@@ -152,7 +152,7 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 		}
 	}
 	h.expect(tasks)
-	defer h.release()
+	defer h.forget()
 	if len(tasks) == 1 {
 		return w.finish(ctx, h, w.attempt(ctx, h, tasks[0]))
 	}

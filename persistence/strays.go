@@ -110,10 +110,9 @@ func (d *derivedKeeper) confirm(ctx context.Context, strays []amorphous.Row, w *
 		implied[placeName(strays[i].Partition, strays[i].Order, strays[i].ID)] = false
 	}
 	err := d.eachPlace(ctx, func(at *amorphous.Address) {
-		if name := placeName(at.Partition, at.Order, at.ID); len(implied) > 0 {
-			if _, asked := implied[name]; asked {
-				implied[name] = true
-			}
+		name := placeName(at.Partition, at.Order, at.ID)
+		if _, asked := implied[name]; asked {
+			implied[name] = true
 		}
 	})
 	if err != nil {
@@ -136,9 +135,6 @@ func placeName(partition string, order []byte, id string) string {
 func (d *derivedKeeper) eachPlace(ctx context.Context, do func(*amorphous.Address)) error {
 	for after := ""; ; {
 		subjects, more, err := d.layer.recordPage(ctx, d.kind, after, readPage)
-		if err == nil {
-			err = d.layer.fillSubjects(ctx, d.kind, subjects)
-		}
 		if err != nil {
 			return err
 		}

@@ -163,9 +163,6 @@ func (v *Verification) page(ctx context.Context) (diffs []Difference, next curso
 		return nil, next, v.bad
 	case v.at.bucket == 0:
 		subjects, more, err := v.layer.recordPage(ctx, v.kind, string(v.at.inner), readPage)
-		if err == nil {
-			err = v.layer.fillSubjects(ctx, v.kind, subjects)
-		}
 		if err != nil {
 			return nil, next, err
 		}

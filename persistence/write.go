@@ -17,17 +17,9 @@ import (
 // write is a default write of one envelope. stale tells that a newer version
 // was there.
 func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err error) {
-	lone := lones.Get().(*[1]version)
-	defer lones.Put(lone)
-	lone[0] = e.versionOf(h, t)
-	e.writeAll(ctx, h.kind, t, lone[:])
-	stale, err = lone[0].stale, lone[0].err
-	lone[0] = version{}
-	return stale, err
+	v := e.versionOf(h, t)
+	return e.writeObject(ctx, h.kind, t, &v)
 }
-
-// lones are for groups of one.
-var lones = sync.Pool{New: func() any { return new([1]version) }}
 
 // versionOf is the version of an envelope that a default write stores; its err
 // says why it cannot.
@@ -99,10 +91,17 @@ type version struct {
 
 // writeObject is the default write of one version.
 func (e *engine) writeObject(ctx context.Context, k *kind, t *task, v *version) (stale bool, err error) {
-	vs := []version{*v}
-	e.writeAll(ctx, k, t, vs)
-	return vs[0].stale, vs[0].err
+	lone := lones.Get().(*[1]version)
+	defer lones.Put(lone)
+	lone[0] = *v
+	e.writeAll(ctx, k, t, lone[:])
+	stale, err = lone[0].stale, lone[0].err
+	lone[0] = version{}
+	return stale, err
 }
+
+// lones are for groups of one.
+var lones = sync.Pool{New: func() any { return new([1]version) }}
 
 // writeAll is a default write of many versions, each on its own, in one call of
 // the store; those that have an error already are left out. A version has its
