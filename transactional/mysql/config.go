@@ -28,6 +28,7 @@ const (
 	DefaultMaxRow   = 14 << 20
 	DefaultTimeout  = 5 * time.Second
 	DefaultLockWait = 2 * time.Second
+	DefaultTxIdle   = 10 * time.Second
 )
 
 // Options of a server; zero values are the defaults.
@@ -54,6 +55,13 @@ type Options struct {
 	// LockWait is how long a statement waits for a row lock before its
 	// transaction is run again, in whole seconds. Default DefaultLockWait.
 	LockWait time.Duration
+	// TxIdle is how long the server keeps a transaction that says nothing, in
+	// whole seconds: a process that is stopped, or cut off, holds its row locks
+	// no longer. MariaDB has a variable for it (idle_transaction_timeout); MySQL
+	// has none, and closes a connection that says nothing for a minute, and
+	// longer than TxIdle (wait_timeout). It is longer than any pause within a
+	// transaction. Default DefaultTxIdle.
+	TxIdle time.Duration
 	// Logger gets what the client library has to say. Nil logs nothing.
 	Logger *slog.Logger
 }
@@ -68,6 +76,7 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&opts.MaxRow, DefaultMaxRow)
 	setDefault(&opts.Timeout, DefaultTimeout)
 	setDefault(&opts.LockWait, DefaultLockWait)
+	setDefault(&opts.TxIdle, DefaultTxIdle)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -78,8 +87,8 @@ func (o *Options) withDefaults() (Options, error) {
 	if opts.MaxRow < 0 || opts.Timeout < 0 {
 		faults = append(faults, "MaxRow and Timeout are not negative")
 	}
-	if opts.LockWait < time.Second {
-		faults = append(faults, "LockWait is a second at least")
+	if opts.LockWait < time.Second || opts.TxIdle < time.Second {
+		faults = append(faults, "LockWait and TxIdle are a second at least")
 	}
 	switch opts.Durability {
 	case fault.Fsynced, fault.Written, fault.Memory:

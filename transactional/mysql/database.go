@@ -48,6 +48,7 @@ func Open(url string, opts *Options) transactional.Source {
 		db.SetMaxOpenConns(own.MaxConns)
 		db.SetMaxIdleConns(own.MaxConns)
 		db.SetConnMaxLifetime(3 * time.Minute)
+		db.SetConnMaxIdleTime(keepIdle)
 		return &database{db: db, opts: own, ours: true, address: cfg.Addr + "/" + cfg.DBName}, nil
 	})
 }
@@ -57,7 +58,10 @@ func Open(url string, opts *Options) transactional.Source {
 // must have a strict sql_mode, such as by the DSN's
 // sql_mode='STRICT_ALL_TABLES'; one that has not is fault.ErrMisconfigured. Of
 // opts only Durability, MaxConns and MaxRow count; MaxConns is how many
-// connections the pool may have, as the caller has set it.
+// connections the pool may have, as the caller has set it. A process that is
+// stopped in a transaction holds its row locks until the server closes the
+// connection: MariaDB's idle_transaction_timeout and MySQL's wait_timeout say
+// when, and Open sets both.
 func FromDB(db *sql.DB, opts *Options) transactional.Source {
 	return transactional.SourceFunc(func(context.Context) (transactional.Driver, error) {
 		own, err := opts.withDefaults()

@@ -339,3 +339,45 @@ func TestLockedRowHoldsUpItsOwn_D23(t *testing.T) {
 		t.Error("with everything that it writes")
 	}
 }
+
+// A20, seen from the server: a process that is stopped in a transaction keeps
+// its row locks for TxIdle, and not for ever.
+func TestASilentTransactionLetsGo_A20(t *testing.T) {
+	s, name, quick := fresh(t, &mysql.Options{LockWait: time.Second}, things)
+	if _, err := quick.Apply(t.Context(), unit(put("held", 1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := transactional.Open(t.Context(), mysql.Open(s.url(name), &mysql.Options{TxIdle: time.Second}),
+		&transactional.Options{TxTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds, free, over := make(chan struct{}, 1), make(chan struct{}), make(chan error, 1)
+	go func() {
+		over <- silent.Tx(context.Background(), func(ctx context.Context, tx *transactional.Tx) error {
+			_, err := tx.Apply(ctx, unit(put("held", 2, 2)))
+			select {
+			case holds <- struct{}{}:
+				<-free // as one that is stopped: the connection lives, and says nothing
+			default:
+			}
+			return err
+		})
+	}()
+	<-holds
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := quick.Apply(ctx, unit(put("held", 3, 3))); err != nil {
+		t.Errorf("a row that a silent transaction keeps locked is not free after 30 s: %v", err)
+	}
+	close(free)
+	if err := <-over; err != nil && !fault.Retryable(err) && !fault.Unknown(err) {
+		t.Errorf("who was silent learns that it is over: %v", err)
+	}
+	if n := value(t, quick, "held"); n != 3 {
+		t.Errorf("the newest wins: %d, want 3", n)
+	}
+	if err := silent.Close(); err != nil {
+		t.Error(err)
+	}
+}
