@@ -12,6 +12,23 @@ import (
 // not let an old token win.
 type Token uint64
 
+// MaxCount is the largest sum of a counter. memcached keeps 64 bits, but reads
+// digits of 2^63 and more as no number when a "-" happens to lie behind them in
+// its memory (safe_strtoull of 1.6).
+const MaxCount = 1<<63 - 1
+
+// ParseCount reads a counter: decimal digits and nothing else, 19 at most, for
+// a number up to MaxCount.
+func ParseCount(value []byte) (n uint64, ok bool) {
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, len(value) > 0 && len(value) <= 19 && n <= MaxCount
+}
+
 // An Item is one entry of a cache.
 type Item struct {
 	Key   string        // any valid UTF-8 without NUL, 1 to MaxItemKey bytes; drivers encode what their server cannot take, injectively
@@ -50,7 +67,8 @@ type Driver interface {
 	// Add adds delta to a counter and returns the sum. A counter that is not
 	// there starts at zero with this TTL; the TTL of one that is there stays.
 	// Counters are of their own: Get of one returns its decimal digits, Add on
-	// an entry that is no number is fault.ErrConflict. A sum below zero is
+	// an entry that is no number is fault.ErrConflict, and so is a sum over
+	// MaxCount, after which the counter may be anything. A sum below zero is
 	// zero. An Add that ended unknown is never repeated by the driver.
 	Add(ctx context.Context, key string, delta int64, ttl time.Duration) (uint64, error)
 	// Close frees everything. Closing twice is fine.

@@ -125,7 +125,7 @@ func (d *driver) Add(ctx context.Context, key string, delta int64, ttl time.Dura
 	}
 	sum, ok := d.store.add(key, delta, ttl)
 	if !ok {
-		return 0, fault.New(fault.ErrConflict, "volatile", "add", "what is there is no number, or the sum is over 64 bits")
+		return 0, fault.New(fault.ErrConflict, "volatile", "add", "what is there is no number, or the sum is over volatile.MaxCount")
 	}
 	return sum, nil
 }

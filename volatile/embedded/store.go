@@ -82,7 +82,7 @@ func (s *store) add(key string, delta int64, ttl time.Duration) (sum uint64, ok 
 		var n uint64
 		ok = true
 		if found {
-			if n, ok = number(old.value); !ok {
+			if n, ok = volatile.ParseCount(old.value); !ok {
 				return old, otter.CancelOp
 			}
 		}
@@ -96,16 +96,7 @@ func (s *store) add(key string, delta int64, ttl time.Duration) (sum uint64, ok 
 	return sum, ok
 }
 
-// number parses a counter: decimal digits and nothing else.
-func number(value []byte) (uint64, bool) {
-	if len(value) == 0 || value[0] == '+' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(value), 10, 64)
-	return n, err == nil
-}
-
-// plus adds; a sum below zero is zero, one over 64 bits is refused.
+// plus adds; a sum below zero is zero, one over volatile.MaxCount is refused.
 func plus(n uint64, delta int64) (uint64, bool) {
 	if delta < 0 {
 		if less := uint64(-(delta + 1)) + 1; less < n {
@@ -114,7 +105,7 @@ func plus(n uint64, delta int64) (uint64, bool) {
 		return 0, true
 	}
 	sum := n + uint64(delta)
-	return sum, sum >= n
+	return sum, sum <= volatile.MaxCount
 }
 
 // clear drops every entry, as a restart of a server does.

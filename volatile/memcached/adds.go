@@ -71,7 +71,7 @@ func (l *lane) sumOf(line string, a *volatile.Increment) (uint64, error) {
 	switch {
 	case errors.Is(err, memcache.ErrCacheMiss), err == nil && a.Delta < 0:
 		return l.add(wire, a.Delta, a.TTL)
-	case err == nil && sum < uint64(max(a.Delta, 0)):
+	case err == nil && sum > volatile.MaxCount:
 		return 0, l.wrapped(wire)
 	}
 	return sum, err

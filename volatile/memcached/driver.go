@@ -324,14 +324,13 @@ func (l *lane) increment(wire string, delta int64) (uint64, error) {
 		return l.client.Decrement(wire, uint64(-(delta+1))+1)
 	}
 	sum, err := l.client.Increment(wire, uint64(delta))
-	if err == nil && sum < uint64(delta) {
+	if err == nil && sum > volatile.MaxCount {
 		return 0, l.wrapped(wire)
 	}
 	return sum, err
 }
 
-// wrapped is the error of a counter that went round. Nobody can tell what it
-// was: it begins again.
+// wrapped is the error of a counter that went over its bound: it begins again.
 func (l *lane) wrapped(wire string) error {
 	if err := l.client.Delete(wire); err != nil {
 		return err

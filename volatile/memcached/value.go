@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"time"
+
+	"github.com/fourfold-dev/fourfold/volatile"
 )
 
 // The flags of an item tell how its value lies on the server.
@@ -38,12 +40,8 @@ func value(wire []byte, flags uint32) []byte {
 }
 
 func isNumber(value []byte) bool {
-	for _, c := range value {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(value) > 0 && len(value) <= 20
+	_, ok := volatile.ParseCount(value)
+	return ok
 }
 
 // looksNumeric reports whether C's strtoull goes on after this byte.

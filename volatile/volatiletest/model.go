@@ -58,7 +58,7 @@ func (m *model) add(key string, delta int64, ttl time.Duration) (sum uint64, ok 
 	expires := expiry(ttl)
 	if there {
 		var err error
-		if n, err = strconv.ParseUint(e.value, 10, 64); err != nil {
+		if n, err = strconv.ParseUint(e.value, 10, 63); err != nil {
 			return 0, false
 		}
 		expires = e.expires
@@ -68,7 +68,7 @@ func (m *model) add(key string, delta int64, ttl time.Duration) (sum uint64, ok 
 		n = 0
 	case delta < 0:
 		n -= uint64(-delta)
-	case n+uint64(delta) < n:
+	case delta > 0 && n+uint64(delta) > volatile.MaxCount:
 		return 0, false
 	default:
 		n += uint64(delta)
@@ -103,7 +103,7 @@ type machine struct {
 
 var (
 	modelKeys   = rapid.SampledFrom([]string{"a", "A", "ключ", "a b"})
-	modelValues = rapid.SampledFrom([]string{"", "x", "7", "18446744073709551615", "1844674407370955161x", "0"})
+	modelValues = rapid.SampledFrom([]string{"", "x", "7", "9223372036854775807", "9223372036854775808", "922337203685477580x", "0"})
 	modelDeltas = rapid.SampledFrom([]int64{0, 1, -1, 5, -7, 1 << 62, -1 << 63})
 	ttls        = rapid.SampledFrom([]time.Duration{0, time.Second, 2 * time.Second, 5 * time.Second})
 )

@@ -198,15 +198,15 @@ func checkAddBounds(t *testing.T, e *env) {
 		t.Errorf("a sum far below zero: %d, %v", sum, err)
 	}
 	e.want(t, "n", []byte("0"))
-	for _, value := range []string{"", "x", "-1", "1x", "99999999999999999999999", "1.5"} {
+	for _, value := range []string{"", "x", "-1", "1x", "99999999999999999999999", "9223372036854775808", "1.5"} {
 		e.set(t, "text", []byte(value), 0)
 		_, err := e.driver.Add(e.ctx, "text", 1, 0)
 		conflict(t, fmt.Sprintf("add to %q", value), err)
 		e.want(t, "text", []byte(value))
 	}
-	e.set(t, "full", []byte("18446744073709551615"), 0)
+	e.set(t, "full", []byte("9223372036854775807"), 0)
 	_, err := e.driver.Add(e.ctx, "full", 1, 0)
-	conflict(t, "a sum over 64 bits", err)
+	conflict(t, "a sum over MaxCount", err)
 }
 
 func checkAddToken(t *testing.T, e *env) {
@@ -220,7 +220,7 @@ func checkAddToken(t *testing.T, e *env) {
 
 func checkAddAll(t *testing.T, e *env) {
 	e.set(t, "text", []byte("x"), 0)
-	e.set(t, "full", []byte("18446744073709551615"), 0)
+	e.set(t, "full", []byte("9223372036854775807"), 0)
 	e.set(t, "old", []byte("7"), 0)
 	adds := []volatile.Increment{{Key: "new", Delta: 5, TTL: time.Minute}, {Key: "old", Delta: 1}, {Key: "text", Delta: 1}, {Key: "full", Delta: 1},
 		{Key: "", Delta: 1}, {Key: "down", Delta: -3}, {Key: "old", Delta: -2}, {Key: "n", Delta: 0}}
