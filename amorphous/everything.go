@@ -36,14 +36,24 @@ const scanPage = 500
 // is yielded as fault.ErrCorrupt, and the scan goes on behind it if the caller
 // does; after any other error it has stopped, and Objects tries again from
 // there.
+//
+// The page behind is read while the caller has one, and Objects returns when no
+// read is under way.
 func (s *Scan[T]) Objects(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		next := s.read(ctx, s.at)
+		defer func() { cancel(); <-next.done }()
 		for !s.over {
-			page, err := s.collection.store.Scan(ctx, s.collection.table, Range{Limit: scanPage, After: s.at})
+			<-next.done
+			page, err := next.page, next.err
 			if err != nil {
 				var zero T
 				yield(zero, err)
 				return
+			}
+			if page.Next != nil {
+				next = s.read(ctx, page.Next)
 			}
 			for row := range Grouped(page.Rows) {
 				obj, err := s.collection.decode(row)
@@ -58,4 +68,20 @@ func (s *Scan[T]) Objects(ctx context.Context) iter.Seq2[T, error] {
 			s.over = page.Next == nil
 		}
 	}
+}
+
+// A reading is a page that is read while the caller has the one before.
+type reading struct {
+	page Page
+	err  error
+	done chan struct{} // closed when page and err are there
+}
+
+func (s *Scan[T]) read(ctx context.Context, after []byte) *reading {
+	r := &reading{done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.page, r.err = s.collection.store.Scan(ctx, s.collection.table, Range{Limit: scanPage, After: after})
+	}()
+	return r
 }

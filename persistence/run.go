@@ -29,6 +29,11 @@ type worker struct {
 	bulk  bulk    // the default writes of the group
 }
 
+// endsKept is how many tasks that ran aside can end without waiting for the
+// worker to look. An end is half a kilobyte, and there may be hundreds of
+// workers.
+const endsKept = 4
+
 // An end is how a task's attempt ended, on its way back to the worker.
 type end struct {
 	flow.End
@@ -37,7 +42,7 @@ type end struct {
 }
 
 func (e *engine) newWorker(realTime bool) *worker {
-	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, MaxTasks)}
+	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, endsKept)}
 }
 
 // serve conducts envelopes until the lane is stopped. ctx is the handlers':

@@ -100,10 +100,18 @@ func (t *texts) chunks(n int, do func(from, to int, text string) error) error {
 // wall clock, for Purge. What an upsert may replace is not declared NOT NULL,
 // though it never is: that check could fail in the middle of a statement, and
 // SQLite would prepare to undo it (see newTable).
+//
+// Cells lie in the order in which they came, and their primary key is an index
+// beside them. Kept in the order of the key, which is WITHOUT ROWID, every cell
+// that goes to a partition of its own changes a page of its own, and where
+// partitions grow at one end pages are split again and again: 1.5 million
+// inbox rows then wrote 12.5 GB to the disk instead of 8.5. What it costs is a
+// step from the index to the cell for each row that is read. Files that were
+// made with the other order work as they are.
 func (t *table) schema() []string {
 	cells := "CREATE TABLE IF NOT EXISTS " + t.cells + " (part TEXT NOT NULL, ord BLOB NOT NULL, id TEXT NOT NULL, " +
 		"shape INTEGER NOT NULL, version INTEGER, tie INTEGER, expires INTEGER, body BLOB, " +
-		"PRIMARY KEY (part, ord, id, shape)) WITHOUT ROWID"
+		"PRIMARY KEY (part, ord, id, shape))"
 	other := "CREATE TABLE IF NOT EXISTS " + t.other + " (part TEXT NOT NULL, ord BLOB NOT NULL, id TEXT NOT NULL, " +
 		"version INTEGER NOT NULL, tie INTEGER NOT NULL, at INTEGER NOT NULL, " +
 		"PRIMARY KEY (part, ord, id)) WITHOUT ROWID"

@@ -12,7 +12,7 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// A group is bounded to about ten milliseconds of work, so that no other
+// A group is bounded to ten or twenty milliseconds of work, so that no other
 // purpose that shares the file waits longer for the writer.
 const (
 	groupCalls   = 256

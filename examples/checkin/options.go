@@ -19,7 +19,7 @@ func (p *program) options(watch *watcher) *persistence.Options {
 		opts.Observer = p.observe(watch)
 	}
 	if p.events != "" {
-		opts.Workers, opts.RealTimeWorkers = 160, 160
+		opts.Workers, opts.RealTimeWorkers = 224, 224
 	}
 	return opts
 }

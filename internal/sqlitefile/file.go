@@ -17,7 +17,8 @@ type Options struct {
 	// Relaxed gives up fsync per commit (synchronous=NORMAL): a power cut may
 	// lose the last commits, a kill does not.
 	Relaxed bool
-	// CacheMB is the page cache of the writer. Default 64.
+	// CacheMB is the page cache of the writer, in MiB of pages; SQLite takes
+	// twice as much memory for them. Default 32.
 	CacheMB int
 	// UnitTimeout cuts off a unit that holds the writer. Default 5 s.
 	UnitTimeout time.Duration
@@ -27,7 +28,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.CacheMB == 0 {
-		o.CacheMB = 64
+		o.CacheMB = 32
 	}
 	if o.UnitTimeout == 0 {
 		o.UnitTimeout = 5 * time.Second

@@ -14,7 +14,7 @@ import (
 
 const (
 	maxGroupUnits = 256
-	maxGroupWork  = 10 * time.Millisecond // after it a group takes no further unit
+	maxGroupWork  = 20 * time.Millisecond // after it a group takes no further unit
 	// waryUnits get a savepoint after one failed without: where failing is
 	// common, running its neighbours again would cost more than savepoints do.
 	waryUnits = 1024
