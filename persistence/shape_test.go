@@ -2,6 +2,7 @@ package persistence_test
 
 import (
 	"go/ast"
+	"go/doc"
 	"go/parser"
 	"os"
 	"path/filepath"
@@ -102,4 +103,83 @@ func receiverIsExported(d *ast.FuncDecl) bool {
 		return true
 	})
 	return exported
+}
+
+// noExample are the types that only a *testing.T can show, each with the Example
+// that compiles a test with it.
+var noExample = map[string]string{
+	"persistence/persistencetest.Options":     "Open",
+	"persistence/persistencetest.Scenario":    "Crash",
+	"persistence/persistencetest.Recorder":    "Crash",
+	"transitory/transitorytest.Harness":       "Run",
+	"volatile/volatiletest.Harness":           "Run",
+	"volatile/volatiletest.Server":            "Run",
+	"transactional/transactionaltest.Harness": "Run",
+	"amorphous/amorphoustest.Harness":         "Run",
+	// It is what its tests do with real servers, and ends with them.
+	"persistence/servertest.Servers": "Servers_Kill",
+}
+
+// "At least one runnable Example per exported type": of its name, in the external
+// test package, with an output that is compared.
+func TestEveryTypeHasAnExample(t *testing.T) {
+	shown := map[string]bool{} // by folder and name; true when it runs
+	types := map[string]string{}
+	for _, s := range sources(t, parser.ParseComments) {
+		if strings.Contains(s.dir, "internal") || strings.HasPrefix(s.dir, "examples") {
+			continue
+		}
+		for _, name := range exportedTypes(s.file) {
+			if !s.test {
+				types[s.dir+"."+name] = s.path
+			}
+		}
+		if !s.test || !strings.HasSuffix(s.file.Name.Name, "_test") {
+			continue
+		}
+		for _, e := range doc.Examples(s.file) {
+			runs := e.Output != "" || e.EmptyOutput
+			name, _, _ := strings.Cut(e.Name, "_")
+			for _, name := range []string{name, e.Name} {
+				shown[s.dir+"."+name] = shown[s.dir+"."+name] || runs
+			}
+		}
+	}
+	for name, path := range types {
+		folder, _, _ := strings.Cut(name, ".")
+		switch instead, excepted := noExample[name]; {
+		case !excepted && !shown[name]:
+			t.Errorf("%s: no Example with an output shows %s", path, name)
+		case excepted && shown[name]:
+			t.Errorf("%s has an Example, and is no exception", name)
+		case excepted:
+			if _, there := shown[folder+"."+instead]; !there {
+				t.Errorf("Example%s is to show %s, and is not there", instead, name)
+			}
+		}
+	}
+	for name := range noExample {
+		if types[name] == "" {
+			t.Errorf("%s is excepted, and no type", name)
+		}
+	}
+	if len(types) < 200 {
+		t.Errorf("only %d types were found: the test proves nothing", len(types))
+	}
+}
+
+// exportedTypes returns the names of a file's exported types.
+func exportedTypes(file *ast.File) (names []string) {
+	for _, d := range file.Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok {
+			continue
+		}
+		for _, spec := range g.Specs {
+			if t, ok := spec.(*ast.TypeSpec); ok && t.Name.IsExported() {
+				names = append(names, t.Name.Name)
+			}
+		}
+	}
+	return names
 }

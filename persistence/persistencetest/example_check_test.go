@@ -79,3 +79,17 @@ func ExampleCheck() {
 	fmt.Println(noDead([]persistencetest.Event{{Verb: persistencetest.Dead, ID: "o1", Task: "mail"}}))
 	// Output: no dead letters: violated: dead o1 mail
 }
+
+// What a Scenario's Check looks at: an id that was never tried is a ghost.
+func ExampleHistory() {
+	h := &persistencetest.History{Acked: []string{"n1", "n2"}, Open: []string{"n3"}, Kills: []string{"settle.outbox.before:3"}}
+	fmt.Println(h)
+	for _, there := range []string{"n1", "n3", "n4"} {
+		fmt.Println(there, h.Tried(there))
+	}
+	// Output:
+	// 2 acknowledged, 0 refused, 1 open, killed at settle.outbox.before:3
+	// n1 true
+	// n3 true
+	// n4 false
+}

@@ -48,6 +48,19 @@ func ExampleMain() {
 	// Output: memcached://cache.example:11211?tls=true
 }
 
+// A test starts what it needs, and nothing else.
+func ExampleOptions() {
+	os.Setenv("FOURFOLD_VOLATILE", "memcached://cache.example:11211?tls=true")
+	defer os.Unsetenv("FOURFOLD_VOLATILE")
+	opts := servertest.Options{Purposes: []persistence.Purpose{persistence.Volatile}}
+	m := tests{func(t testing.TB) {
+		stores := servertest.Start(t, opts).Stores()
+		fmt.Println(stores.Volatile != nil, stores.Amorphous != nil)
+	}}
+	servertest.Main(m, opts)
+	// Output: true false
+}
+
 // tests stand for the *testing.M of a TestMain.
 type tests []func(testing.TB)
 

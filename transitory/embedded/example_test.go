@@ -42,3 +42,20 @@ func ExampleDir() {
 	// password reset
 	// newsletter
 }
+
+// Without an fsync per change puts are faster, and the queue says what that
+// costs.
+func ExampleOptions() {
+	dir, err := os.MkdirTemp("", "queue")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	driver, err := embedded.Dir(dir, &embedded.Options{Relaxed: true, BodyBytes: 8 << 20}).OpenDriver(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	queue := transitory.New(driver)
+	fmt.Println(queue.Features().Durability, queue.Close())
+	// Output: written <nil>
+}
