@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 )
 
@@ -67,12 +68,12 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set.BoolVar(&f.json, "json", false, "")
 	set.BoolVar(&f.put, "put", false, "")
 	set.BoolVar(&f.work, "work", false, "")
-	switch err := set.Parse(args); {
+	switch err := console.Parse(set, args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
 		return f, err
 	case err != nil:
-		return f, faulty{fmt.Errorf("%w; -help lists the flags", err)}
+		return f, faulty{err}
 	case set.NArg() > 0:
 		return f, faulty{fmt.Errorf("%q is not a flag; files are named as in -events FILE", set.Arg(0))}
 	}

@@ -22,6 +22,7 @@ func TestFaultyCommandLinesSayWhatIsWrong(t *testing.T) {
 		says   string
 	}{
 		{"-nonsense", 2, "-help"},
+		{"-evnts " + text, 2, "did you mean -events?"},
 		{"file.csv", 2, "-events FILE"},
 		{"-events " + text, 2, "-friends"},
 		{"-friends " + text, 2, "-events"},

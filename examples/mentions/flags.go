@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 )
 
@@ -59,12 +60,12 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	f.Define(set)
 	set.BoolVar(&f.json, "json", false, "")
 	set.IntVar(&f.rate, "rate", 0, "")
-	switch err := set.Parse(args); {
+	switch err := console.Parse(set, args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
 		return f, err
 	case err != nil:
-		return f, faulty{fmt.Errorf("%w; -help lists the flags", err)}
+		return f, faulty{err}
 	case set.NArg() > 0:
 		return f, faulty{fmt.Errorf("%q is not a flag; a file is named as in -mentions FILE", set.Arg(0))}
 	case f.rate < 0:

@@ -163,7 +163,7 @@ func TestAWatcherThatIsSlowIsToldWhatItMissed(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"-mention x": "-help lists the flags", "file.csv": "not a flag", "-rate -1": "1 or more",
+		"-mention x": "did you mean -mentions?", "file.csv": "not a flag", "-rate -1": "1 or more",
 	} {
 		if _, err := parseFlags(strings.Fields(args), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", args, err, want)

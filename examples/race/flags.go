@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fourfold-dev/fourfold/examples/internal/console"
 )
 
 // flags are what the command line says.
@@ -98,12 +100,12 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	for purpose := range kinds {
 		set.Func(purpose, "", func(url string) error { f.servers.set(purpose, url); return nil })
 	}
-	switch err := set.Parse(args); {
+	switch err := console.Parse(set, args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
 		return f, err
 	case err != nil:
-		return f, faulty{fmt.Errorf("%w; -help lists the flags", err)}
+		return f, faulty{err}
 	case set.NArg() > 0:
 		return f, faulty{fmt.Errorf("%q is not a flag", set.Arg(0))}
 	}
