@@ -26,9 +26,12 @@ type Features struct {
 	MaxRow     int              // bytes of a row's values; more is fault.ErrTooLarge before anything is sent
 	MaxArgs    int              // placeholders per statement; zero means 999
 	Parallel   int              // groups of units worth having under way at once; zero means 1
-	OwnsSchema bool             // tables are created at first use; else they are reported as missing
-	SharedLog  bool             // other processes use the same database: claims need leases that outlive us
-	Dialect    Dialect
+	// Transactions is how many Store.Tx may be under way at once, so that
+	// everything else finds a connection; zero means any number.
+	Transactions int
+	OwnsSchema   bool // tables are created at first use; else they are reported as missing
+	SharedLog    bool // other processes use the same database: claims need leases that outlive us
+	Dialect      Dialect
 }
 
 // Driver is the contract of a transactional SQL database. It is deliberately

@@ -80,6 +80,7 @@ type Store struct {
 	prefix   string // of every table
 	maxArgs  int
 	group    *group.Group[*job]
+	turns    chan struct{} // one for each Tx that may be under way; nil: any number
 	closed   atomic.Bool
 	ours     ourSQL
 	clock    clock
@@ -105,6 +106,9 @@ func New(driver Driver, opts *Options) (*Store, error) {
 	s.maxArgs = f.MaxArgs
 	if s.maxArgs <= 0 {
 		s.maxArgs = 999
+	}
+	if f.Transactions > 0 {
+		s.turns = make(chan struct{}, f.Transactions)
 	}
 	s.ours.compile(s)
 	s.group = group.New(group.Options{

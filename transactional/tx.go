@@ -42,10 +42,26 @@ func (s *Store) Tx(ctx context.Context, fn func(context.Context, *Tx) error) err
 		return err
 	}
 	for attempt := 0; ; attempt++ {
-		again, err := s.tx(ctx, fn)
+		again, err := s.turn(ctx, fn)
 		if !again || !backoff(ctx, attempt) {
 			return err
 		}
+	}
+}
+
+// turn makes one attempt when it is its turn: were every connection one of a Tx,
+// none would be left for what custody has to write, and the store would look
+// as if it were down.
+func (s *Store) turn(ctx context.Context, fn func(context.Context, *Tx) error) (again bool, err error) {
+	if inside, _ := ctx.Value(insideTx{s}).(bool); s.turns == nil || inside {
+		return s.tx(ctx, fn) // inside another's turn, waiting for one might be for ever
+	}
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+		return s.tx(ctx, fn)
+	case <-ctx.Done():
+		return false, s.locate(ctx.Err(), "tx", nil, "")
 	}
 }
 

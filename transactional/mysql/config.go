@@ -24,7 +24,7 @@ const purpose = "transactional"
 
 // Defaults of Options.
 const (
-	DefaultMaxConns = 8
+	DefaultMaxConns = 12
 	DefaultMaxRow   = 14 << 20
 	DefaultTimeout  = 5 * time.Second
 	DefaultLockWait = 2 * time.Second

@@ -97,6 +97,10 @@ const maxTrusted = 256
 // also what keeps connections for transactions of the program's own.
 const groupsAtOnce = 2
 
+// othersAtOnce is how many connections transactions of the program's own leave
+// to what is neither: claims, leases, reads.
+const othersAtOnce = 2
+
 // Features implements transactional.Driver.
 func (d *database) Features() transactional.Features {
 	dialect := dialect
@@ -105,7 +109,7 @@ func (d *database) Features() transactional.Features {
 	}
 	return transactional.Features{
 		Name: "mysql", Durability: d.opts.Durability, MaxRow: d.opts.MaxRow, MaxArgs: 65535,
-		Parallel: groupsAtOnce, SharedLog: true, Dialect: dialect,
+		Parallel: groupsAtOnce, Transactions: max(1, d.opts.MaxConns-groupsAtOnce-othersAtOnce), SharedLog: true, Dialect: dialect,
 	}
 }
 
