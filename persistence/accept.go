@@ -29,27 +29,27 @@ func (l *Layer) put(ctx context.Context, k *kind, obj any, p putOptions) (*Recei
 }
 
 func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, int, error) {
-	if err := l.open("put"); err != nil {
+	if err := l.open(p.op()); err != nil {
 		return nil, 0, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
 	if insideTx(ctx, l) {
-		return nil, 0, errInsideTx("put")
+		return nil, 0, errInsideTx(p.op())
 	}
 	a, err := l.prepare(ctx, k, obj, p, nil)
 	if err != nil {
 		return nil, 0, err
 	}
 	if err := a.rowWrites(p, transactional.Newest); err != nil {
-		return nil, 0, putError(k, a.version.key, err)
+		return nil, 0, opError(p.op(), k, a.version.key, err)
 	}
 	crash.Point("accept.before")
 	receipt, err := l.engine.accept(ctx, a)
 	crash.Point("accept.after")
 	if err != nil {
-		err = putError(k, a.version.key, err)
+		err = opError(p.op(), k, a.version.key, err)
 	}
 	return receipt, len(a.version.body), err
 }
@@ -58,7 +58,7 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 func (l *Layer) putAll(ctx context.Context, k *kind, objs []any, p putOptions) []PutResult {
 	out := make([]PutResult, len(objs))
 	if p.token != "" && len(objs) > 1 {
-		err := putError(k, "", invalid("one token names one Put: give PutAll none"))
+		err := opError("put", k, "", invalid("one token names one Put: give PutAll none"))
 		for i := range out {
 			out[i].Err = err
 		}

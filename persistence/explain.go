@@ -47,17 +47,17 @@ func (l *Layer) explain(k *kind, obj any) (*Explanation, error) {
 		err = k.typ.Validate(v)
 	}
 	if err != nil {
-		return nil, putError(k, key, err)
+		return nil, opError("put", k, key, err)
 	}
 	body, err := k.all.Append(nil, v)
 	if err != nil {
-		return nil, putError(k, key, err)
+		return nil, opError("put", k, key, err)
 	}
 	e := &Explanation{Kind: k.name, Key: key, Custody: k.custody, Durability: l.custodyDurability(k), Object: len(body)}
 	for _, t := range k.tasks {
 		x, err := t.explain(l, k, obj, body, key)
 		if err != nil {
-			return nil, putError(k, key, err)
+			return nil, opError("put", k, key, err)
 		}
 		e.Tasks = append(e.Tasks, x)
 	}

@@ -46,7 +46,7 @@ func (l *Layer) prepare(ctx context.Context, k *kind, obj any, p putOptions, tx 
 		err = l.checkOptions(k, p)
 	}
 	if err != nil {
-		return nil, putError(k, a.version.key, err)
+		return nil, opError(p.op(), k, a.version.key, err)
 	}
 	if run := Current(ctx); run != nil && p.token == "" && run.layer == l && k.envelopes() {
 		p.token, a.byRun = run.token(k.name, a.version.key), true
@@ -55,18 +55,18 @@ func (l *Layer) prepare(ctx context.Context, k *kind, obj any, p putOptions, tx 
 	return a, nil
 }
 
-// putError names kind and key, and keeps the class.
-func putError(k *kind, key string, err error) error {
+// opError names operation, kind and key, and keeps the class.
+func opError(op string, k *kind, key string, err error) error {
 	class := fault.ClassOf(err)
 	if class == nil {
 		return err
 	}
 	if fe, ok := err.(*fault.Error); ok && fe.Kind == "" && fe.Store == "" {
 		named := *fe
-		named.Op, named.Kind, named.Key = "put", k.name, key
+		named.Op, named.Kind, named.Key = op, k.name, key
 		return &named
 	}
-	return &fault.Error{Op: "put", Kind: k.name, Key: key, Class: class, Err: err, Accepted: fault.Accepted(err)}
+	return &fault.Error{Op: op, Kind: k.name, Key: key, Class: class, Err: err, Accepted: fault.Accepted(err)}
 }
 
 func invalid(format string, args ...any) error {

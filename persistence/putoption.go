@@ -10,10 +10,22 @@ type putOptions struct {
 	hasIf     bool
 	atVersion int64
 	create    bool
+	update    bool // the write of an update
 	delete    bool
 	key       string // of a delete
 	patches   bool
 	patch     []string // the fields of a patch
+}
+
+// op is what the caller called, for errors.
+func (p *putOptions) op() string {
+	switch {
+	case p.create:
+		return "create"
+	case p.update:
+		return "update"
+	}
+	return "put"
 }
 
 type optionFunc func(*putOptions)

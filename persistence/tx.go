@@ -130,22 +130,27 @@ func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj
 		return nil, err
 	}
 	if err := l.checkOptions(k, putOptions{hasIf: true}); err != nil {
-		return nil, putError(k, key, err)
+		return nil, opError("update", k, key, err)
 	}
+	var theirs error // of change, which comes back as it is
 	repeat, err := l.transact(ctx, func(ctx context.Context, tx *Tx) error {
+		theirs = nil
 		obj, err := tx.get(ctx, k, key)
 		if err != nil {
 			return err
 		}
-		if err := change(obj); err != nil {
-			return err
+		if theirs = change(obj); theirs != nil {
+			return theirs
 		}
 		if now, err := k.typ.KeyOf(value(obj)); err != nil || now != key {
-			return putError(k, key, invalid("an update must leave the key as it is"))
+			return opError("update", k, key, invalid("an update must leave the key as it is"))
 		}
-		receipt, err = tx.put(ctx, k, obj, putOptions{})
+		receipt, err = tx.put(ctx, k, obj, putOptions{update: true})
 		return err
 	})
+	if err != nil && theirs == nil {
+		err = updateError(k, key, err)
+	}
 	switch {
 	case err != nil && !fault.Accepted(err):
 		return nil, err
@@ -153,6 +158,17 @@ func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj
 		return l.Receipt(ctx, repeat.String())
 	}
 	return receipt, err
+}
+
+// updateError is opError for what the parts of an update say: the read and the
+// write name the same object, and are no operation that the caller knows of.
+func updateError(k *kind, key string, err error) error {
+	if part, ok := err.(*fault.Error); ok && part.Store == "" && part.Kind == k.name && part.Key == key {
+		named := *part
+		named.Op = "update"
+		return &named
+	}
+	return opError("update", k, key, err)
 }
 
 func (l *Layer) needRows(op string) error {
@@ -208,7 +224,7 @@ func (t *Tx) usable(k *kind, op string) error {
 
 // put records an object.
 func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
-	if err := t.usable(k, "put"); err != nil {
+	if err := t.usable(k, p.op()); err != nil {
 		return nil, err
 	}
 	a, err := t.layer.prepare(ctx, k, obj, p, t)
@@ -218,7 +234,7 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 	}
 	if err := a.rowWrites(p, transactional.Above); err != nil {
 		t.layer.engine.refuse(a)
-		return nil, putError(k, a.version.key, err)
+		return nil, opError(p.op(), k, a.version.key, err)
 	}
 	t.insertAbsent(a.unit.Writes)
 	t.puts = append(t.puts, a)
@@ -228,19 +244,19 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 		t.layer.engine.open(a, t.layer.engine.outbox)
 	}
 	if t.joined {
-		return a.receipt, t.putJoined(ctx, a)
+		return a.receipt, t.putJoined(ctx, a, p.op())
 	}
 	return a.receipt, nil
 }
 
 // putJoined writes at once what is put in a transaction that the caller
 // commits: there is no later moment that we are told of.
-func (t *Tx) putJoined(ctx context.Context, a *accepting) error {
+func (t *Tx) putJoined(ctx context.Context, a *accepting, op string) error {
 	err := t.flush(ctx, nil)
 	t.puts = nil
 	if err != nil {
 		t.layer.engine.refuse(a)
-		return putError(a.kind, a.version.key, err)
+		return opError(op, a.kind, a.version.key, err)
 	}
 	return nil
 }
