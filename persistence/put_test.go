@@ -279,6 +279,15 @@ func TestEveryMethodAfterCloseSaysSo(t *testing.T) {
 			t.Errorf("%s after Close: %v, want ErrClosed", name, err)
 		}
 	}
+	reports := g.layer.Check(ctx)
+	if len(reports) != 4 {
+		t.Errorf("Check after Close: %d reports, want 4", len(reports))
+	}
+	for _, r := range reports {
+		if !errors.Is(r.Class, fault.ErrClosed) || r.Reachable || r.OK() || !strings.Contains(r.String(), "closed: the layer is closed") {
+			t.Errorf("Check after Close: %v, want the class ErrClosed", r)
+		}
+	}
 }
 
 // A row and a cache entry that are both due before Put returns write the cache

@@ -95,6 +95,8 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 // amorphous. A store that the layer does not have has no report. Missing
 // tables of declared kinds are among the problems, with the statement that
 // mends them.
+//
+// After Close none is reachable, and the Class of each report is fault.ErrClosed.
 func (l *Layer) Check(ctx context.Context) []fault.Report {
 	var checks []func(context.Context) fault.Report
 	if l.queue != nil {
@@ -115,5 +117,11 @@ func (l *Layer) Check(ctx context.Context) []fault.Report {
 		wg.Go(func() { reports[i] = check(ctx) })
 	}
 	wg.Wait()
+	if l.closed.Load() { // also when it was closed meanwhile
+		for i := range reports {
+			r := &reports[i]
+			r.Reachable, r.Class, r.Problems = false, fault.ErrClosed, []string{"the layer is closed"}
+		}
+	}
 	return reports
 }

@@ -29,6 +29,7 @@ type Report struct {
 	Durability Durability    // of an acknowledged write
 	MaxObject  int           // bytes of the largest value it takes; 0 when it has no limit
 	Problems   []string      // what would not work, each a sentence that can be acted on
+	Class      error         // ErrClosed where the program itself has closed it; else nil
 }
 
 // OK reports whether the store can be reached and has no problem.
@@ -39,6 +40,9 @@ func (r Report) String() string {
 	state := "down"
 	if r.Reachable {
 		state = "up"
+	}
+	if r.Class == ErrClosed {
+		state = "closed"
 	}
 	s := fmt.Sprintf("%s (%s): %s", r.Purpose, strings.TrimSpace(r.Driver+" "+r.Version), state)
 	if r.Reachable {
