@@ -10,7 +10,7 @@ import (
 )
 
 // An error names the operation that the caller called, whatever that is made of.
-func TestErrorsNameCreateAndUpdate(t *testing.T) {
+func TestErrorsNameTheOperation(t *testing.T) {
 	layer := openLayer(t, nil)
 	tallies := persistence.Declare(layer, "tally", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
 	profiles := persistence.Declare(layer, "profile", persistence.Plan[profile]{{Purpose: persistence.Amorphous}})
@@ -55,6 +55,10 @@ func TestErrorsNameCreateAndUpdate(t *testing.T) {
 	check("update without a key", "update", fault.ErrInvalid, update("", ""))
 	check("update without a transactional record", "update", fault.ErrUnsupported, without)
 	check("update beside a transaction", "update", fault.ErrInvalid, updating)
+	_, deleting := tallies.Delete(ctx, "")
+	check("delete without a key", "delete", fault.ErrInvalid, deleting)
+	_, patching := profiles.Patch(ctx, profile{}, "Name")
+	check("patch without a key", "patch", fault.ErrInvalid, patching)
 	check("put without a key", "put", fault.ErrInvalid, put)
 
 	theirs := &fault.Error{Op: "get", Kind: "tally", Key: "ann", Class: fault.ErrNotFound}

@@ -24,6 +24,10 @@ func (p *putOptions) op() string {
 		return "create"
 	case p.update:
 		return "update"
+	case p.delete:
+		return "delete"
+	case p.patches:
+		return "patch"
 	}
 	return "put"
 }
