@@ -173,7 +173,7 @@ func (k *buckets) fill(ctx context.Context, table Table, r, index Range, name st
 			}
 			if last := i == len(known)-1 && list.Next == nil; page.Next != nil || want <= 0 && !last {
 				end := &out.Rows[len(out.Rows)-1]
-				out.Next = Address{Partition: end.Partition, Order: end.Order, ID: end.ID}.Cursor()
+				out.Next = end.Address().Cursor()
 				return out, nil
 			}
 		}

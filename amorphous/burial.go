@@ -41,7 +41,7 @@ func (b *burial) addOwn(o *implied) {
 			b.err = errors.Join(b.err, err)
 			return
 		}
-		b.add(Address{row.Partition, row.Order, row.ID})
+		b.add(row.Address())
 	}
 }
 

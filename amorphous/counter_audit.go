@@ -114,7 +114,7 @@ func (c *Counter) Unlisted(ctx context.Context, places ...Tally) ([]Tally, error
 			return nil, err
 		}
 		for i := range rows {
-			at = append(at, Address{rows[i].Partition, rows[i].Order, rows[i].ID})
+			at = append(at, rows[i].Address())
 		}
 	}
 	found, err := c.store.Read(ctx, c.index.table, at...)
@@ -123,13 +123,13 @@ func (c *Counter) Unlisted(ctx context.Context, places ...Tally) ([]Tally, error
 	}
 	known := map[string]bool{}
 	for i := range found {
-		known[placeKey(Address{found[i].Partition, found[i].Order, found[i].ID})] = true
+		known[placeKey(found[i].Address())] = true
 	}
 	var out []Tally
 	for _, t := range places {
 		rows, _ := indexRows(t.Partition, 1)
 		for i := range rows {
-			if !known[placeKey(Address{rows[i].Partition, rows[i].Order, rows[i].ID})] {
+			if !known[placeKey(rows[i].Address())] {
 				out = append(out, t)
 				break
 			}

@@ -245,7 +245,7 @@ func (w *deriving) write(shares []share, known map[string][]entry) {
 func addresses(rows []Row) []Address {
 	out := make([]Address, len(rows))
 	for i := range rows {
-		out[i] = Address{rows[i].Partition, rows[i].Order, rows[i].ID}
+		out[i] = rows[i].Address()
 	}
 	return out
 }

@@ -126,7 +126,7 @@ func (d *Derived[D]) Get(ctx context.Context, at D) (D, error) {
 	if err != nil {
 		return zero, d.cells.fail("get", row.ID, err)
 	}
-	found, err := d.rows.Read(ctx, Address{row.Partition, row.Order, row.ID})
+	found, err := d.rows.Read(ctx, row.Address())
 	if err != nil {
 		return zero, err
 	}

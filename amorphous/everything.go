@@ -57,7 +57,7 @@ func (s *Scan[T]) Objects(ctx context.Context) iter.Seq2[T, error] {
 			}
 			for row := range Grouped(page.Rows) {
 				obj, err := s.collection.decode(row)
-				s.at = Address{Partition: row[0].Partition, Order: row[0].Order, ID: row[0].ID}.Cursor()
+				s.at = row[0].Address().Cursor()
 				if err == nil {
 					s.seen++
 				}

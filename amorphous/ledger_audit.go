@@ -113,7 +113,7 @@ func (s *seals) audit(ctx context.Context, seal *Row) (wrong []Tally, err error)
 		return nil, nil
 	}
 	// Was it made void meanwhile? Then it is no sum any more.
-	now, err := s.store.Read(ctx, s.table, Address{seal.Partition, seal.Order, seal.ID})
+	now, err := s.store.Read(ctx, s.table, seal.Address())
 	if err != nil || len(now) == 0 || newestCell(now).Stamp != seal.Stamp {
 		return nil, err
 	}

@@ -16,6 +16,9 @@ func (s Stamp) Compare(other Stamp) int {
 	return cmp.Compare(s.Tie, other.Tie)
 }
 
+// Address is where the row lies.
+func (r *Row) Address() Address { return Address{r.Partition, r.Order, r.ID} }
+
 // SameRow reports whether two cells belong to one row.
 func (r *Row) SameRow(other *Row) bool {
 	return r.ID == other.ID && r.Partition == other.Partition && string(r.Order) == string(other.Order)

@@ -301,7 +301,7 @@ func mergePages(pages []Page, r Range) (out Page) {
 	if cells < len(out.Rows) || end != nil {
 		out.Rows = out.Rows[:cells]
 		last := &out.Rows[cells-1]
-		out.Next = Address{last.Partition, last.Order, last.ID}.Cursor()
+		out.Next = last.Address().Cursor()
 	}
 	return out
 }

@@ -108,7 +108,7 @@ func (d *derivedKeeper) buckets(places []amorphous.Address) (out []trace) {
 func addressesOf(traces []trace) (out []amorphous.Address) {
 	for i := range traces {
 		if r := &traces[i].row; !traces[i].aside {
-			out = append(out, amorphous.Address{Partition: r.Partition, Order: r.Order, ID: r.ID})
+			out = append(out, r.Address())
 		}
 	}
 	return out
@@ -118,7 +118,7 @@ func addressesOf(traces []trace) (out []amorphous.Address) {
 func digestOf(places []amorphous.Address) []byte {
 	digests := make([]uint64, len(places))
 	for i := range places {
-		digests[i] = placeDigest(&places[i])
+		digests[i] = placeDigest(places[i])
 	}
 	slices.Sort(digests)
 	var all []byte
@@ -128,7 +128,7 @@ func digestOf(places []amorphous.Address) []byte {
 	return binary.BigEndian.AppendUint64(nil, record.Digest(all))
 }
 
-func placeDigest(at *amorphous.Address) uint64 {
+func placeDigest(at amorphous.Address) uint64 {
 	var b []byte
 	for _, part := range []string{at.Partition, string(at.Order), at.ID} {
 		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)

@@ -68,7 +68,7 @@ func (d *derivedKeeper) walk(ctx context.Context, after []byte, n int) (w walked
 	}
 	if d.implied == nil || d.implied.from != from {
 		set := &placeSet{from: from}
-		if err := d.eachPlace(ctx, func(at *amorphous.Address) { set.add(placeDigest(at)) }); err != nil {
+		if err := d.eachPlace(ctx, func(at amorphous.Address) { set.add(placeDigest(at)) }); err != nil {
 			return w, err
 		}
 		set.sort()
@@ -80,7 +80,7 @@ func (d *derivedKeeper) walk(ctx context.Context, after []byte, n int) (w walked
 	}
 	var strays []amorphous.Row
 	for i := range rows {
-		digest := placeDigest(&amorphous.Address{Partition: rows[i].Partition, Order: rows[i].Order, ID: rows[i].ID})
+		digest := placeDigest(rows[i].Address())
 		if !d.implied.covers(digest) {
 			continue
 		}
@@ -107,10 +107,10 @@ func (d *derivedKeeper) confirm(ctx context.Context, strays []amorphous.Row, w *
 	}
 	implied := map[string]bool{}
 	for i := range strays {
-		implied[placeName(strays[i].Partition, strays[i].Order, strays[i].ID)] = false
+		implied[string(strays[i].Address().Cursor())] = false
 	}
-	err := d.eachPlace(ctx, func(at *amorphous.Address) {
-		name := placeName(at.Partition, at.Order, at.ID)
+	err := d.eachPlace(ctx, func(at amorphous.Address) {
+		name := string(at.Cursor())
 		if _, asked := implied[name]; asked {
 			implied[name] = true
 		}
@@ -119,20 +119,16 @@ func (d *derivedKeeper) confirm(ctx context.Context, strays []amorphous.Row, w *
 		return err
 	}
 	for _, row := range strays {
-		if !implied[placeName(row.Partition, row.Order, row.ID)] {
+		if !implied[string(row.Address().Cursor())] {
 			w.keys, w.traces = append(w.keys, row.ID), append(w.traces, d.trace(row))
 		}
 	}
 	return nil
 }
 
-func placeName(partition string, order []byte, id string) string {
-	return string(amorphous.Address{Partition: partition, Order: order, ID: id}.Cursor())
-}
-
 // eachPlace calls do for every place that an object implies. Where an object
 // cannot be read, or not derived from, its registered places stand for it.
-func (d *derivedKeeper) eachPlace(ctx context.Context, do func(*amorphous.Address)) error {
+func (d *derivedKeeper) eachPlace(ctx context.Context, do func(amorphous.Address)) error {
 	for after := ""; ; {
 		subjects, more, err := d.layer.recordPage(ctx, d.kind, after, readPage)
 		if err != nil {
@@ -144,7 +140,7 @@ func (d *derivedKeeper) eachPlace(ctx context.Context, do func(*amorphous.Addres
 			err := s.err
 			if err == nil && s.obj != nil {
 				err = d.each(ctx, s, func(row amorphous.Row) error {
-					do(&amorphous.Address{Partition: row.Partition, Order: row.Order, ID: row.ID})
+					do(row.Address())
 					return ctx.Err()
 				})
 			}
@@ -156,8 +152,8 @@ func (d *derivedKeeper) eachPlace(ctx context.Context, do func(*amorphous.Addres
 				return err
 			}
 			for _, r := range registered {
-				for i := range r.Places {
-					do(&r.Places[i])
+				for _, at := range r.Places {
+					do(at)
 				}
 			}
 		}

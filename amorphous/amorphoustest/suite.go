@@ -167,7 +167,7 @@ func (tb *table) all(r amorphous.Range) []amorphous.Row {
 }
 
 func addressOf(r amorphous.Row) amorphous.Address {
-	return amorphous.Address{Partition: r.Partition, Order: r.Order, ID: r.ID}
+	return r.Address()
 }
 
 // row is a row with a body that tells its stamp and shape apart.

@@ -101,7 +101,7 @@ func (d *driver) Scan(ctx context.Context, t amorphous.Table, r amorphous.Range)
 			if n == 0 || !row.SameRow(&page.Rows[n-1]) {
 				if n > 0 && (rows == r.Limit || size >= pageBytes) {
 					last := &page.Rows[n-1]
-					page.Next = amorphous.Address{Partition: last.Partition, Order: last.Order, ID: last.ID}.Cursor()
+					page.Next = last.Address().Cursor()
 					return errFull
 				}
 				rows++

@@ -41,7 +41,7 @@ func (d *Driver) Scan(ctx context.Context, t amorphous.Table, r amorphous.Range)
 	page := amorphous.Page{Rows: rows.out}
 	if full {
 		last := &page.Rows[len(page.Rows)-1]
-		page.Next = amorphous.Address{Partition: last.Partition, Order: last.Order, ID: last.ID}.Cursor()
+		page.Next = last.Address().Cursor()
 	}
 	return page, nil
 }
