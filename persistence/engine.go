@@ -137,26 +137,37 @@ func (e *engine) holding() []*held {
 // place puts a held envelope into the lane of its next task, or, when nothing
 // of it is due or there is no room, back into custody.
 func (e *engine) place(ctx context.Context, h *held, now int64) {
+	if e.ready(ctx, h, now) {
+		e.hand(h)
+	}
+}
+
+// ready gives an envelope of which nothing is due back into custody.
+func (e *engine) ready(ctx context.Context, h *held, now int64) bool {
 	h.run.Down = e.health.down()
 	s := h.run.Settlement(now)
 	if s.Done || s.Lane > flow.RealTime || s.Due > now {
 		e.release(ctx, h, s)
-		return
+		return false
 	}
 	h.waits(s.Priority, s.Lane == flow.RealTime)
-	e.hand(ctx, h)
+	return true
 }
 
-// hand puts an envelope into its lane; what has no room there goes back to
+// hand puts envelopes of one lane into it; what has no room there goes back to
 // custody.
-func (e *engine) hand(ctx context.Context, h *held) {
-	ln := e.laneOf(h.realTime)
+func (e *engine) hand(hs ...*held) {
+	for _, h := range e.laneFor(hs[0]).push(hs...) {
+		e.evict(h)
+	}
+}
+
+// laneFor is the lane in which an envelope waits.
+func (e *engine) laneFor(h *held) *lane {
 	if h.suspect {
-		ln = e.suspected
+		return e.suspected
 	}
-	if evicted := ln.push(h); evicted != nil {
-		e.evict(evicted)
-	}
+	return e.laneOf(h.realTime)
 }
 
 // evict gives an envelope back to custody for which there is no room.

@@ -38,25 +38,28 @@ func newLane(most int) *lane {
 	return l
 }
 
-// push adds an envelope at its priority. When the lane is full it returns the
-// least urgent one, which must go back to custody, and when it is stopped the
-// envelope itself; else nil.
-func (l *lane) push(h *held) (evicted *held) {
+// push adds envelopes at their priorities, all of them before a worker sees the
+// first: who begins with the less urgent one of two that came together is not
+// to be called back. When the lane is full it returns the least urgent ones,
+// which must go back to custody, and when it is stopped all of hs.
+func (l *lane) push(hs ...*held) (evicted []*held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
-		return h
+		return append(evicted, hs...)
 	}
-	again := !h.since.IsZero()
-	if !again {
-		h.since = time.Now()
-	}
-	l.waiting.push(h, again)
-	if l.waiting.len > l.most {
-		evicted = l.waiting.popLast()
+	for _, h := range hs {
+		again := !h.since.IsZero()
+		if !again {
+			h.since = time.Now()
+		}
+		l.waiting.push(h, again)
+		if l.waiting.len > l.most {
+			evicted = append(evicted, l.waiting.popLast())
+		}
 	}
 	if l.idle > 0 {
-		l.some.Signal()
+		l.some.Signal() // who takes some wakes the next
 	}
 	return evicted
 }

@@ -116,7 +116,7 @@ func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
 	case flow.Pass:
 		crash.Point("class.pass")
 		h.waits(act.Priority, false)
-		w.engine.hand(ctx, h)
+		w.engine.hand(h)
 	default:
 		w.engine.settle(h, h.run.Settlement(nowMicro()))
 	}

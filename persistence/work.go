@@ -210,9 +210,18 @@ func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
 
 func (e *engine) took(ctx context.Context, hs []*held) {
 	e.moves.Add(int64(len(hs)))
+	due := make([]*held, 0, len(hs))
 	for _, h := range hs {
 		e.keep(h)
-		e.place(ctx, h, nowMicro())
+		if e.ready(ctx, h, nowMicro()) {
+			due = append(due, h)
+		}
+	}
+	for len(due) > 0 {
+		ln := e.laneFor(due[0])
+		mine := slices.DeleteFunc(slices.Clone(due), func(h *held) bool { return e.laneFor(h) != ln })
+		due = slices.DeleteFunc(due, func(h *held) bool { return e.laneFor(h) == ln })
+		e.hand(mine...) // from here on they are a worker's
 	}
 }
 
