@@ -20,6 +20,8 @@ type fakeServer struct {
 	answer   func(command string) (reply string, cut bool) // cut: close the connection after the reply; "" and cut: say nothing
 	mu       sync.Mutex
 	commands []string
+	over     []int           // the connection by which each of them came
+	ended    []chan struct{} // closed when that connection has ended
 	stats    map[string]string
 }
 
@@ -35,19 +37,27 @@ func newFakeServer(t *testing.T, answer func(command string) (string, bool)) *fa
 	}}
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
-		for {
+		for n := 0; ; n++ {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go f.serve(conn)
+			f.mu.Lock()
+			f.ended = append(f.ended, make(chan struct{}))
+			f.mu.Unlock()
+			go f.serve(conn, n)
 		}
 	}()
 	return f
 }
 
-func (f *fakeServer) serve(conn net.Conn) {
-	defer conn.Close()
+func (f *fakeServer) serve(conn net.Conn, number int) {
+	defer func() {
+		_ = conn.Close()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		close(f.ended[number])
+	}()
 	in := bufio.NewReader(conn)
 	for {
 		line, err := in.ReadString('\n')
@@ -61,7 +71,7 @@ func (f *fakeServer) serve(conn net.Conn) {
 			_, _ = in.Discard(size + 2)
 		}
 		f.mu.Lock()
-		f.commands = append(f.commands, command)
+		f.commands, f.over = append(f.commands, command), append(f.over, number)
 		reply, cut := f.answer(command)
 		if reply == "" && !cut {
 			reply = f.healthy(command)
@@ -118,6 +128,26 @@ func (f *fakeServer) saw(prefix string) bool {
 		}
 	}
 	return false
+}
+
+// numbers are the connections by which a command came, in the order in which it
+// did.
+func (f *fakeServer) numbers(word string) (over []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, c := range f.commands {
+		if c == word || strings.HasPrefix(c, word+" ") {
+			over = append(over, f.over[i])
+		}
+	}
+	return over
+}
+
+// end is closed when the client, or a cut, has ended a connection.
+func (f *fakeServer) end(number int) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended[number]
 }
 
 // on answers one command and leaves the others to healthy.

@@ -31,6 +31,7 @@ func TestClassificationOfPut_B21(t *testing.T) {
 		{"DRAINING\r\n", false, fault.NotApplied, fault.ErrUnavailable, false, false},
 		{"JOB_TOO_BIG\r\n", false, fault.NotApplied, fault.ErrTooLarge, false, false},
 		{"EXPECTED_CRLF\r\nUNKNOWN_COMMAND\r\n", false, fault.NotApplied, fault.ErrRefused, true, true},
+		{"EXPECTED_CRLF\r\n", false, fault.NotApplied, fault.ErrRefused, true, true},
 		{"BAD_FORMAT\r\n", false, fault.NotApplied, fault.ErrRefused, true, true},
 		{"UNKNOWN_COMMAND\r\n", false, fault.NotApplied, fault.ErrRefused, true, true},
 		{"INTERNAL_ERROR\r\n", false, fault.OutcomeUnknown, fault.ErrUnknown, true, true},
@@ -58,22 +59,39 @@ func TestClassificationOfPut_B21(t *testing.T) {
 			if err := q.Put(t.Context(), transitory.Job{Tube: "t"})[0]; err != nil {
 				t.Errorf("the next put: %v", err)
 			}
-			if dials := f.count("stats"); (dials > 1) != row.closed && !row.alarm {
-				t.Errorf("%d connections were opened; a new one was wanted: %t", dials, row.closed)
-			}
+			checkReplaced(t, f, "put", row.closed, row.alarm)
 		})
 	}
 }
 
-func (f *fakeServer) count(command string) (n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.commands {
-		if c == command {
-			n++
-		}
+// checkReplaced holds that two calls used two connections, of which the first
+// was closed, or one. A server that is ill and in step is asked how it is over
+// the first one, and the second call may have come meanwhile.
+func checkReplaced(t *testing.T, f *fakeServer, word string, closed, ill bool) {
+	t.Helper()
+	over := f.numbers(word)
+	if len(over) != 2 {
+		t.Fatalf("%s came over the connections %v, want twice", word, over)
 	}
-	return n
+	if !closed {
+		if over[0] != over[1] && !ill {
+			t.Errorf("a connection that is in step was not used again")
+		}
+		return
+	}
+	if over[0] == over[1] {
+		t.Errorf("a connection that may be out of step was used again")
+	}
+	checkEnded(t, f, over[0])
+}
+
+func checkEnded(t *testing.T, f *fakeServer, number int) {
+	t.Helper()
+	select {
+	case <-f.end(number):
+	case <-time.After(10 * time.Second):
+		t.Errorf("a connection that may be out of step was not closed")
+	}
 }
 
 // logBook keeps log messages.
@@ -133,6 +151,9 @@ func TestClassificationOfSettlements(t *testing.T) {
 			}
 			if err := call(q, jobs[0].ID); fault.ClassOf(err) != row.class {
 				t.Errorf("%s answered by %q: %v, want class %v", op, row.answer, err, row.class)
+			}
+			if row.class != fault.ErrNotFound {
+				checkEnded(t, f, f.numbers(op)[0])
 			}
 			if row.cut {
 				if err := call(q, jobs[0].ID); fault.ClassOf(err) != fault.ErrNotFound {
