@@ -63,24 +63,27 @@
 //   - A tube's name with an illegal byte hangs a connection of the client for
 //     ever, one that begins with a hyphen puts the job into another tube, one with
 //     a line's end executes commands: names are checked before the client sees
-//     them, also those of statistics (the suite's Basics/Names, TestModel).
+//     them, also those of statistics (the suite's TubeNames_B18).
 //   - A reserve that blocks holds up every other command of its connection, and
 //     one without tubes leaves the answers out of step: connections that reserve
-//     do nothing else, with one set of tubes for life (TestConformance,
-//     TestConsumersAreBounded).
+//     do nothing else, with one set of tubes for life
+//     (TestConnectionsThatPutNeverReserve, TestConsumersAreBounded, the suite's
+//     ReserveArguments).
 //   - The client has no deadline, no context and no way back after an error:
 //     every round trip has a deadline, and a connection that timed out, answered
 //     oddly or ended is replaced, with growing pauses (TestSilentServer_B20,
 //     TestOwnDeadline_B15_B16, TestContextCutsAPut, TestCutPoints_B17, TestClassificationOfPut_B21,
-//     TestReconnectionLeavesNothingBehind).
+//     TestClassificationOfSettlements, TestReconnectionLeavesNothingBehind).
 //   - A nil body is sent without its length, one that is too large is refused by
 //     the server after it was sent: the one becomes empty, the other is
 //     fault.ErrTooLarge before it is sent; the limit is asked of the server
-//     (TestLearnsTheServersLimits, the suite's Basics).
+//     (TestLearnsTheServersLimits, the suite's Bodies and BodySizes).
 //   - Delays and TTRs are cut to whole seconds: they are rounded up, and
-//     Features.Resolution says so (the suite's Timing).
-//   - A job may be delivered twice: every one carries what tells repeats apart
-//     (persistence.TestFanOutRunsEveryTaskOnce).
+//     Features.Resolution says so (TestDurationsAreRoundedUp; the suite's
+//     DelayNotEarly and TTRRedelivers_B11 take it at its word).
+//   - A job may be delivered twice: those of package persistence carry what tells
+//     repeats apart (persistence.TestAHandlersPutsHappenOnce_F7), and whoever puts
+//     jobs by hand writes it into the body.
 //   - A put without an answer may have been done: it is fault.ErrUnknown, and
 //     goes to no second server (TestClassificationOfPut_B21, TestBatchIsCut_B16).
 //   - One connection is slow, many are not, and what joins writes gains nothing:
