@@ -1,7 +1,10 @@
 package mysql
 
 import (
+	"context"
 	"crypto/tls"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -119,8 +124,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestPool: connections are bounded and kept, do not grow old, and every wait of
-// the client library has an end; what it has to say goes to our logger.
+// TestPool: connections are bounded, and every wait of the client library has an
+// end; what it has to say goes to our logger.
 func TestPool(t *testing.T) {
 	d, err := Open("mysql://a@h/db?conns=5", nil).OpenDriver(t.Context())
 	if err != nil {
@@ -150,6 +155,54 @@ func TestPool(t *testing.T) {
 	if _, ours := cfg.Logger.(logger); !ours || !strings.Contains(log.String(), "unexpected") {
 		t.Errorf("the client's logger is a %T, and the log has %q", cfg.Logger, log.String())
 	}
+}
+
+// newConns are connections that do nothing.
+type newConns struct{ driver.Conn }
+
+func (c newConns) Connect(context.Context) (driver.Conn, error) { return c, nil }
+func (c newConns) Driver() driver.Driver                        { return nil }
+func (c newConns) Close() error                                 { return nil }
+
+// TestConnectionsAreKept: a burst opens what it needs and leaves it to the next
+// one, but a connection neither grows old nor lies idle for as long as the
+// server would let it.
+func TestConnectionsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, err := (&Options{MaxConns: 5}).withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := pool(newConns{}, opts)
+		defer db.Close()
+		burst := func() {
+			t.Helper()
+			taken := make([]*sql.Conn, opts.MaxConns)
+			for i := range taken {
+				if taken[i], err = db.Conn(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, c := range taken {
+				c.Close()
+			}
+		}
+		burst()
+		if s := db.Stats(); s.MaxOpenConnections != 5 || s.Idle != 5 || s.MaxIdleClosed != 0 {
+			t.Errorf("of five connections at most, %d, five were used and %d are kept", s.MaxOpenConnections, s.Idle)
+		}
+		for range 5 { // 200 s, and no pause is long
+			time.Sleep(40 * time.Second)
+			burst()
+		}
+		if s := db.Stats(); s.MaxLifetimeClosed != 5 || s.MaxIdleTimeClosed != 0 {
+			t.Errorf("after 200 s %d connections were replaced for their age, and %d for their idleness; want 5 and 0", s.MaxLifetimeClosed, s.MaxIdleTimeClosed)
+		}
+		time.Sleep(2*keepIdle + time.Second)
+		if s := db.Stats(); s.OpenConnections != 0 || s.MaxIdleTimeClosed != 5 {
+			t.Errorf("%d connections are open that nobody uses", s.OpenConnections)
+		}
+	})
 }
 
 // TestIdentifiers: what is valid as a name needs no escape between backticks.

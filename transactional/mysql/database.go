@@ -44,13 +44,19 @@ func Open(url string, opts *Options) transactional.Source {
 		if err != nil {
 			return nil, err
 		}
-		db := sql.OpenDB(connector)
-		db.SetMaxOpenConns(own.MaxConns)
-		db.SetMaxIdleConns(own.MaxConns)
-		db.SetConnMaxLifetime(3 * time.Minute)
-		db.SetConnMaxIdleTime(keepIdle)
-		return &database{db: db, opts: own, ours: true, address: cfg.Addr + "/" + cfg.DBName}, nil
+		return &database{db: pool(connector, own), opts: own, ours: true, address: cfg.Addr + "/" + cfg.DBName}, nil
 	})
+}
+
+// pool keeps as many connections as there may be, none of them for long: of two
+// idle ones, which is the default, a burst would open and close all others.
+func pool(connector driver.Connector, opts Options) *sql.DB {
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(opts.MaxConns)
+	db.SetMaxIdleConns(opts.MaxConns)
+	db.SetConnMaxLifetime(3 * time.Minute)
+	db.SetConnMaxIdleTime(keepIdle)
+	return db
 }
 
 // FromDB is the database of a pool that the caller has opened with

@@ -44,3 +44,33 @@ func TestTransactionsLeaveConnections(t *testing.T) {
 	close(hold)
 	open.Wait()
 }
+
+// What our sessions ask of the server: it keeps a connection for longer than the
+// pool does, so that none is closed that is about to be used, and not for eight
+// hours; and a statement does not wait for a lock for most of a minute.
+func TestSessionsBoundWhatTheServerWaits(t *testing.T) {
+	s := theServer(t)
+	for _, row := range []struct {
+		opts       *mysql.Options
+		idle, lock int // seconds
+	}{
+		{nil, 60, 2},
+		{&mysql.Options{TxIdle: 7 * time.Second, LockWait: 3 * time.Second}, 57, 3},
+	} {
+		d, err := mysql.Open(s.url(s.database(t)), row.opts).OpenDriver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var idle, lock int
+		err = d.View(t.Context(), func(c transactional.Conn) error {
+			const query = "SELECT @@wait_timeout, @@innodb_lock_wait_timeout"
+			return c.Query(t.Context(), query, nil, func(scan func(...any) error) error { return scan(&idle, &lock) })
+		})
+		if err != nil || idle != row.idle || lock != row.lock {
+			t.Errorf("wait_timeout is %d and innodb_lock_wait_timeout %d, %v; want %d and %d", idle, lock, err, row.idle, row.lock)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
