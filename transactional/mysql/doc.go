@@ -19,7 +19,7 @@
 //	ca=PATH              certificates that the server's must be signed by
 //	plaintext=true       no TLS, although the server is on another machine
 //	durability=written   accept innodb_flush_log_at_trx_commit = 2; memory accepts 0 as well
-//	conns=N              connections at most, default 8
+//	conns=N              connections at most, default 12
 //
 // A server on another machine is reached by TLS, and its certificate verified,
 // unless plaintext=true says otherwise by name. Passwords appear in no error
@@ -49,15 +49,20 @@
 //     caches of prepared statements: rows go together, in numbers that are powers
 //     of two, within the limits of placeholders and packets
 //     (transactional.TestPadded, transactional.TestChunks, TestPackets_D13).
-//   - Rows in random order deadlock: those of a statement are sorted by key, and
-//     of one key the newest goes (transactional.TestWaves, the suite's Units and
-//     Load).
+//   - Rows in random order deadlock: those of a transaction are sorted by key
+//     (TestRowsAreInTheOrderOfTheirKeys). Where units want the same row, each of
+//     them writes it, one after the other in their order, and the newest stays
+//     (transactional.TestWaves, the suite's Units and Load). Rows of other keys
+//     still meet in a unique index: such a unit runs again
+//     (TestDeadlockThroughAUniqueValue_D6).
 //   - A deadlock ends the transaction on the server, and a lock wait only its
 //     statement; what comes after would be committed on its own: after an error
 //     nothing more is sent, and the transaction runs again as a whole (TestDeadlock_D6,
 //     TestLockWait_D7). One bad row of a group fails alone (TestDataErrors_D14).
 //   - The pool has no bounds, two idle connections, and no timeouts, and the client
-//     writes to stderr (TestPool, TestTooManyConnections_D10).
+//     writes to stderr: ours are bounded, kept and renewed, and have our logger
+//     (TestPool, TestConnectionsAreKept, TestSessionsBoundWhatTheServerWaits,
+//     TestTooManyConnections_D10).
 //   - When a context ends, the statement may still be executed: that is
 //     fault.ErrUnknown once COMMIT was sent, and the connection is never used again
 //     (TestLostCommit_D1_D2, TestStoppedServer_D11).
