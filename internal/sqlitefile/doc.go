@@ -57,7 +57,7 @@
 //     SQLITE_BUSY: one goroutine writes, in groups, each an immediate transaction
 //     (TestWritesShareGroupsAndFailAlone, TestAnotherProgramHoldsTheFile_A15).
 //   - By default the last commits are lost with the power: synchronous is FULL
-//     (TestCrash_A2_A6_A15).
+//     (TestSynchronous, TestCrash_A2_A6_A15).
 //   - A version of the library works with one version of its C library only, and
 //     some cannot be tidied: both are pinned (TestVersionsArePinned).
 package sqlitefile

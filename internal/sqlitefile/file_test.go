@@ -102,6 +102,24 @@ func TestOpenRefuses_A16(t *testing.T) {
 	}
 }
 
+// TestSynchronous: a commit is fsynced unless that was given up by name.
+func TestSynchronous(t *testing.T) {
+	for relaxed, want := range map[bool]int{false: 2, true: 1} { // FULL, NORMAL
+		f := openTest(t, Options{Relaxed: relaxed})
+		var (
+			synchronous int
+			journal     string
+		)
+		err := f.Write(t.Context(), func(c Conn) error {
+			const query = "SELECT s.synchronous, j.journal_mode FROM pragma_synchronous s, pragma_journal_mode j"
+			return c.Query(t.Context(), query, nil, func(scan func(...any) error) error { return scan(&synchronous, &journal) })
+		})
+		if err != nil || synchronous != want || journal != "wal" {
+			t.Errorf("relaxed %t: synchronous is %d and the journal %q, %v; want %d and wal", relaxed, synchronous, journal, err, want)
+		}
+	}
+}
+
 func TestOpensShareOneFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	first, err := Open(t.Context(), dir, Options{})
