@@ -101,6 +101,34 @@ func TestConnectHangs(t *testing.T) {
 	})
 }
 
+// A stuck session takes an hour to close.
+type stuck struct{ *emulator }
+
+func (stuck) Close() { time.Sleep(time.Hour) }
+
+// TestCloseHangs: a session that does not close is left behind after a while.
+func TestCloseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, err := New(&Connector{Connect: func(context.Context) (Session, error) { return stuck{&emulator{}}, nil }}, Options{Keyspace: "ks"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.conn.get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		for range 2 { // the second finds it closed
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("Close returned after %v, want 5s", took)
+		}
+		time.Sleep(2 * time.Hour) // until the session has closed
+	})
+}
+
 func TestConnectMisconfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &dialer{err: &answer{codeCredentials, "Provided username ann and/or password are incorrect"}}
