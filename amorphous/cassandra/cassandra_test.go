@@ -116,8 +116,10 @@ func TestConfiguration(t *testing.T) {
 		t.Error("a server that returns is used at once")
 	case len(auth.AllowedAuthenticators) == 0:
 		t.Error("the password goes to a known authenticator only")
-	case reflect.DeepEqual(c.PoolConfig.HostSelectionPolicy, nil):
-		t.Error("a policy is set")
+	case reflect.TypeOf(c.PoolConfig.HostSelectionPolicy) != reflect.TypeOf(gocql.TokenAwareHostPolicy(nil)):
+		t.Errorf("requests go to a node that has the row, and not by a %T", c.PoolConfig.HostSelectionPolicy)
+	case c.Logger != gocql.StructuredLogger(logger{}):
+		t.Errorf("what the client says goes to our logger, and not to a %T", c.Logger)
 	}
 	other, err := opts.cluster("canary")
 	if err != nil || c.PoolConfig.HostSelectionPolicy == other.PoolConfig.HostSelectionPolicy {

@@ -45,8 +45,10 @@
 // # Promises
 //
 // Acknowledged means that as many replicas as the consistency asks have the
-// write in memory and in a commit log that each of them syncs in its own time
-// (by default every ten seconds): durability is replication. A write is blind,
+// write in memory and in a commit log that each of them syncs in its own time:
+// with commitlog_sync: periodic, which is the server's default, every ten seconds
+// (commitlog_sync_period), so that a power cut of all replicas loses as much of
+// what was acknowledged. Durability is replication. A write is blind,
 // so the store does not tell which one was superseded. An answer that does not
 // come leaves the outcome unknown, and nothing beneath the store repeats a
 // statement; every one of ours may be repeated with the same stamp.
@@ -80,20 +82,24 @@
 //     other (live.TestReal runs the suite over both, TestAdaptersAreApart).
 //   - Opening a session needs the server, has no context, and may hang: it happens
 //     when the store is first used, beside the caller, with a deadline and growing
-//     pauses (cql.TestConnectLazily, cql.TestConnectHangs).
-//   - Version 5 of the protocol is a draft in the old client: versions are left to
-//     the negotiation (TestConfiguration).
+//     pauses (cql.TestConnectLazily, cql.TestConnectHangs). Closing one may hang
+//     too: it is left behind after five seconds (cql.TestCloseHangs).
+//   - Version 5 of the protocol is a draft in the old client: sessions of ours leave
+//     it to the negotiation (TestConfiguration); package gocqlv1 says what those
+//     that are handed over must be.
 //   - The old client's retry policies also repeat what is not idempotent: none is
-//     used, and every statement of ours may be repeated (TestConfiguration,
-//     cql.TestLostAnswers_E1_E3).
-//   - Consistency is a default: here it is LOCAL_QUORUM for reads and writes unless
-//     the URL names another, and requests go to a node that has the row
-//     (TestParseURL, TestConfiguration, live.TestRing_E18).
+//     used, a session's own is not obeyed (TestConfiguration,
+//     fakecql.TestAnswers_E1_E3_E4_E5_E10), and every statement of ours may be
+//     repeated, and is marked so (fakecql.TestDefaults, cql.TestLostAnswers_E1_E3).
+//   - Consistency is a default of the client's: here it is LOCAL_QUORUM for reads
+//     and writes unless the options name another (fakecql.TestDefaults), and
+//     requests go to a node that has the row (TestConfiguration).
 //   - Every request waits 200 µs for others to join its packet: not by default
 //     (TestConfiguration).
 //   - Batches over partitions are refused when they are large, and many statements
-//     at once overload a node: batches keep under the limits, and statements are
-//     bounded (cql.TestPack_E6, fakecql.TestBatchSplits_E6).
+//     at once overload a node: batches keep under the limits (cql.TestPack_E6,
+//     fakecql.TestBatchSplits_E6), and statements are bounded
+//     (cql.TestStatementsUnderWayAreBounded).
 //   - The latest write wins by the writer's clock: the time of a write is the
 //     object's version, whatever the order of the writes (cql.TestEveryInterleaving_E9,
 //     the suite's Newest and Placed).
@@ -110,5 +116,6 @@
 //     (cql.TestHedge, cql.TestALoneNodeIsNotAskedAgain, live.TestRing_E18).
 //   - What an answer means for a write depends on its kind (fakecql.TestAnswers_E1_E3_E4_E5_E10,
 //     cql.TestClassesByCode).
-//   - The client logs to stderr: it gets our logger (TestLogger).
+//   - The client logs to stderr: it gets our logger (TestConfiguration, TestLogger,
+//     live.TestGuarded).
 package cassandra

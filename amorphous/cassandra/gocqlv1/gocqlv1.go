@@ -5,6 +5,11 @@
 //
 //	store, err := amorphous.Open(ctx, gocqlv1.FromSession(session, "keyspace", nil), nil)
 //
+// The session's ClusterConfig leaves ProtoVersion at 0, which negotiates, or says
+// 4: v1.7.0 has version 5 as it once was drafted, without its framing, which no
+// released server takes, and Cassandra 5 still takes version 4. A session does
+// not tell its version, so nothing here can refuse one.
+//
 // All that package cassandra says of tables, promises and limits holds here.
 package gocqlv1
 
@@ -40,7 +45,7 @@ type Options struct {
 // FromSession is the Source of a store on a session that the program closes.
 // The session's retry and speculation policies do not apply to the store's
 // statements (this client would repeat any statement, idempotent or not), and
-// its keyspace does not matter.
+// its keyspace does not matter. Its ProtoVersion must be 0 or 4, never 5.
 func FromSession(s *gocql.Session, keyspace string, opts *Options) amorphous.Source {
 	return amorphous.SourceFunc(func(context.Context) (amorphous.Driver, error) {
 		if s == nil {

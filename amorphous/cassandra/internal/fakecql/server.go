@@ -30,6 +30,7 @@ type Server struct {
 	mu       sync.Mutex
 	answer   func(text string) *Answer
 	executed []string
+	levels   []int
 	prepared map[string]string
 	conns    map[net.Conn]bool
 	closed   bool
@@ -53,7 +54,7 @@ func Start() (*Server, error) {
 func (s *Server) Answer(answer func(text string) *Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer, s.executed = answer, nil
+	s.answer, s.executed, s.levels = answer, nil, nil
 }
 
 // Executed are the statements that were executed since Answer.
@@ -61,6 +62,14 @@ func (s *Server) Executed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.executed...)
+}
+
+// Levels are the consistencies, by their codes, of the requests that Executed is
+// about, but for the client's own questions.
+func (s *Server) Levels() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]int(nil), s.levels...)
 }
 
 // Close ends every connection and waits for its goroutine.
@@ -144,20 +153,26 @@ func (s *Server) respond(f frame) (op byte, body []byte, answered bool) {
 	case opPrepare:
 		return opResult, s.prepare(p.longText()), true
 	case opQuery:
-		return s.query(p.longText())
+		text := p.longText()
+		return s.query(text, p.short())
 	case opExecute:
-		return s.execute([]string{s.text(p.shortID())})
+		text := s.text(p.shortID())
+		return s.execute([]string{text}, p.short())
 	case opBatch:
-		return s.execute(s.batch(p))
+		texts := s.batch(p)
+		return s.execute(texts, p.short())
 	}
 	return opError, errorBody(&Answer{Code: 0x0a, Message: "unknown opcode"}), true
 }
 
 // execute asks what to say to statements; the first that is not nil counts.
-func (s *Server) execute(texts []string) (op byte, body []byte, answered bool) {
+func (s *Server) execute(texts []string, level int) (op byte, body []byte, answered bool) {
 	s.mu.Lock()
 	answer := s.answer
 	s.executed = append(s.executed, texts...)
+	if !strings.Contains(texts[0], "system") {
+		s.levels = append(s.levels, level)
+	}
 	s.mu.Unlock()
 	for _, text := range texts {
 		if answer == nil || strings.Contains(text, "system") {
@@ -208,7 +223,7 @@ func errorBody(a *Answer) []byte {
 }
 
 // query answers what clients ask of a server when they connect.
-func (s *Server) query(text string) (op byte, body []byte, answered bool) {
+func (s *Server) query(text string, level int) (op byte, body []byte, answered bool) {
 	switch {
 	case strings.Contains(text, "system.local"):
 		return opResult, localRow(selected(text)), true
@@ -220,7 +235,7 @@ func (s *Server) query(text string) (op byte, body []byte, answered bool) {
 	case strings.Contains(text, "system"):
 		return opResult, resultOf("SELECT x FROM y"), true
 	}
-	return s.execute([]string{text})
+	return s.execute([]string{text}, level)
 }
 
 // placeholder finds what a question mark stands for by the name before it.
