@@ -135,6 +135,7 @@ type campaign struct {
 	failures []*result
 	decided  map[string]bool // points at which a kill was survived, or not
 	began    time.Time
+	said     time.Time // when it last said how far it is
 }
 
 // A point is a place that the scenario passes.
@@ -182,6 +183,7 @@ func (c *campaign) workers() int {
 func (c *campaign) runAll(plans []*plan) {
 	work := make(chan *plan)
 	var wg sync.WaitGroup
+	c.planned, c.said = len(plans), time.Now()
 	for range c.workers() {
 		wg.Go(func() {
 			for p := range work {
@@ -194,7 +196,6 @@ func (c *campaign) runAll(plans []*plan) {
 	}
 	close(work)
 	wg.Wait()
-	c.planned = len(plans)
 }
 
 // decide runs a plan. How often a point is passed depends on timing, so a run
@@ -223,6 +224,7 @@ func (c *campaign) report(r *result) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.say()
 	switch {
 	case r.evidence != "":
 		c.failures = append(c.failures, r)
@@ -245,6 +247,17 @@ func (c *campaign) report(r *result) {
 		if r.evidence != "" {
 			c.t.Errorf("persistencetest.Crash: %s\n%s", r.evidence, r.output)
 		}
+	}
+}
+
+// sayEvery is how often a campaign says how far it is; -v shows it.
+const sayEvery = 30 * time.Second
+
+func (c *campaign) say() {
+	if now := time.Now(); now.Sub(c.said) >= sayEvery {
+		c.said = now
+		c.t.Logf("persistencetest.Crash: of %d runs %d passed, %d failed, %d are unknown, in %v", c.planned,
+			c.passed, len(c.failures), len(c.unknown), now.Sub(c.began).Round(time.Second))
 	}
 }
 
