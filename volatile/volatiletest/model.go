@@ -21,6 +21,7 @@ var modelChecks = []check{
 type model struct {
 	entries map[string]modelEntry
 	writes  int
+	keys    map[int]string         // which key a write was to
 	tokens  map[int]volatile.Token // that stood for a write when it was read
 }
 
@@ -41,6 +42,7 @@ func (m *model) get(key string) (modelEntry, bool) {
 
 func (m *model) set(key, value string, expires time.Time) {
 	m.writes++
+	m.keys[m.writes] = key
 	m.entries[key] = modelEntry{value: value, write: m.writes, expires: expires}
 }
 
@@ -85,7 +87,7 @@ func checkModel(t *testing.T, e *env) {
 	// cannot be asked.
 	rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
 		runs++
-		m := &machine{e: e, run: runs, model: model{entries: map[string]modelEntry{}, tokens: map[int]volatile.Token{}}}
+		m := &machine{e: e, run: runs, model: model{entries: map[string]modelEntry{}, keys: map[int]string{}, tokens: map[int]volatile.Token{}}}
 		actions := map[string]func(*rapid.T){"set": m.set, "get": m.get, "swap": m.swap, "delete": m.delete, "add": m.add}
 		if e.harness.Virtual {
 			actions["wait"] = func(rt *rapid.T) { pass(ttls.Draw(rt, "wait")) }
@@ -157,6 +159,9 @@ func (m *machine) swap(rt *rapid.T) {
 		write = present.write
 	}
 	token := m.model.tokens[write]
+	if m.model.keys[write] != key {
+		token = 0 // a token says nothing of another key, which may lie on another server
+	}
 	err := m.e.driver.Swap(m.e.ctx, volatile.Item{Key: key, Value: []byte(value), TTL: ttl, Token: token})
 	wins := !there && token == 0 || there && token != 0 && write == present.write
 	if wins != (err == nil) || !wins && !errors.Is(err, fault.ErrConflict) {
