@@ -41,6 +41,9 @@ const scanPage = 500
 // read is under way.
 func (s *Scan[T]) Objects(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		if s.over {
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		next := s.read(ctx, s.at)
 		defer func() { cancel(); <-next.done }()

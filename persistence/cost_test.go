@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -95,5 +96,25 @@ func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
 	ln.stop()
 	if group, evicted := ln.next([]*held{{priority: 5}}, nil); len(group) != 0 || len(evicted) != 1 {
 		t.Fatalf("a stopped lane gives %d and gives %d back", len(group), len(evicted))
+	}
+}
+
+func TestWhatComesTogetherWaitsTogether(t *testing.T) {
+	for range 100 {
+		ln := newLane(1000)
+		first := make(chan uint32)
+		go func() {
+			group, _ := ln.next(nil, nil)
+			first <- group[0].priority
+		}()
+		for idle := 0; idle == 0; runtime.Gosched() {
+			ln.mu.Lock()
+			idle = ln.idle
+			ln.mu.Unlock()
+		}
+		ln.push(&held{priority: 9}, &held{priority: 5}, &held{priority: 1})
+		if got := <-first; got != 1 {
+			t.Fatalf("a worker that waited begins with priority %d, want 1, which came together with it", got)
+		}
 	}
 }

@@ -10,7 +10,6 @@ type putOptions struct {
 	hasIf     bool
 	atVersion int64
 	create    bool
-	update    bool // the write of an update
 	delete    bool
 	key       string // of a delete
 	patches   bool
@@ -22,8 +21,6 @@ func (p *putOptions) op() string {
 	switch {
 	case p.create:
 		return "create"
-	case p.update:
-		return "update"
 	case p.delete:
 		return "delete"
 	case p.patches:

@@ -143,9 +143,9 @@ func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj
 			return theirs
 		}
 		if now, err := k.typ.KeyOf(value(obj)); err != nil || now != key {
-			return opError("update", k, key, invalid("an update must leave the key as it is"))
+			return invalid("an update must leave the key as it is")
 		}
-		receipt, err = tx.put(ctx, k, obj, putOptions{update: true})
+		receipt, err = tx.put(ctx, k, obj, putOptions{})
 		return err
 	})
 	if err != nil && theirs == nil {

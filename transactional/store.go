@@ -202,7 +202,7 @@ func (s *Store) locate(err error, op string, table *Table, key string) error {
 // nested refuses to start a unit from inside a transaction of the same store
 // where there is one writer: it would wait for itself until it is cut off.
 func (s *Store) nested(ctx context.Context) error {
-	if !s.features.SharedLog && ctx.Value(insideTx{s}) != nil {
+	if !s.features.SharedLog && s.inside(ctx) {
 		return fault.New(fault.ErrInvalid, purpose, "apply", "a transaction of this store is open in this context; use its Tx")
 	}
 	return nil
@@ -210,6 +210,8 @@ func (s *Store) nested(ctx context.Context) error {
 
 // insideTx is the key of contexts that a transaction of the store hands out.
 type insideTx struct{ s *Store }
+
+func (s *Store) inside(ctx context.Context) bool { return ctx.Value(insideTx{s}) != nil }
 
 // Join returns a Tx on the caller's own transaction, which the caller commits.
 // It is fault.ErrUnsupported where the driver cannot. The Tx is valid until

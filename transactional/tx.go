@@ -53,7 +53,7 @@ func (s *Store) Tx(ctx context.Context, fn func(context.Context, *Tx) error) err
 // none would be left for what custody has to write, and the store would look
 // as if it were down.
 func (s *Store) turn(ctx context.Context, fn func(context.Context, *Tx) error) (again bool, err error) {
-	if inside, _ := ctx.Value(insideTx{s}).(bool); s.turns == nil || inside {
+	if s.turns == nil || s.inside(ctx) {
 		return s.tx(ctx, fn) // inside another's turn, waiting for one might be for ever
 	}
 	select {

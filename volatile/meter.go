@@ -146,7 +146,7 @@ func (m *Meter) read(ctx context.Context, buckets []string) (map[string]float64,
 	}
 	counts := make(map[string]float64, len(items))
 	for _, item := range items {
-		if n, err := strconv.ParseUint(string(item.Value), 10, 64); err == nil {
+		if n, ok := ParseCount(item.Value); ok {
 			counts[item.Key] = float64(n)
 		}
 	}

@@ -43,7 +43,7 @@ func testExpiry(t *testing.T, h Harness) {
 			tb := tb.on(t, tb.store)
 			r := expiring("soon", 1, 50*time.Millisecond)
 			tb.must(r)
-			for len(tb.read(addressOf(r))) > 0 {
+			for len(tb.read(r.Address())) > 0 {
 				if time.Now().After(r.Expires.Add(5 * time.Second)) {
 					t.Fatal("a cell that expired is still returned 5 s later")
 				}
@@ -120,7 +120,7 @@ func testCancelled(tb *table) {
 		}
 	}
 	tb.lacks("a context that had ended: nothing was sent", r)
-	if _, err := tb.store.Read(ctx, tb.table, addressOf(r)); !errors.Is(err, context.Canceled) {
+	if _, err := tb.store.Read(ctx, tb.table, r.Address()); !errors.Is(err, context.Canceled) {
 		tb.Errorf("read with a context that had ended: %v", err)
 	}
 	if _, err := tb.store.Scan(ctx, tb.table, amorphous.Range{Partition: "p"}); !errors.Is(err, context.Canceled) {

@@ -219,7 +219,7 @@ func testConsistency(t *testing.T, h Harness) {
 	tb.must(want)
 	for c := amorphous.LocalOne; c <= amorphous.All; c++ {
 		ctx := amorphous.WithConsistency(t.Context(), c)
-		rows, err := tb.store.Read(ctx, tb.table, addressOf(want))
+		rows, err := tb.store.Read(ctx, tb.table, want.Address())
 		if (c == amorphous.Two || c == amorphous.Three) && errors.Is(err, fault.ErrUnavailable) {
 			continue // there are fewer replicas, and the store says so
 		}
@@ -229,6 +229,6 @@ func testConsistency(t *testing.T, h Harness) {
 		must(t, err)
 		same(t, "scans at "+c.String(), page.Rows, []amorphous.Row{want})
 	}
-	_, err := tb.store.Read(context.WithoutCancel(amorphous.WithConsistency(t.Context(), 99)), tb.table, addressOf(want))
+	_, err := tb.store.Read(context.WithoutCancel(amorphous.WithConsistency(t.Context(), 99)), tb.table, want.Address())
 	class(t, "a consistency that nobody knows", err, fault.ErrInvalid)
 }

@@ -26,7 +26,7 @@ func testShapes(t *testing.T, h Harness) {
 			tb.must(two)
 			tb.must(one)
 			tb.holds("writers that know other properties write another cell", one, two)
-			body, stamp, ok, err := amorphous.Merge(tb.read(addressOf(base)))
+			body, stamp, ok, err := amorphous.Merge(tb.read(base.Address()))
 			if err != nil || !ok || stamp != two.Stamp {
 				t.Fatalf("merge: stamp %v, ok %v, error %v", stamp, ok, err)
 			}

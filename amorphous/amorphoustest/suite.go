@@ -133,7 +133,7 @@ func (tb *table) holds(sentence string, want ...amorphous.Row) {
 	var at []amorphous.Address
 	for i := range want {
 		if i == 0 || !want[i].SameRow(&want[i-1]) {
-			at = append(at, addressOf(want[i]))
+			at = append(at, want[i].Address())
 		}
 	}
 	same(tb, sentence, tb.read(at...), want)
@@ -142,7 +142,7 @@ func (tb *table) holds(sentence string, want ...amorphous.Row) {
 // lacks checks that nothing is at the row's address.
 func (tb *table) lacks(sentence string, row amorphous.Row) {
 	tb.Helper()
-	if got := tb.read(addressOf(row)); len(got) > 0 {
+	if got := tb.read(row.Address()); len(got) > 0 {
 		tb.Errorf("%s: found %s", sentence, show(got))
 	}
 }
@@ -164,10 +164,6 @@ func (tb *table) all(r amorphous.Range) []amorphous.Row {
 			tb.Fatal("scan does not end")
 		}
 	}
-}
-
-func addressOf(r amorphous.Row) amorphous.Address {
-	return r.Address()
 }
 
 // row is a row with a body that tells its stamp and shape apart.

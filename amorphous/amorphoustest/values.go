@@ -92,7 +92,7 @@ func testNoAliasing(tb *table) {
 	clear(given.Order)
 	rows[0] = amorphous.Row{}
 	tb.holds("a driver copies what it keeps", want)
-	first := tb.read(addressOf(want))
+	first := tb.read(want.Address())
 	clear(first[0].Body)
 	clear(first[0].Order)
 	tb.holds("a driver copies what it returns", want)
@@ -124,7 +124,7 @@ func testReadMany(tb *table) {
 		if i%3 != 0 {
 			want = append(want, r)
 		}
-		at = append(at, addressOf(r))
+		at = append(at, r.Address())
 	}
 	tb.must(want...)
 	same(tb, "rows come in the order of the addresses; what is not there is left out", tb.read(at...), want)
