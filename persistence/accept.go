@@ -345,8 +345,10 @@ func (e *engine) afterFirst(ctx context.Context, h *held) {
 	}
 	h.run.Down = e.health.down()
 	s := h.run.Settlement(nowMicro())
-	if !s.Done {
-		e.follow(h.id(), h.receipt)
+	if s.Done {
+		e.settle(h, s)
+		return
 	}
+	e.follow(h.id(), h.receipt)
 	e.release(ctx, h, s)
 }

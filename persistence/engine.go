@@ -40,6 +40,7 @@ type engine struct {
 
 	// What custody is to be told of what became of envelopes.
 	settlers  []*settler
+	ending    atomic.Int64 // held envelopes that wait for that
 	unsettled unsettled
 
 	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
@@ -142,11 +143,16 @@ func (e *engine) place(ctx context.Context, h *held, now int64) {
 	}
 }
 
-// ready gives an envelope of which nothing is due back into custody.
+// ready lets an envelope go of which nothing is left, and gives one of which
+// nothing is due back into custody.
 func (e *engine) ready(ctx context.Context, h *held, now int64) bool {
 	h.run.Down = e.health.down()
 	s := h.run.Settlement(now)
-	if s.Done || s.Lane > flow.RealTime || s.Due > now {
+	switch {
+	case s.Done:
+		e.settle(h, s)
+		return false
+	case s.Lane > flow.RealTime || s.Due > now:
 		e.release(ctx, h, s)
 		return false
 	}

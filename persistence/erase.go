@@ -213,6 +213,7 @@ func (e *erasing) cacheNames() (names []string) {
 
 // lookCustody looks through the outbox and the dead letters.
 func (e *erasing) lookCustody(ctx context.Context, first bool, add func(string, ...any)) error {
+	e.layer.engine.settleAll() // what is done does not wait there
 	waiting, err := e.waiting(ctx)
 	if err != nil {
 		return err

@@ -3,32 +3,44 @@ package persistence
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 const (
-	settleMost    = 128  // envelopes that custody is told of in one call
-	unsettledMost = 1024 // envelopes whose tasks are over and whose settlement waits; then workers wait too
+	settleMost    = 128            // envelopes that custody is told of in one call
+	settleWorth   = 64             // of these, which no longer wait for more
+	settleWithin  = tick / 10      // how long they wait for others at most
+	unsettledMost = 8 * settleMost // envelopes whose settlement waits; over it workers wait too
 )
 
 // A settler tells one custody what became of envelopes. Workers do not wait for
 // its commits: what comes while one is under way is told together in the next.
 // Until it is told, custody takes the envelope for claimed; should the process
 // end, its tasks run once more, as after any crash behind a task's end.
+//
+// Nobody waits for an envelope that is done, and a commit costs the server as
+// much for one as for many. So such settlements gather, until as many wait as
+// envelopes are still under way here, and then they wait for no more: the last
+// one, and the only one of a lone caller, is told at once.
 type settler struct {
 	engine  *engine
 	custody custodian
 
 	mu      sync.Mutex
-	changed sync.Cond // there is room, or nothing is under way any more
+	changed sync.Cond     // there is room, or custody was told of more
+	more    chan struct{} // capacity 1: to look again whether to tell now
 	waiting []settling
-	leads   bool // a goroutine tells
+	added   uint64 // settlements, since the beginning
+	told    uint64 // of these
+	hurry   bool   // somebody waits for what waits
+	leads   bool   // a goroutine tells
 }
 
 func newSettler(e *engine, c custodian) *settler {
-	s := &settler{engine: e, custody: c}
+	s := &settler{engine: e, custody: c, more: make(chan struct{}, 1)}
 	s.changed.L = &s.mu
 	return s
 }
@@ -41,9 +53,25 @@ func (s *settler) add(told settling) {
 		s.changed.Wait()
 	}
 	s.waiting = append(s.waiting, told)
+	s.added++
+	s.hurry = s.hurry || !told.patient()
+	s.engine.ending.Add(1)
 	if !s.leads {
 		s.leads = true
 		go s.lead()
+	}
+	s.look()
+}
+
+// patient reports whether nobody waits for the settlement: not the one who does
+// what is left, nor the next object of the same ordering key.
+func (s *settling) patient() bool { return s.what.Done && len(s.dead) == 0 && !s.held.ordered() }
+
+// look makes the goroutine look again, if there is one.
+func (s *settler) look() {
+	select {
+	case s.more <- struct{}{}:
+	default:
 	}
 }
 
@@ -51,12 +79,14 @@ func (s *settler) add(told settling) {
 func (s *settler) lead() {
 	part := make([]settling, 0, settleMost)
 	for {
+		s.gather()
 		s.mu.Lock()
 		n := min(len(s.waiting), settleMost)
 		part = append(part[:0], s.waiting[:n]...)
 		rest := copy(s.waiting, s.waiting[n:])
 		clear(s.waiting[rest:])
 		s.waiting = s.waiting[:rest]
+		s.hurry = s.hurry && rest > 0
 		s.leads = n > 0
 		s.changed.Broadcast()
 		s.mu.Unlock()
@@ -64,16 +94,58 @@ func (s *settler) lead() {
 			return
 		}
 		s.engine.tellCustody(context.Background(), s.custody, part)
+		s.engine.ending.Add(-int64(n))
 		clear(part)
+		s.mu.Lock()
+		s.told += uint64(n)
+		s.mu.Unlock()
 	}
 }
 
-// wait returns when nothing is under way.
+// gather waits until what waits is worth a commit.
+func (s *settler) gather() {
+	if s.worth() {
+		return
+	}
+	late := time.NewTimer(settleWithin)
+	defer late.Stop()
+	for !s.worth() {
+		select {
+		case <-s.more:
+		case <-late.C:
+			return
+		}
+	}
+}
+
+func (s *settler) worth() bool {
+	s.mu.Lock()
+	n, hurry := len(s.waiting), s.hurry
+	s.mu.Unlock()
+	return n == 0 || hurry || n >= settleWorth || int64(n) >= s.engine.underWay()
+}
+
+// underWay counts the envelopes that this process holds and has not done with.
+func (e *engine) underWay() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return int64(len(e.held)) - e.ending.Load()
+}
+
+// wait returns when custody was told of everything that waits now.
 func (s *settler) wait() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.leads {
-		s.changed.Wait()
+	for until := s.added; s.told < until; s.changed.Wait() {
+		s.hurry = true
+		s.look()
+	}
+}
+
+// settleAll waits until custody was told of all envelopes that are done by now.
+func (e *engine) settleAll() {
+	for _, s := range e.settlers {
+		s.wait()
 	}
 }
 
@@ -93,6 +165,9 @@ func (e *engine) settle(h *held, what flow.Settlement) {
 // does it give up when the caller's context ends.
 func (e *engine) release(ctx context.Context, h *held, what flow.Settlement) {
 	e.tellCustody(context.WithoutCancel(ctx), h.custody, []settling{e.settlingOf(h, what)})
+	for _, s := range e.settlers {
+		s.look() // one less is under way
+	}
 }
 
 func (e *engine) settlingOf(h *held, what flow.Settlement) settling {

@@ -23,6 +23,7 @@ type Tx struct {
 	absent map[place]bool         // rows that were read and not there
 	raced  bool                   // one of them is to be inserted
 	again  bool                   // it failed for a reason that another run does not meet
+	taken  error                  // that reason, if it is a row or a value that is there
 	over   atomic.Bool            // its function has returned
 	repeat transactional.RecordID // what an earlier run of the handler put last
 	read   int64                  // the highest version that was read
@@ -63,6 +64,8 @@ func (l *Layer) transact(ctx context.Context, fn func(ctx context.Context, tx *T
 		switch {
 		case t != nil && errors.Is(err, errRepeat):
 			return t.repeat, nil
+		case t != nil && t.taken != nil && try == txTries:
+			return repeat, t.taken
 		case t == nil || !t.again || fault.Unknown(err) || try == txTries:
 			return repeat, err
 		}

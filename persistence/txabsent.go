@@ -37,11 +37,13 @@ func (t *Tx) insertAbsent(writes []transactional.Write) {
 }
 
 // raceLost turns the refusal of such a write into fault.ErrBusy: the function
-// runs again, and reads what is there now.
+// runs again, and reads what is there now. A unique value that another row has
+// is refused in the same words, and is found out by running again in vain.
 func (t *Tx) raceLost(err error) error {
 	if t.raced && fault.ClassOf(err) == fault.ErrExists {
-		t.again = true
-		return &fault.Error{Op: "put", Store: "transactional", Class: fault.ErrBusy, Err: errors.New("a row that was not there was inserted meanwhile")}
+		t.again, t.taken = true, err
+		return &fault.Error{Op: "put", Store: "transactional", Class: fault.ErrBusy,
+			Err: errors.New("a row that was not there was inserted meanwhile, or has a unique value: " + err.Error())}
 	}
 	return err
 }

@@ -72,15 +72,16 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 		e.giveBack(slices.Concat(e.realTime.stop(), e.background.stop(), e.suspected.stop()))
 		e.waitGrace(workers, cancelHandlers)
 		cancelHandlers()
-		for _, s := range e.settlers {
-			s.wait()
-		}
+		e.settleAll()
 		e.serving.Unlock()
 	}, nil
 }
 
 // stopped waits until nobody serves, and keeps it so.
-func (e *engine) stopped() { e.serving.Lock() }
+func (e *engine) stopped() {
+	e.serving.Lock()
+	e.settleAll()
+}
 
 // waitGrace waits for the workers, and cancels their handlers when it takes
 // too long. Nothing can end a function that does not look at its context, so
