@@ -12,6 +12,7 @@ type seen struct {
 type sight struct {
 	stamped
 	there bool
+	loose bool // not there, and not locked either: another may insert it
 }
 
 func (n *seen) note(space, id string, row sight) {
@@ -21,20 +22,18 @@ func (n *seen) note(space, id string, row sight) {
 	n.rows[resource{space: space, id: id}] = row
 }
 
-// read notes what a locking read of ids returned. An absent row is only noted
-// where nobody else writes: no server locks what is not there.
+// read notes what a locking read of ids returned. No server locks what is not
+// there, so where others write too, an absent row may be there a moment later.
 func (n *seen) read(p *plan, ids []string, rows []Row, alone bool) {
 	if n == nil {
 		return
 	}
-	if alone {
-		for _, id := range ids {
-			n.note(p.physical, id, sight{})
-		}
+	for _, id := range ids {
+		n.note(p.physical, id, sight{loose: !alone})
 	}
 	for i := range rows {
 		r := &rows[i]
-		n.note(p.physical, r.ID, sight{stamped{r.Stamp, r.Deleted}, true})
+		n.note(p.physical, r.ID, sight{stamped: stamped{r.Stamp, r.Deleted}, there: true})
 	}
 }
 
@@ -45,7 +44,7 @@ func (n *seen) wrote(ws []*write) {
 	}
 	for _, w := range ws {
 		if w.mode != Newest {
-			n.note(w.plan.physical, w.id, sight{stamped{w.stamp, w.deleted}, true})
+			n.note(w.plan.physical, w.id, sight{stamped: stamped{w.stamp, w.deleted}, there: true})
 		} else {
 			delete(n.rows, resource{space: w.plan.physical, id: w.id}) // a newer one may have won
 		}
@@ -60,7 +59,8 @@ func (n *seen) forget() {
 }
 
 // stamps returns the stamps of the rows that are to be written, if all of them
-// were seen.
+// were seen. To insert a row that was not there needs no lock: the statement
+// fails when somebody else was first.
 func (n *seen) stamps(ws []*write) (found map[string]stamped, ok bool) {
 	if n == nil {
 		return nil, false
@@ -68,7 +68,7 @@ func (n *seen) stamps(ws []*write) (found map[string]stamped, ok bool) {
 	found = make(map[string]stamped, len(ws))
 	for _, w := range ws {
 		row, known := n.rows[resource{space: w.plan.physical, id: w.id}]
-		if !known {
+		if !known || row.loose && (w.mode != Insert || w.deleted) {
 			return nil, false
 		}
 		if row.there {
