@@ -28,8 +28,9 @@ func (s *Scan[T]) Cursor() []byte { return s.at }
 // Seen is how many objects this scan has yielded.
 func (s *Scan[T]) Seen() int { return s.seen }
 
-// scanPage is how many rows a scan reads at a time.
-const scanPage = 500
+// scanPage is how many rows a scan reads at a time, where the driver's own bound
+// of a page's bytes does not make it fewer.
+const scanPage = 4000
 
 // Objects iterates over the objects that are left. What is written meanwhile
 // may be seen or not; all else is seen once. An object that cannot be decoded

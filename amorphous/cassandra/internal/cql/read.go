@@ -105,9 +105,10 @@ type collector struct {
 	limit int // rows
 	bytes int // of bodies; zero: no bound
 
-	out  []amorphous.Row
-	rows int
-	size int
+	out     []amorphous.Row
+	rows    int
+	size    int
+	largest int // body
 	row  []amorphous.Row // cells of the row that is being read, markers too
 	skip func(partition string) bool
 }
@@ -129,6 +130,7 @@ func (c *collector) add(scan func(dest ...any) error) error {
 	if err := decodeCell(&r, shape, value, version); err != nil {
 		return err
 	}
+	c.largest = max(c.largest, len(value))
 	if len(c.row) > 0 && !r.SameRow(&c.row[0]) {
 		c.flush()
 		if c.full() {

@@ -12,8 +12,12 @@ import (
 const (
 	// pageBytes bounds the bodies of one page of ours.
 	pageBytes = 4 << 20
-	// fetchRows is how many cells Cassandra sends at a time.
-	fetchRows = 100
+	// fetchRows is how many cells Cassandra sends at a time, fetchMost how many
+	// where the largest that was read of the table lately says that they take
+	// fetchBytes at most.
+	fetchRows  = 100
+	fetchMost  = 500
+	fetchBytes = 256 << 10
 )
 
 // Scan implements amorphous.Driver.
@@ -31,7 +35,7 @@ func (d *Driver) Scan(ctx context.Context, t amorphous.Table, r amorphous.Range)
 	var full bool
 	var err error
 	if r.Partition != "" {
-		full, err = d.collect(ctx, rows, table.within(r, after))
+		full, err = d.collect(ctx, table, rows, table.within(r, after))
 	} else {
 		full, err = d.everything(ctx, table, rows, after)
 	}
@@ -48,9 +52,10 @@ func (d *Driver) Scan(ctx context.Context, t amorphous.Table, r amorphous.Range)
 
 // collect runs a query until the page is full; full is true when there is
 // more.
-func (d *Driver) collect(ctx context.Context, rows *collector, s Statement) (full bool, err error) {
+func (d *Driver) collect(ctx context.Context, t *table, rows *collector, s Statement) (full bool, err error) {
+	fetch := min(rows.limit+1, t.fetch())
 	err = d.scan(ctx, func(ctx context.Context, session Session) error {
-		err := session.Each(ctx, d.reading(ctx), s, min(rows.limit+1, fetchRows), rows.add)
+		err := session.Each(ctx, d.reading(ctx), s, fetch, rows.add)
 		if full = errors.Is(err, errFull); full {
 			return nil
 		}
@@ -59,7 +64,19 @@ func (d *Driver) collect(ctx context.Context, rows *collector, s Statement) (ful
 	if err == nil && !full {
 		rows.flush()
 	}
+	if rows.largest > 0 {
+		t.largest.Store(int64(rows.largest))
+	}
 	return full, err
+}
+
+// fetch is how many cells of the table to ask for at a time.
+func (t *table) fetch() int {
+	largest := t.largest.Load()
+	if largest == 0 {
+		return fetchRows
+	}
+	return int(min(max(fetchBytes/largest, fetchRows), fetchMost))
 }
 
 // within is the query of a range in one partition. All bounds are tuples,
@@ -99,9 +116,9 @@ func (t *table) within(r amorphous.Range, after *amorphous.Address) Statement {
 // its token (there may be some in a very large table), then the rest.
 func (d *Driver) everything(ctx context.Context, t *table, rows *collector, after *amorphous.Address) (full bool, err error) {
 	if after == nil {
-		return d.collect(ctx, rows, Statement{t.first, nil})
+		return d.collect(ctx, t, rows, Statement{t.first, nil})
 	}
-	full, err = d.collect(ctx, rows, Statement{t.rest, []any{after.Partition, notNil(after.Order), after.ID}})
+	full, err = d.collect(ctx, t, rows, Statement{t.rest, []any{after.Partition, notNil(after.Order), after.ID}})
 	if full || err != nil {
 		return full, err
 	}
@@ -113,7 +130,7 @@ func (d *Driver) everything(ctx context.Context, t *table, rows *collector, afte
 		if rows.full() {
 			return true, nil
 		}
-		full, err = d.collect(ctx, rows, Statement{t.rest[:len(t.rest)-len(" AND (ord, id) > (?, ?)")], []any{partition}})
+		full, err = d.collect(ctx, t, rows, Statement{t.rest[:len(t.rest)-len(" AND (ord, id) > (?, ?)")], []any{partition}})
 		if full || err != nil {
 			return full, err
 		}
@@ -121,7 +138,7 @@ func (d *Driver) everything(ctx context.Context, t *table, rows *collector, afte
 	if rows.full() {
 		return true, nil
 	}
-	return d.collect(ctx, rows, Statement{t.after, []any{after.Partition}})
+	return d.collect(ctx, t, rows, Statement{t.after, []any{after.Partition}})
 }
 
 // twins are the partitions behind one that share its token. Cassandra orders

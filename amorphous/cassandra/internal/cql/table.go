@@ -3,6 +3,7 @@ package cql
 import (
 	"encoding/binary"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -25,6 +26,8 @@ type table struct {
 	first, after        string // pages of everything
 	rest, twins, marked string
 	buried              string // tombstones among the places
+
+	largest atomic.Int64 // bytes of the largest body of the page that was read last; zero: unknown
 }
 
 // markerShape is the shape of the marker, as it is stored: first in its row.
