@@ -14,7 +14,7 @@ import (
 
 const (
 	nearbyMetres = 1000             // how far away a friend is still nearby
-	rebuiltFor   = 10 * time.Second // how long a position that was rebuilt is believed
+	rebuiltFor   = time.Minute      // how long a position that was rebuilt is believed
 	nearbyFor    = 15 * time.Minute // how long the list of friends nearby is kept for who reads it
 )
 
