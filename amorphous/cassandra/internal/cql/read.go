@@ -108,9 +108,9 @@ type collector struct {
 	out     []amorphous.Row
 	rows    int
 	size    int
-	largest int // body
-	row  []amorphous.Row // cells of the row that is being read, markers too
-	skip func(partition string) bool
+	largest int             // body
+	row     []amorphous.Row // cells of the row that is being read, markers too
+	skip    func(partition string) bool
 }
 
 // add takes one stored cell. Cells of one row come together.
