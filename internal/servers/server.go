@@ -294,8 +294,23 @@ func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kill()
-	return s.run(ctx)
+	for begun := time.Now(); ; {
+		err := s.run(ctx)
+		if !errors.Is(err, errPortTaken) || time.Since(begun) > portBack {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
+
+// portBack is how long a restart waits for its port: another test that looks for
+// a free one may just try it, and the kernel is not at once done with the
+// sockets of a process that was killed.
+const portBack = 10 * time.Second
 
 // Close ends the server and removes its directory, unless Options named it. It is
 // safe twice.

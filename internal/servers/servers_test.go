@@ -122,6 +122,18 @@ func TestMemcached(t *testing.T) {
 	}
 }
 
+// Somebody who looks for a free port tries the one of a server that is down.
+func TestARestartWaitsForItsPort(t *testing.T) {
+	s := servers.Test(t, servers.Memcached{})
+	killed(t, s)
+	other, err := net.Listen("tcp", s.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(500*time.Millisecond, func() { other.Close() })
+	restarted(t, s)
+}
+
 func TestMariaDBComesBackWithItsRows(t *testing.T) {
 	s := servers.Test(t, servers.MariaDB{})
 	db, err := sql.Open("mysql", fmt.Sprintf("root@tcp(%s)/fourfold", s.Address()))
