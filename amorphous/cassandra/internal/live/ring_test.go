@@ -83,7 +83,9 @@ func testRingFaults(t *testing.T, nodes []*servers.Server, url string) {
 	if err := store.CreateSchema(t.Context(), plain, placed); err != nil {
 		t.Fatal(err)
 	}
-	most, patience := 15*time.Second, 5*time.Second
+	// Beside other tests, and on a machine that may itself stand still for many
+	// seconds, only that writes go on is asked.
+	most, patience := time.Minute, 5*time.Second
 	if *ringAlone {
 		most, patience = time.Second, 500*time.Millisecond
 	}
@@ -190,12 +192,12 @@ func (l *ringLoad) write(t *testing.T, table amorphous.Table, row amorphous.Row)
 // wait waits for so many more acknowledged writes.
 func (l *ringLoad) wait(t *testing.T, more int64) {
 	t.Helper()
-	from, end := l.acked.Load(), time.Now().Add(30*time.Second)
+	from, end := l.acked.Load(), time.Now().Add(2*time.Minute)
 	for l.acked.Load() < from+more {
 		if t.Failed() || time.Now().After(end) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			t.Fatalf("%d writes were acknowledged in 30 s, want %d: %v", l.acked.Load()-from, more, l.last)
+			t.Fatalf("%d writes were acknowledged in two minutes, want %d: %v", l.acked.Load()-from, more, l.last)
 		}
 		time.Sleep(time.Millisecond) // a real server takes part
 	}
