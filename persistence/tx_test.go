@@ -163,3 +163,30 @@ func TestATransactionIsForItsFunctionAndItsLayer(t *testing.T) {
 		}
 	}
 }
+
+// A subscriber has an address that nobody else has.
+type subscriber struct {
+	ID      string `persistence:"key"`
+	Address string `transactional:",unique"`
+}
+
+// A row that was read as absent may be inserted by somebody else meanwhile, and
+// then the function runs again. A value that another row has is refused in the
+// same words, and running again does not help: in the end that is what is said.
+func TestAUniqueValueThatIsTakenIsNoRace(t *testing.T) {
+	layer := openLayer(t, nil)
+	all := persistence.Declare[subscriber](layer, "subscriber", nil)
+	if _, err := all.Put(t.Context(), subscriber{"a", "x@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	err := layer.Tx(t.Context(), func(ctx context.Context, tx *persistence.Tx) error {
+		if _, err := all.In(tx).Get(ctx, "b"); !errors.Is(err, fault.ErrNotFound) {
+			return err
+		}
+		_, err := all.In(tx).Create(ctx, subscriber{"b", "x@example.org"})
+		return err
+	})
+	if fault.ClassOf(err) != fault.ErrExists || fault.Retryable(err) {
+		t.Errorf("%v, want an error of the class ErrExists", err)
+	}
+}
