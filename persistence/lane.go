@@ -17,6 +17,15 @@ const (
 // may have to be written before something more urgent has its turn.
 const groupMost = 64
 
+// writersAtOnce is how many groups of default writes a lane has under way before
+// what arrives gathers for the next: a store does sixteen writes together for
+// little more than one. A full group waits for nobody, and when none of those
+// under way ends within a stall, a store hangs, and others begin.
+const (
+	writersAtOnce = 4
+	stall         = 20 * time.Millisecond
+)
+
 // A lane is the envelopes that this process holds for one class of workers,
 // most urgent first.
 type lane struct {
@@ -27,6 +36,8 @@ type lane struct {
 	most    int           // envelopes that may wait here
 	stopped bool          // workers go home
 	idle    int           // workers that wait
+	writing atomic.Int32  // workers that have a group of default writes in hand
+	stalled *time.Timer   // wakes one although enough are writing; nil: not set
 	hungry  chan struct{} // capacity 1: the lane could take more from custody
 	woken   chan struct{} // capacity 1: custody has something new
 	mayHold atomic.Bool   // custody may hold more for this lane
@@ -58,11 +69,36 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 			evicted = append(evicted, l.waiting.popLast())
 		}
 	}
-	if l.idle > 0 {
-		l.some.Signal() // who takes some wakes the next
-	}
+	l.wake() // who takes some wakes the next
 	return evicted
 }
+
+// wake sees to it that a worker comes for what waits: now, or, while enough of
+// them are writing, when one of these is done.
+func (l *lane) wake() {
+	if l.idle == 0 || l.waiting.len == 0 {
+		return
+	}
+	if l.waiting.byPriority[0].first.bulk && l.waiting.len < groupMost && l.writing.Load() >= writersAtOnce {
+		if l.stalled == nil {
+			l.stalled = time.AfterFunc(stall, l.unstall)
+		}
+		return
+	}
+	l.some.Signal()
+}
+
+// unstall wakes a worker for what has gathered for too long.
+func (l *lane) unstall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stalled = nil
+	l.some.Signal()
+}
+
+// wrote is called by a worker whose group was of default writes, when they are
+// done and before it comes for the next.
+func (l *lane) wrote() { l.writing.Add(-1) }
 
 // next gives envelopes back that go on in this lane, in their order and before
 // those of their class that wait already, and appends to group what a worker
@@ -96,9 +132,10 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	if l.waiting.len < l.most/4 {
 		l.hunger()
 	}
-	if l.idle > 0 && l.waiting.len > 0 {
-		l.some.Signal()
+	if group[0].bulk {
+		l.writing.Add(1)
 	}
+	l.wake()
 	return group, evicted
 }
 

@@ -49,10 +49,13 @@ func (e *engine) newWorker(realTime bool) *worker {
 // it ends when the grace period is over.
 func (w *worker) serve(ctx context.Context) {
 	for w.take() {
-		n := int64(len(w.group))
+		n, writes := int64(len(w.group)), w.group[0].bulk
 		w.engine.flight.Add(n)
 		w.conduct(ctx)
 		w.engine.flight.Add(-n)
+		if writes {
+			w.lane.wrote()
+		}
 	}
 }
 

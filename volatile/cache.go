@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/group"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -90,6 +91,9 @@ type Cache struct {
 	budget   chan struct{} // one place per load under way
 	pace     pace          // of the loads that begin
 
+	single atomic.Int32            // single writes under way
+	among  *group.Group[*together] // of those that are more than a few; nil: the driver has no use for it
+
 	closing    context.Context // ends with Close; background rebuilds live in it
 	close      context.CancelFunc
 	closed     atomic.Bool
@@ -112,7 +116,9 @@ func New(driver Driver, opts *Options) (*Cache, error) {
 	}
 	c.one, _ = driver.(OneGetter)
 	c.lender, _ = driver.(Borrower)
-	c.many, _ = driver.(ManySwapper)
+	if c.many, _ = driver.(ManySwapper); c.many != nil {
+		c.among = group.New(group.Options{MaxItems: togetherMost, Parallel: togetherAtOnce}, nil, c.writeTogether)
+	}
 	c.adder, _ = driver.(ManyAdder)
 	c.closing, c.close = context.WithCancel(context.Background())
 	return c, nil
@@ -242,6 +248,9 @@ func (c *Cache) Close() error {
 	}
 	c.close()
 	c.background.Wait()
+	if c.among != nil {
+		c.among.Close()
+	}
 	return c.driver.Close()
 }
 

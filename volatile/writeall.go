@@ -41,8 +41,13 @@ type Written struct {
 // whatever order they stand.
 func (c *Cache) WriteAll(ctx context.Context, writes []Write) []Written {
 	if len(writes) == 1 {
-		return []Written{c.writeOne(ctx, writes[0])}
+		return []Written{c.writeAmong(ctx, writes[0])}
 	}
+	return c.writeMany(ctx, writes)
+}
+
+// writeMany is WriteAll of more than one.
+func (c *Cache) writeMany(ctx context.Context, writes []Write) []Written {
 	g := &writeGroup{cache: c, writes: writes, full: make([]string, len(writes)), out: make([]Written, len(writes))}
 	var pending []int
 	for i, w := range writes {
