@@ -134,11 +134,6 @@ func (k *kind) groups(t *task) bool {
 	return !t.handles() && t.write != writeCount && !(k.opts.Patched && t.partition != nil)
 }
 
-// durable reports whether the task's default write is part of the record.
-func (t *task) durable() bool {
-	return t.write == writeRow || t.write == writeCell && t.partition == nil
-}
-
 // A kind is a declared type with its plan, its type parameter erased.
 type kind struct {
 	name     string

@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,7 +130,7 @@ func (e *engine) writeAll(ctx context.Context, k *kind, t *task, vs []version) {
 	case writeJob:
 		e.writeJobs(ctx, k, t, vs)
 	}
-	if t.durable() && k.cache != nil {
+	if k.cache != nil && slices.Contains(k.record, t) {
 		e.refreshAll(ctx, k, vs)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // way, others form groups, togetherAtOnce at a time, without ever waiting for
 // company.
 const (
-	writesApart    = 4
+	writesApart    = 2
 	togetherAtOnce = 4
 	togetherMost   = 128
 )
