@@ -105,7 +105,7 @@ func (d *Driver) attempt(ctx context.Context, s Session, write bool, op func(con
 // hedge runs a write, and once more beside itself each time that no answer has
 // come for a moment. The first answer that decides is the one that counts.
 func (d *Driver) hedge(ctx context.Context, s Session, write func(context.Context) error) error {
-	if d.opts.Hedge == 0 {
+	if d.opts.Hedge == 0 || alone(s) {
 		return write(ctx)
 	}
 	ctx, cancel := context.WithCancel(ctx)

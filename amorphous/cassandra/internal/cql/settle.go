@@ -206,7 +206,7 @@ func (d *Driver) writePlaced(ctx context.Context, items []item) {
 	}
 	wg.Wait()
 	for _, one := range settlings {
-		wg.Go(func() { d.settle(ctx, one) })
+		d.settle(ctx, one, &wg)
 	}
 	wg.Wait()
 }
@@ -233,18 +233,30 @@ type settling struct {
 	err     error
 }
 
-// settle repairs what the listing shows. What is registered, and not written
-// or not settled, is in between, so its outcome is unknown; a repeat ends it.
-func (d *Driver) settle(ctx context.Context, one *settling) {
-	var mine []*amorphous.Row
-	for _, it := range one.written {
-		if *it.err == nil {
-			mine = append(mine, it.row)
+// settle repairs what the listing shows, beside others in wg; mostly that is
+// nothing.
+func (d *Driver) settle(ctx context.Context, one *settling, wg *sync.WaitGroup) {
+	if one.err == nil {
+		var mine []*amorphous.Row
+		for _, it := range one.written {
+			if *it.err == nil {
+				mine = append(mine, it.row)
+			}
+		}
+		if repairs := settle(one.listing, mine); len(repairs) > 0 {
+			wg.Go(func() {
+				one.err = d.repair(ctx, one.table, repairs)
+				one.end()
+			})
+			return
 		}
 	}
-	if one.err == nil {
-		one.err = d.repair(ctx, one.table, settle(one.listing, mine))
-	}
+	one.end()
+}
+
+// end gives the rows their outcome. What is registered, and not written or not
+// settled, is in between, so its outcome is unknown; a repeat ends it.
+func (one *settling) end() {
 	for _, it := range one.written {
 		it.fail(one.err)
 		*it.err = unknownOf(*it.err)

@@ -97,7 +97,11 @@ func (d *Driver) runGroup(ctx context.Context, calls []*call) []error {
 		}
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { d.mutate(ctx, cellsOf(plain)) })
+	if len(plain) > 0 && len(placed) > 0 {
+		wg.Go(func() { d.mutate(ctx, cellsOf(plain)) })
+	} else {
+		d.mutate(ctx, cellsOf(plain))
+	}
 	d.writePlaced(ctx, placed)
 	wg.Wait()
 	return nil
@@ -136,14 +140,14 @@ func bytesOf(r *amorphous.Row) int {
 // answer.
 func (d *Driver) mutate(ctx context.Context, mutations []mutation) {
 	batches := pack(mutations)
-	if len(batches) == 1 {
-		d.batch(ctx, batches[0])
+	if len(batches) == 0 {
 		return
 	}
 	var wg sync.WaitGroup
-	for _, b := range batches {
+	for _, b := range batches[1:] {
 		wg.Go(func() { d.batch(ctx, b) })
 	}
+	d.batch(ctx, batches[0])
 	wg.Wait()
 }
 
