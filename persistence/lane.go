@@ -20,7 +20,9 @@ const groupMost = 64
 // writersAtOnce is how many groups of default writes a lane has under way before
 // what arrives gathers for the next: a store does sixteen writes together for
 // little more than one. A full group waits for nobody, and when none of those
-// under way ends within a stall, a store hangs, and others begin.
+// under way ends within a stall, a store hangs, and others begin. It is the idle
+// workers that are left idle: one that comes back from a handler goes on with
+// the writes that it gave back.
 const (
 	writersAtOnce = 4
 	stall         = 20 * time.Millisecond

@@ -102,8 +102,9 @@ func (d *Driver) attempt(ctx context.Context, s Session, write bool, op func(con
 	return classify(err, write)
 }
 
-// hedge runs a write, and once more beside itself each time that no answer has
-// come for a moment. The first answer that decides is the one that counts.
+// hedge runs a write, and, where there is another node to find, once more beside
+// itself each time that no answer has come for a moment. The first answer that
+// decides is the one that counts.
 func (d *Driver) hedge(ctx context.Context, s Session, write func(context.Context) error) error {
 	if d.opts.Hedge == 0 || alone(s) {
 		return write(ctx)
@@ -129,7 +130,7 @@ func (d *Driver) hedge(ctx context.Context, s Session, write func(context.Contex
 				return outcomeOf(err, worst)
 			}
 		case <-again.C:
-			if sent == attempts || alone(s) {
+			if sent == attempts {
 				continue
 			}
 			select {
