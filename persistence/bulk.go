@@ -91,7 +91,9 @@ func (w *worker) writePart(ctx context.Context, p *taskWrites) {
 	for _, h := range p.held {
 		p.vs = append(p.vs, w.engine.versionOf(h, p.task))
 	}
+	answered := w.engine.health.watch(p.task.purpose)
 	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
+	answered()
 	p.ended = time.Now()
 	crash.Point("bulk.write.after")
 }

@@ -13,6 +13,7 @@ type classes struct {
 	byPriority []*class // most urgent first, none empty
 	spare      []*class // that are empty
 	len        int
+	handlers   int // of these, how many have a handler to run
 }
 
 type class struct {
@@ -52,10 +53,26 @@ func (c *classes) push(h *held, again bool) {
 		h.prev, q.last.next, q.last = q.last, h, h
 	}
 	c.len++
+	if !h.bulk {
+		c.handlers++
+	}
 }
 
 // pop removes the first envelope of a class.
 func (c *classes) pop(q *class) *held { return c.remove(q, q.first) }
+
+// popHandler removes the most urgent envelope with a handler, past the writes
+// before it; there must be one.
+func (c *classes) popHandler() *held {
+	for _, q := range c.byPriority {
+		for h := q.first; h != nil; h = h.next {
+			if !h.bulk {
+				return c.remove(q, h)
+			}
+		}
+	}
+	return nil
+}
 
 // popLast removes the least urgent envelope, the latest of its class.
 func (c *classes) popLast() *held {
@@ -75,6 +92,9 @@ func (c *classes) remove(q *class, h *held) *held {
 		h.next.prev = h.prev
 	}
 	h.prev, h.next = nil, nil
+	if !h.bulk {
+		c.handlers--
+	}
 	if c.len--; q.first == nil {
 		c.byPriority = slices.DeleteFunc(c.byPriority, func(of *class) bool { return of == q })
 		c.spare = append(c.spare, q)

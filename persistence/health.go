@@ -12,12 +12,20 @@ import (
 // well inside the five seconds in which its backlog must begin to drain.
 const probeEvery = time.Second
 
+// mute is how long a write may be under way before its store is asked whether
+// it is there at all. One that was stopped answers nothing, and the write itself
+// ends only with the driver's time limit.
+const mute = time.Second
+
 // health knows which stores are down. A store goes down when an attempt says
-// so, and comes back when its own Check reaches it.
+// so, or when it answers neither a write nor its own Check, and comes back when
+// its Check reaches it.
 type health struct {
 	layer  *Layer
 	isDown [Amorphous + 1]atomic.Bool
-	back   func() // called when a store came back
+	asked  [Amorphous + 1]atomic.Bool               // because of a write without an answer
+	since  [Amorphous + 1]atomic.Pointer[time.Time] // when it came back last; nil: it never did
+	back   func()                                   // called when a store came back
 }
 
 // down returns the stores that are down, by purpose.
@@ -39,6 +47,29 @@ func (h *health) failed(p Purpose, err error) {
 	h.layer.spawn(func(ctx context.Context) { h.probe(ctx, p) })
 }
 
+// watch looks after a write that has no answer for long, until stop is called.
+func (h *health) watch(p Purpose) (stop func() bool) {
+	return time.AfterFunc(mute, func() {
+		if !h.layer.has(p) || h.isDown[p].Load() || h.asked[p].Swap(true) {
+			return
+		}
+		h.layer.spawn(func(ctx context.Context) {
+			defer h.asked[p].Store(false)
+			if !h.reachable(ctx, p) && ctx.Err() == nil {
+				h.failed(p, errMute)
+			}
+		})
+	}).Stop
+}
+
+var errMute = fault.New(fault.ErrUnavailable, "", "", "neither a write nor a check of the store is answered")
+
+// cameBack reports whether the store was away and came back since then.
+func (h *health) cameBack(p Purpose, then time.Time) bool {
+	since := h.since[p].Load()
+	return since != nil && since.After(then)
+}
+
 // probe asks until the store answers.
 func (h *health) probe(ctx context.Context, p Purpose) {
 	for {
@@ -50,6 +81,8 @@ func (h *health) probe(ctx context.Context, p Purpose) {
 		if !h.reachable(ctx, p) {
 			continue
 		}
+		now := time.Now()
+		h.since[p].Store(&now)
 		h.isDown[p].Store(false)
 		h.layer.log.Info("store is back", "purpose", p.String())
 		h.tell(p, true, nil)

@@ -38,12 +38,19 @@ func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
 }
 
 // judgeStore tells an outage, which is free, from a refusal: an error that
-// looks like an outage is charged when the store answers an independent probe.
+// looks like an outage is charged when the store answers an independent probe,
+// and was not away while the attempt ran.
 func (w *worker) judgeStore(ctx context.Context, h *held, t *task, e *end) {
 	store := w.engine.storeOf(t, e.err)
-	if looksAway(e.err, store) && store != 0 && w.engine.layer.has(store) && !w.engine.health.answers(ctx, store) {
-		e.Outcome, e.Store = flow.Outage, byte(store)
-		return
+	if health := w.engine.health; looksAway(e.err, store) && store != 0 && w.engine.layer.has(store) {
+		switch {
+		case health.cameBack(store, e.event.Started):
+			e.Outcome = flow.Snoozed
+			return
+		case !health.answers(ctx, store):
+			e.Outcome, e.Store = flow.Outage, byte(store)
+			return
+		}
 	}
 	e.Outcome = flow.Refused
 	if fault.Unknown(e.err) {

@@ -20,12 +20,13 @@ const groupMost = 64
 // writersAtOnce is how many groups of default writes a lane has under way before
 // what arrives gathers for the next: a store does sixteen writes together for
 // little more than one. A full group waits for nobody, and when none of those
-// under way ends within a stall, a store hangs, and others begin. It is the idle
-// workers that are left idle: one that comes back from a handler goes on with
-// the writes that it gave back.
+// under way ends within a stall, a store hangs, and others begin: after twice as
+// long each time, up to stallMost, so that a store that hangs for seconds does
+// not come to hold every worker.
 const (
 	writersAtOnce = 4
 	stall         = 20 * time.Millisecond
+	stallMost     = 16 * stall
 )
 
 // A lane is the envelopes that this process holds for one class of workers,
@@ -38,15 +39,17 @@ type lane struct {
 	most    int           // envelopes that may wait here
 	stopped bool          // workers go home
 	idle    int           // workers that wait
-	writing atomic.Int32  // workers that have a group of default writes in hand
+	writing int           // workers that have a group of default writes in hand
 	stalled *time.Timer   // wakes one although enough are writing; nil: not set
+	stall   time.Duration // that it is set to next
+	overdue bool          // it has ended, and no worker has come yet
 	hungry  chan struct{} // capacity 1: the lane could take more from custody
 	woken   chan struct{} // capacity 1: custody has something new
 	mayHold atomic.Bool   // custody may hold more for this lane
 }
 
 func newLane(most int) *lane {
-	l := &lane{most: most, hungry: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+	l := &lane{most: most, stall: stall, hungry: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 	l.some.L = &l.mu
 	return l
 }
@@ -76,31 +79,45 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 }
 
 // wake sees to it that a worker comes for what waits: now, or, while enough of
-// them are writing, when one of these is done.
+// them are writing and there are only writes, when one of these is done.
 func (l *lane) wake() {
 	if l.idle == 0 || l.waiting.len == 0 {
 		return
 	}
-	if l.waiting.byPriority[0].first.bulk && l.waiting.len < groupMost && l.writing.Load() >= writersAtOnce {
+	if l.gathers() {
 		if l.stalled == nil {
-			l.stalled = time.AfterFunc(stall, l.unstall)
+			l.stalled = time.AfterFunc(l.stall, l.unstall)
+			l.stall = min(2*l.stall, stallMost)
 		}
-		return
+		if l.waiting.handlers == 0 {
+			return
+		}
 	}
 	l.some.Signal()
+}
+
+// gathers reports whether the writes that are next are left for a worker that
+// is writing now.
+func (l *lane) gathers() bool {
+	return l.waiting.byPriority[0].first.bulk && l.waiting.len < groupMost && l.writing >= writersAtOnce
 }
 
 // unstall wakes a worker for what has gathered for too long.
 func (l *lane) unstall() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stalled = nil
+	l.stalled, l.overdue = nil, true
 	l.some.Signal()
 }
 
 // wrote is called by a worker whose group was of default writes, when they are
 // done and before it comes for the next.
-func (l *lane) wrote() { l.writing.Add(-1) }
+func (l *lane) wrote() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing--
+	l.stall = stall
+}
 
 // next gives envelopes back that go on in this lane, in their order and before
 // those of their class that wait already, and appends to group what a worker
@@ -118,9 +135,10 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	for i := len(back) - 1; i >= 0; i-- {
 		l.waiting.push(back[i], true)
 	}
-	for l.waiting.len == 0 {
+	for l.waiting.len == 0 || l.gathers() && l.waiting.handlers == 0 && !l.overdue {
 		l.hunger()
 		l.idle++
+		l.wake()
 		l.some.Wait()
 		l.idle--
 		if l.stopped {
@@ -135,7 +153,7 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 		l.hunger()
 	}
 	if group[0].bulk {
-		l.writing.Add(1)
+		l.writing++
 	}
 	l.wake()
 	return group, evicted
@@ -146,6 +164,10 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 // a handler comes alone, because nobody knows how long that takes.
 func (l *lane) take(group []*held) []*held {
 	l.slots++
+	if l.gathers() && l.waiting.handlers > 0 && !l.overdue {
+		return append(group, l.waiting.popHandler())
+	}
+	l.overdue = false
 	q := l.waiting.byPriority[0]
 	if l.slots%aged == 0 {
 		if old := l.waiting.oldest(); time.Since(old.first.since) > starving {

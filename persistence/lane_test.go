@@ -47,3 +47,47 @@ func TestWritesGatherWhileOthersAreUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// A worker that comes back from a handler keeps the bound too, and a handler
+// does not wait behind writes that gather.
+func TestAHandlerPassesWritesThatGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(1000)
+		for range writersAtOnce {
+			l.push(&held{priority: 5, bulk: true})
+			l.next(nil, nil)
+		}
+		handler := &held{priority: 9}
+		l.push(&held{priority: 5, bulk: true}, handler, &held{priority: 5, bulk: true})
+		if group, _ := l.next(nil, nil); len(group) != 1 || group[0] != handler {
+			t.Fatalf("a worker took %d envelopes, want the handler", len(group))
+		}
+		began := time.Now()
+		if group, _ := l.next(nil, nil); len(group) != 2 || time.Since(began) != stall {
+			t.Errorf("back from it, it took %d writes after %v, want both after a stall", len(group), time.Since(began))
+		}
+	})
+}
+
+// When no write ends, each further group waits twice as long as the one before,
+// and the first that ends makes an end of that.
+func TestAStoreThatHangsGetsEverFewerWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(1000)
+		take := func() time.Duration {
+			began := time.Now()
+			l.push(&held{priority: 5, bulk: true})
+			l.next(nil, nil)
+			return time.Since(began)
+		}
+		for i, want := range []time.Duration{0, 0, 0, 0, 1, 2, 4, 8, 16, 16} {
+			if got := take(); got != want*stall {
+				t.Errorf("group %d began after %v, want %v", i, got, want*stall)
+			}
+		}
+		l.wrote()
+		if got := take(); got != stall {
+			t.Errorf("after a write that ended: %v, want %v", got, stall)
+		}
+	})
+}

@@ -140,6 +140,45 @@ func TestAMuteTransactionalStoreHoldsUpItsOwn_D11(t *testing.T) {
 	})
 }
 
+// A store that is stopped answers nothing, and a write to it ends with an error
+// long after, perhaps when the store is back: it is found to be down before that,
+// and no attempt is spent.
+func TestAStoreThatStoppedAndCameBack_D11(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Slow(persistence.Amorphous, 3*time.Second) // more than its check may take
+		var hung atomic.Int64
+		d.faults.Refuse(persistence.Amorphous, func(op persistencetest.Op) error {
+			if op.Name != "write" {
+				return nil
+			}
+			hung.Add(1)
+			time.Sleep(5 * time.Second) // its time limit
+			return fault.New(fault.ErrUnavailable, "amorphous", "write", "no answer in time")
+		})
+		rs := append(d.put(d.visits, 10), d.put(d.posts, 10)...)
+		time.Sleep(4 * time.Second)
+		later := append(d.put(d.visits, 10), d.put(d.posts, 10)...)
+		d.within(2*time.Second, later, "tell")
+		d.within(2*time.Second, later[:10], "count")
+		d.faults.Slow(persistence.Amorphous, 0)
+		time.Sleep(1500 * time.Millisecond) // it is asked once a second
+		d.faults.Refuse(persistence.Amorphous, nil)
+		began := hung.Load()
+		d.within(5*time.Second, rs)
+		d.within(5*time.Second, later)
+		for _, task := range []string{"visit/activity", "visit/object", "post/activity", "post/object"} {
+			if spent, runs := d.watch.of(task); spent != 0 || runs == 0 {
+				t.Errorf("%s: %d attempts spent in %d runs, want none", task, spent, runs)
+			}
+		}
+		if began == 0 || began > 12 {
+			t.Errorf("%d writes were sent to a store that answered none", began)
+		}
+		d.clean()
+	})
+}
+
 // Everything down at once and back in the other order: what was accepted is
 // done.
 func TestAllStoresDown_F1_F2(t *testing.T) {
