@@ -9,8 +9,8 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// acceptQueue records the envelope as one job. A queue that is down spills
-// into the outbox, when the layer has one.
+// acceptQueue records the envelope as one job. What a queue does not take, or
+// may not have taken, spills into the outbox, when the layer has one.
 func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error) {
 	h := e.open(a, e.queue)
 	a.receipt.Durability = e.layer.queue.Features().Durability
@@ -45,16 +45,25 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	return a.receipt, nil
 }
 
-// spill accepts in the outbox what the queue did not take.
+// spill accepts in the outbox what the queue did not take. When nobody knows
+// whether it did, a task may run for the job as well, as any task of transitory
+// custody may run again; the caller knows that it is accepted.
 func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt, error) {
 	e.unfollow(a.held.id())
-	if !fault.Outage(cause) || e.outbox == nil {
+	unknown := fault.Unknown(cause)
+	if e.outbox == nil || ctx.Err() != nil || !unknown && !fault.Outage(cause) {
 		e.refuse(a)
 		return nil, cause
 	}
-	e.health.failed(Transitory, cause)
+	if !unknown {
+		e.health.failed(Transitory, cause)
+	}
 	crash.Point("accept.spill")
-	return e.acceptOutbox(ctx, a)
+	r, err := e.acceptOutbox(ctx, a)
+	if r == nil && unknown {
+		return nil, cause // the queue may have it all the same
+	}
+	return r, err
 }
 
 // finished reports whether no task remains.

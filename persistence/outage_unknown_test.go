@@ -1,6 +1,7 @@
 package persistence_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -140,22 +141,48 @@ func TestUnknownDefaultWrites(t *testing.T) {
 }
 
 // Queue answers that are lost: in transitory custody a task may repeat, none is
-// lost, and Put says what it does not know.
+// lost. What the queue may have taken is accepted in the outbox; where there is
+// none, Put says that it does not know, and so it does when its context is over.
 func TestUnknownQueue(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		for _, without := range [][]persistence.Purpose{nil, {persistence.Transactional}} {
+			inDrill(t, func(d *drill) {
+				d.serve()
+				lose, put := d.faults.Unknown, func(op persistencetest.Op) bool { return op.Name == "put" }
+				if !taken {
+					lose = d.faults.Dropped
+				}
+				lose(persistence.Transitory, 1, put)
+				r, err := d.posts.Put(d.Context(), visit{ID: "lost", User: "ann"})
+				if without == nil {
+					if err != nil || r.Custody != persistence.TransactionalCustody {
+						t.Fatalf("Put returned %v, %v; want it in the outbox", r, err)
+					}
+					d.within(10*time.Second, []*persistence.Receipt{r})
+				} else if !fault.Unknown(err) || fault.Accepted(err) || r != nil {
+					t.Fatalf("Put returned %v, %v; want unknown", r, err)
+				}
+				d.faults.Unknown(persistence.Transitory, 4, func(op persistencetest.Op) bool { return op.Name == "delete" })
+				rs := d.put(d.posts, 10)
+				d.within(time.Minute, rs)
+				time.Sleep(time.Minute)
+				if v, err := d.posts.Get(d.Context(), "lost"); (taken || without == nil) && (err != nil || v.User != "ann") {
+					t.Errorf("what was accepted is not there: %+v, %v", v, err)
+				}
+				d.clean()
+			}, without...)
+		}
+	}
 	inDrill(t, func(d *drill) {
-		d.serve()
-		d.faults.Unknown(persistence.Transitory, 1, func(op persistencetest.Op) bool { return op.Name == "put" })
-		r, err := d.posts.Put(d.Context(), visit{ID: "lost", User: "ann"})
-		if !fault.Unknown(err) || fault.Accepted(err) || r != nil {
-			t.Fatalf("Put returned %v, %v; want unknown", r, err)
+		ctx, cancel := context.WithCancel(d.Context())
+		d.faults.Dropped(persistence.Transitory, 1, func(op persistencetest.Op) bool {
+			if op.Name == "put" {
+				cancel()
+			}
+			return op.Name == "put"
+		})
+		if r, err := d.posts.Put(ctx, visit{ID: "ended", User: "ann"}); !fault.Unknown(err) || r != nil {
+			t.Errorf("Put returned %v, %v; want unknown", r, err)
 		}
-		d.faults.Unknown(persistence.Transitory, 4, func(op persistencetest.Op) bool { return op.Name == "delete" })
-		rs := d.put(d.posts, 10)
-		d.within(time.Minute, rs)
-		time.Sleep(time.Minute)
-		if v, err := d.posts.Get(d.Context(), "lost"); err != nil || v.User != "ann" {
-			t.Errorf("what was applied is not there: %+v, %v", v, err)
-		}
-		d.clean()
 	})
 }

@@ -299,6 +299,35 @@ func TestOwnDeadline_B15_B16(t *testing.T) {
 	}
 }
 
+// A put on its way to a server that is found to be unreachable does not wait for
+// its own deadline: its caller has another place for the job.
+func TestPutsToAStoppedServerEndSoon_B15(t *testing.T) {
+	stop, silent := make(chan struct{}), make(chan struct{})
+	defer close(stop)
+	f := newFakeServer(t, func(command string) (string, bool) {
+		if strings.HasPrefix(command, "put") {
+			close(silent)
+			<-stop // nor does it answer anybody else
+		}
+		return "", false
+	})
+	q := openFake(t, f, Options{Timeout: time.Hour, DialTimeout: 50 * time.Millisecond})
+	under := make(chan error, 1)
+	go func() { under <- q.Put(t.Context(), transitory.Job{Tube: "t"})[0] }()
+	<-silent
+	if err := q.Put(t.Context(), transitory.Job{Tube: "t"})[0]; fault.ClassOf(err) != fault.ErrUnavailable {
+		t.Errorf("a put over a new connection: %v", err)
+	}
+	select {
+	case err := <-under:
+		if !fault.Unknown(err) {
+			t.Errorf("the put under way: %v, want unknown", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the put under way still waits")
+	}
+}
+
 // A batch whose connection ends in the middle: answered jobs are applied, sent
 // ones are unknown, and no job is given to the server twice.
 func TestBatchIsCut_B16(t *testing.T) {

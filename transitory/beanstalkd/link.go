@@ -22,6 +22,7 @@ type link struct {
 	mu     sync.Mutex
 	cut    bool // a context's end has ended the connection
 	broken bool // it must not be used again
+	puts   bool // jobs are being put over it
 }
 
 // begin lets a context end the link's operations, until the function that it
@@ -51,6 +52,27 @@ func (l *link) extend(d time.Duration) {
 	defer l.mu.Unlock()
 	if !l.cut {
 		_ = l.wire.SetDeadline(time.Now().Add(d))
+	}
+}
+
+// grace is what a put has left when its server cannot be reached by others: a
+// server without a descriptor for them still answers those that it knows.
+const grace = 500 * time.Millisecond
+
+// putting says whether jobs are being put over the link.
+func (l *link) putting(is bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.puts = is
+}
+
+// hurry leaves the puts under way their grace, and the link is not used again.
+func (l *link) hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.puts && !l.cut {
+		l.cut, l.broken = true, true
+		_ = l.wire.SetDeadline(time.Now().Add(grace))
 	}
 }
 

@@ -72,9 +72,11 @@ func (s *server) put(ctx context.Context, jobs []transitory.Job, which []int, er
 	}
 	end := l.begin(ctx)
 	l.expect(false)
+	l.putting(true)
 	results := l.pipeline(len(which),
 		func(k int) bool { return len(jobs[which[k]].Body) > smallBody },
 		func(k int) error { return putOne(l, jobs[which[k]]) })
+	l.putting(false)
 	end()
 	ill := false
 	for k, r := range results {

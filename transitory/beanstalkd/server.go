@@ -123,10 +123,21 @@ func (s *server) unreachable(ctx context.Context, err error) error {
 	s.down = down
 	s.mu.Unlock()
 	if first {
+		s.hurry()
 		s.opts.Logger.Warn("beanstalkd cannot be reached", "address", s.addr, "error", err)
 		s.driver.spawn(s.probe)
 	}
 	return down
+}
+
+// hurry ends the puts under way soon: a server that was stopped answers none of
+// them, and their callers have another place for their jobs.
+func (s *server) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.links {
+		l.hurry()
+	}
 }
 
 // probe tries to reach a server that is down, ever less often up to every two
@@ -285,7 +296,11 @@ func (s *server) producer(ctx context.Context) (*link, error) {
 		}
 		s.drop(l)
 	}
-	l, err := s.dial(ctx)
+	var l *link
+	err := s.reachable() // not one dial each, of those that waited for a connection meanwhile
+	if err == nil {
+		l, err = s.dial(ctx)
+	}
 	if err != nil {
 		<-s.producers
 		return nil, err
