@@ -31,6 +31,7 @@ type consumer struct {
 
 	mu     sync.Mutex
 	state  state
+	since  time.Time // when it became idle; consumers.mu is held where it is read
 	held   map[uint64]*hold
 	tokens uint64
 	timer  *time.Timer // fires when a reservation is over

@@ -2,9 +2,13 @@ package beanstalkd
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
+
+// unused is how long a connection that reserves stays open for nobody.
+const unused = 30 * time.Second
 
 // consumers are the reserving connections of one server, at most limit of them.
 type consumers struct {
@@ -21,12 +25,20 @@ func (p *consumers) init(limit int) {
 	p.limit, p.all, p.idle, p.freed = limit, map[*consumer]bool{}, map[string][]*consumer{}, make(chan struct{})
 }
 
-// free lays a consumer aside for the next call, if it still is in a state.
+// free lays a consumer aside for the next call, if it still is in a state. After
+// a time in which many were needed, one that nobody has used since goes each time.
 func (p *consumers) free(c *consumer, from state) {
 	if c.link.isBroken() {
 		c.discard()
 		return
 	}
+	p.layAside(c, from)
+	if old := p.popUnused(); old != nil {
+		old.discard()
+	}
+}
+
+func (p *consumers) layAside(c *consumer, from state) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.mu.Lock()
@@ -35,7 +47,7 @@ func (p *consumers) free(c *consumer, from state) {
 		return
 	}
 	_ = c.link.wire.SetDeadline(time.Time{})
-	c.state = idle
+	c.state, c.since = idle, time.Now()
 	p.idle[c.key] = append(p.idle[c.key], c)
 	p.wake()
 }
@@ -140,10 +152,29 @@ func (p *consumers) pop(key string) *consumer {
 	}
 	c := list[len(list)-1]
 	p.idle[key] = list[:len(list)-1]
-	c.mu.Lock()
-	c.state = taken
-	c.mu.Unlock()
+	c.take()
 	return c
+}
+
+// popUnused takes a consumer that has been idle for too long, or nil.
+func (p *consumers) popUnused() *consumer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, list := range p.idle {
+		if len(list) > 0 && time.Since(list[0].since) > unused {
+			c := list[0]
+			p.idle[key] = slices.Delete(list, 0, 1)
+			c.take()
+			return c
+		}
+	}
+	return nil
+}
+
+func (c *consumer) take() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = taken
 }
 
 // openConsumer dials; the place for it is already taken.
