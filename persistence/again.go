@@ -82,22 +82,81 @@ func (e *engine) told() bool {
 	return !e.unsettled.telling || e.health.isDown[Transactional].Load()
 }
 
-// adoptFor is how long a commit whose answer was lost is looked for: longer
-// than one can be under way.
-const adoptFor = 30 * time.Second
+// An orphan is an envelope that was accepted as this process's own by a commit
+// whose outcome is not known.
+type orphan struct {
+	held       *held
+	born, next time.Time // next: when it is looked for again
+	wait       time.Duration
+}
+
+// orphans are looked for by one goroutine, however many there are.
+type orphans struct {
+	mu      sync.Mutex
+	list    []*orphan
+	seeking bool
+}
+
+const (
+	// adoptFor is how long a commit whose answer was lost is looked for: longer
+	// than one can be under way.
+	adoptFor    = 30 * time.Second
+	adoptEvery  = tick / 20 // at first, and twice as long each time, up to
+	adoptSlowly = 5 * tick
+	orphansMost = 1000 // of more, the first ones are left to their lease's end
+)
 
 // adopt looks for an envelope that was accepted as this process's own, by a
 // commit whose outcome is not known, and goes on with it if it is there.
 func (e *engine) adopt(h *held) {
-	e.layer.spawn(func(ctx context.Context) {
-		began := time.Now()
-		for wait := tick / 20; ctx.Err() == nil && time.Since(began) < adoptFor; wait = min(2*wait, 5*tick) {
-			pause(ctx, wait)
-			if mine, err := e.outbox.reload(ctx, h); err == nil && mine {
-				e.keep(h)
-				e.place(ctx, h, nowMicro())
-				return
+	o := &e.orphans
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.list) == orphansMost {
+		o.list = slices.Delete(o.list, 0, 1)
+	}
+	now := time.Now()
+	o.list = append(o.list, &orphan{held: h, born: now, next: now.Add(adoptEvery), wait: adoptEvery})
+	if !o.seeking {
+		o.seeking = true
+		e.layer.spawn(e.seek)
+	}
+}
+
+// seek looks for orphans as long as there are any.
+func (e *engine) seek(ctx context.Context) {
+	o := &e.orphans
+	for {
+		pause(ctx, adoptEvery)
+		if ctx.Err() != nil {
+			return // the layer closes
+		}
+		now := time.Now()
+		o.mu.Lock()
+		o.list = slices.DeleteFunc(o.list, func(a *orphan) bool { return a.held == nil || now.Sub(a.born) > adoptFor })
+		list := slices.Clone(o.list)
+		o.seeking = len(list) > 0
+		o.mu.Unlock()
+		if len(list) == 0 {
+			return
+		}
+		for _, a := range list {
+			if !now.Before(a.next) && !e.health.isDown[Transactional].Load() {
+				e.seekOne(ctx, a)
 			}
 		}
-	})
+	}
+}
+
+func (e *engine) seekOne(ctx context.Context, a *orphan) {
+	ask, cancel := context.WithTimeout(ctx, 2*tick)
+	defer cancel()
+	a.wait = min(2*a.wait, adoptSlowly)
+	a.next = time.Now().Add(a.wait)
+	if mine, err := e.outbox.reload(ask, a.held); err == nil && mine {
+		h := a.held
+		a.held = nil
+		e.keep(h)
+		e.place(ctx, h, nowMicro())
+	}
 }

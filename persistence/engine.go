@@ -42,6 +42,7 @@ type engine struct {
 	settlers  []*settler
 	ending    atomic.Int64 // held envelopes that wait for that
 	unsettled unsettled
+	orphans   orphans
 
 	foreign sync.Map // lanes of tasks that this program does not serve, seen so far
 

@@ -3,9 +3,12 @@ package persistence_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
@@ -56,6 +59,49 @@ func TestUnknownAcceptance(t *testing.T) {
 		})
 	}
 }
+
+// However many acceptances are not known, one goroutine looks for them: a server
+// that takes commits and answers none leaves thousands behind.
+func TestManyUnknownAcceptances(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		synctest.Wait()
+		before, most := runtime.NumGoroutine(), 0
+		const lost, there = 300, 20
+		put := func(i int) {
+			t.Helper()
+			if _, err := d.visits.Put(d.Context(), visit{ID: fmt.Sprint("v", i), User: "ann"}); !fault.Unknown(err) {
+				t.Fatalf("Put returned %v; want unknown", err)
+			}
+			most = max(most, runtime.NumGoroutine())
+		}
+		accepts := func(op persistencetest.Op) bool { // of the keys v0, v1, …
+			return slices.ContainsFunc(op.On, func(on string) bool {
+				return strings.HasPrefix(on, "v") && on != "visit" && touches(on)(op)
+			})
+		}
+		d.faults.Dropped(persistence.Transactional, lost, accepts)
+		for i := range lost {
+			put(i)
+		}
+		d.faults.Unknown(persistence.Transactional, there, accepts)
+		for i := range there {
+			put(lost + i)
+		}
+		if most > before+50 {
+			t.Errorf("%d goroutines for %d unknown acceptances, %d before", most, lost+there, before)
+		}
+		time.Sleep(adopted)
+		if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != there {
+			t.Errorf("counted %d of the %d that are there, %v", n.N, there, err)
+		}
+		d.clean()
+	})
+}
+
+// adopted is when an acceptance of which only the answer was lost has been worked
+// on: long before the lease of ten seconds would end.
+const adopted = 3 * time.Second
 
 // The same with a token: the caller asks again and gets the first acceptance.
 func TestUnknownAcceptanceWithToken(t *testing.T) {
