@@ -230,13 +230,15 @@ func (s *Store) Features() Features { return s.features }
 
 // Check reports health.
 func (s *Store) Check(ctx context.Context) fault.Report {
+	report := fault.Report{Purpose: purpose, Driver: s.features.Name}
+	if s.closed.Load() {
+		report.Class, report.Problems = fault.ErrClosed, []string{"the store is closed; open a new one"}
+		return report
+	}
 	checker, ok := s.driver.(Checker)
-	if !ok || s.closed.Load() {
-		problem := "the driver cannot be asked for its health"
-		if s.closed.Load() {
-			problem = "the store is closed"
-		}
-		return fault.Report{Purpose: purpose, Driver: s.features.Name, Problems: []string{problem}}
+	if !ok {
+		report.Problems = []string{"the driver cannot be asked for its health"}
+		return report
 	}
 	return checker.Check(ctx)
 }

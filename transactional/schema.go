@@ -285,7 +285,7 @@ func (s *Store) missing(ctx context.Context, plans []*plan) []string {
 // mends them.
 func (s *Store) Check(ctx context.Context) fault.Report {
 	if s.closed.Load() {
-		return fault.Report{Purpose: purpose, Driver: s.features.Name, Problems: []string{"the store is closed"}}
+		return fault.Report{Purpose: purpose, Driver: s.features.Name, Class: fault.ErrClosed, Problems: []string{"the store is closed; open a new one"}}
 	}
 	r := s.driver.Check(ctx)
 	if !r.Reachable || s.features.OwnsSchema {

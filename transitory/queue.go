@@ -173,7 +173,7 @@ func (q *Queue) Features() Features { return q.features }
 func (q *Queue) Check(ctx context.Context) fault.Report {
 	report := fault.Report{Purpose: "transitory", Driver: q.features.Name}
 	if q.isClosed() {
-		report.Problems = []string{"the queue is closed; open a new one"}
+		report.Class, report.Problems = fault.ErrClosed, []string{"the queue is closed; open a new one"}
 		return report
 	}
 	checker, ok := q.driver.(Checker)

@@ -228,12 +228,17 @@ func (c *Cache) Stats() Stats { return c.stats.snapshot() }
 
 // Check reports health.
 func (c *Cache) Check(ctx context.Context) fault.Report {
+	report := fault.Report{Purpose: purpose, Driver: c.features.Name, Durability: fault.Memory}
+	if c.closed.Load() {
+		report.Class, report.Problems = fault.ErrClosed, []string{"the cache is closed; open a new one"}
+		return report
+	}
 	checker, ok := c.driver.(Checker)
 	if !ok {
-		return fault.Report{Purpose: purpose, Driver: c.features.Name, Durability: fault.Memory,
-			Problems: []string{"the driver cannot report its health"}}
+		report.Problems = []string{"the driver cannot report its health"}
+		return report
 	}
-	report := checker.Check(ctx)
+	report = checker.Check(ctx)
 	report.MaxObject = c.Features().MaxValue
 	return report
 }

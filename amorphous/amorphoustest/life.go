@@ -106,8 +106,8 @@ func testClosed(tb *table) {
 	class(tb, after, err, fault.ErrClosed)
 	class(tb, after, s.Prepare(ctx, tb.table), fault.ErrClosed)
 	class(tb, after, s.CreateSchema(ctx, tb.table), fault.ErrClosed)
-	if s.Check(ctx).OK() {
-		tb.Error("a closed store is not healthy")
+	if r := s.Check(ctx); r.OK() || r.Class != fault.ErrClosed {
+		tb.Errorf("a closed store is not healthy, and says why: %v", r)
 	}
 }
 

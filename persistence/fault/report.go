@@ -29,7 +29,7 @@ type Report struct {
 	Durability Durability    // of an acknowledged write
 	MaxObject  int           // bytes of the largest value it takes; 0 when it has no limit
 	Problems   []string      // what would not work, each a sentence that can be acted on
-	Class      error         // ErrClosed where the program itself has closed it; else nil
+	Class      error         // ErrClosed where the program itself has closed it (or its layer); else nil
 }
 
 // OK reports whether the store can be reached and has no problem.

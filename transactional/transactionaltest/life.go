@@ -79,8 +79,8 @@ func testLifeClosed(e *env) {
 	for name, call := range calls(e, s) {
 		e.class("use after Close is ErrClosed: "+name, call(e.Context()), fault.ErrClosed)
 	}
-	if s.Check(e.Context()).OK() {
-		e.Error("a closed store reports that it is not well")
+	if r := s.Check(e.Context()); r.OK() || r.Class != fault.ErrClosed {
+		e.Errorf("a closed store reports that it is not well, and why: %v", r)
 	}
 	e.must(writes(thing("a", 1, 1, insert)))
 	e.holds("another opening goes on", "a", 1, 1)

@@ -93,8 +93,8 @@ func useAfterClose(e *env) {
 			e.class(op+" after Close of the "+name, err, fault.ErrClosed)
 		}
 	}
-	if e.q.Check(e.ctx).OK() {
-		e.Error("a closed queue reports that it is well")
+	if r := e.q.Check(e.ctx); r.OK() || r.Class != fault.ErrClosed {
+		e.Errorf("a closed queue reports that it is not well, and why: %v", r)
 	}
 }
 

@@ -97,6 +97,14 @@ func checkClosed(t *testing.T, e *env) {
 	if driver.(volatile.Checker).Check(e.ctx).OK() {
 		t.Error("a closed driver reports that it is well")
 	}
+	cache, err := volatile.New(driver, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = cache.Close()
+	if r := cache.Check(e.ctx); r.OK() || r.Class != fault.ErrClosed {
+		t.Errorf("a closed cache reports that it is not well, and why: %v", r)
+	}
 	e.set(t, "k", []byte("v"), 0) // the other opening goes on
 }
 
