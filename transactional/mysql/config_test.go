@@ -164,6 +164,29 @@ func (c newConns) Connect(context.Context) (driver.Conn, error) { return c, nil 
 func (c newConns) Driver() driver.Driver                        { return nil }
 func (c newConns) Close() error                                 { return nil }
 
+// TestCallersPoolBoundsItself: a pool that the caller hands over has the bound
+// that he has set, unless the options name another one.
+func TestCallersPoolBoundsItself(t *testing.T) {
+	for _, c := range []struct{ pool, option, want int }{{0, 0, DefaultMaxConns}, {30, 0, 30}, {30, 8, 8}, {0, 8, 8}} {
+		db := sql.OpenDB(newConns{})
+		defer db.Close()
+		db.SetMaxOpenConns(c.pool)
+		d, err := FromDB(db, &Options{MaxConns: c.option}).OpenDriver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.(*database).opts.MaxConns; got != c.want {
+			t.Errorf("a pool of %d and an option of %d: %d, want %d", c.pool, c.option, got, c.want)
+		}
+	}
+	db := sql.OpenDB(newConns{})
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := FromDB(db, nil).OpenDriver(t.Context()); fault.ClassOf(err) != fault.ErrInvalid {
+		t.Errorf("a pool of one connection: %v", err)
+	}
+}
+
 // TestConnectionsAreKept: a burst opens what it needs and leaves it to the next
 // one, but a connection neither grows old nor lies idle for as long as the
 // server would let it.

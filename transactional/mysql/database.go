@@ -63,22 +63,34 @@ func pool(connector driver.Connector, opts Options) *sql.DB {
 // github.com/go-sql-driver/mysql, and closes after the store. Its connections
 // must have a strict sql_mode, such as by the DSN's
 // sql_mode='STRICT_ALL_TABLES'; one that has not is fault.ErrMisconfigured. Of
-// opts only Durability, MaxConns and MaxRow count; MaxConns is how many
-// connections the pool may have, as the caller has set it. A process that is
+// opts only Durability, MaxConns and MaxRow count; MaxConns is by default what
+// the caller has set with SetMaxOpenConns, two at least. A process that is
 // stopped in a transaction holds its row locks until the server closes the
 // connection: MariaDB's idle_transaction_timeout and MySQL's wait_timeout say
 // when, and Open sets both.
 func FromDB(db *sql.DB, opts *Options) transactional.Source {
 	return transactional.SourceFunc(func(context.Context) (transactional.Driver, error) {
-		own, err := opts.withDefaults()
-		if err != nil {
-			return nil, err
-		}
 		if db == nil {
 			return nil, invalid("there is no *sql.DB")
 		}
+		own, err := opts.of(db).withDefaults()
+		if err != nil {
+			return nil, err
+		}
 		return &database{db: db, opts: own, address: "the caller's *sql.DB", trusted: map[any]bool{}}, nil
 	})
+}
+
+// of takes the bound of a caller's pool, where none is named.
+func (o *Options) of(db *sql.DB) *Options {
+	var own Options
+	if o != nil {
+		own = *o
+	}
+	if own.MaxConns == 0 {
+		own.MaxConns = db.Stats().MaxOpenConnections // 0: there is none
+	}
+	return &own
 }
 
 // A database is a pool of connections to one server.
