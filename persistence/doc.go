@@ -36,6 +36,25 @@
 //		Secret string    `persistence:"-"`
 //	}
 //
+// A property is named by its persistence tag, else after its Go field in snake
+// case: UserID is user_id. The tags are
+//
+//	persistence:"key"              the key; persistence:"id,key" names it too
+//	persistence:"version"          an int64 that only grows, instead of a clock's
+//	persistence:"name"             the property's name
+//	persistence:"-"                left out everywhere
+//	transactional:"name,unique"    options unique, index (Query.Where may name it), rest
+//	volatile:",ttl=15m"            option ttl
+//	amorphous:",ttl=24h"           options ttl, rest
+//	transitory:""                  handlers see it, no store keeps it
+//	volatile:"-"                   left out of that purpose's whole objects
+//
+// where rest is a map[string]any that holds the properties that the type does
+// not know. Fields are bools, integers, floats, strings, bytes, times, durations,
+// types that marshal themselves to text, json.RawMessage, pointers to these, and
+// structs, slices, arrays and maps of them; what is not kept as it was is refused
+// when it is declared, with a way out.
+//
 // A type whose tags alone say everything needs no plan. A type without purpose
 // tags is kept whole by each default write of its plan. A task with Do or Tx
 // runs a function; with neither it is the default write of its purpose.
@@ -70,14 +89,27 @@
 //
 // # Handlers
 //
-// A handler's answer decides: nil is done; an error is tried again with a
-// growing wait; [Permanent] makes a dead letter at once; [Snooze] waits without
+// A handler's answer decides: nil is done; an error is tried again after one
+// second, and then twice as long each time up to ten minutes (a minute in
+// transitory custody), less up to a quarter by chance, until MaxAttempts of its
+// task make a dead letter; [Permanent] makes a dead letter at once; [Snooze] waits without
 // spending an attempt. An error of a store that cannot be reached spends none
 // either: the task waits in custody until the store is back. [Current] tells a
 // handler its task id, attempt and version. A Put inside a handler takes its
 // token from the run, so a handler that runs twice puts once.
 //
+// # Schema
+//
+// In process, tables are made when they are first used. On servers they are not
+// made by themselves: after the last Declare, [Layer.CreateSchema] makes what is
+// missing, and only ever adds; [Layer.Schema] returns the statements instead.
+// [Layer.Check] tells what is missing, and everything else that would not work.
+//
 // # Reading
+//
+// An object can be read once its record is written: at priority 0 when Put
+// returns, else when that task is done. Until then it is not found, or the
+// version before is; [Receipt.Wait] waits for it.
 //
 // [Handle.Get] reads the cache first if the kind has one, then the record, and
 // refills the cache under a lease. It returns what Put was given, never parts
@@ -140,14 +172,15 @@
 //   - P8 An outage is free. An unreachable store spends no retry budget, and its
 //     backlog begins to drain by itself within five seconds of its return.
 //     (internal/flow.TestAnOutageIsFree, TestAmorphousDown_F1_F4,
-//     TestAmorphousFlaps_F3, TestABadObjectThatLooksLikeAnOutage)
+//     TestAmorphousFlaps_F3, TestAStoreThatStoppedAndCameBack_D11,
+//     TestABadObjectThatLooksLikeAnOutage)
 //   - P9 Real time stays real time. Real-time tasks have workers that no other
 //     task takes. (TestRealTimeIsNotDelayedByBackground, TestUrgentTasksStartFirst)
 //   - P10 Bad input is refused early, with a clear error and nothing written.
 //     (TestFaultyObjectsAreRefusedBeforeAnyStore_A29, TestFaultsAreListedTogether)
 //   - P11 Bounded. What this process holds, and how much it does at a time, has
 //     limits: see [Options]. (TestWhatIsPendingLiesInCustody_A18,
-//     internal/group.TestMaxQueueWaitsForTheContext_A30)
+//     TestBoundsOfAMinute_F1, TestManyUnknownAcceptances, internal/group.TestMaxQueueWaitsForTheContext_A30)
 //
 // # Not promised
 //

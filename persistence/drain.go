@@ -2,6 +2,8 @@ package persistence
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -10,14 +12,29 @@ import (
 
 // A Left is a group of tasks that Drain left.
 type Left struct {
-	Kind string
+	Kind string // empty, as is Task, where a queue that is down cannot be counted
 	Task string // empty in transitory custody, where whole envelopes are counted
 	Why  string // such as "not due", "waits for the amorphous store", "served by another program"
-	N    int
+	N    int    // 0 where nobody knows
+}
+
+// String is such as "3 object of checkin: waits for the amorphous store".
+func (l Left) String() string {
+	var b strings.Builder
+	if l.N > 0 {
+		fmt.Fprintf(&b, "%d ", l.N)
+	}
+	switch {
+	case l.Task != "":
+		fmt.Fprintf(&b, "%s of %s: ", l.Task, l.Kind)
+	case l.Kind != "":
+		fmt.Fprintf(&b, "of %s: ", l.Kind)
+	}
+	return b.String() + l.Why
 }
 
 // Drain runs everything that is due, and returns what it left: tasks that wait
-// for their time, for a store that is down, for another program, or for the end
+// for their time (so does one that has just failed, for its next attempt), for a store that is down, for another program, or for the end
 // of the lease that a worker which died had on them. When ctx ends first, the
 // error is ctx's. It works beside Work, and without it.
 func (l *Layer) Drain(ctx context.Context) ([]Left, error) {

@@ -83,8 +83,8 @@ func ExampleLeft() {
 	})
 	visits.Put(ctx, visit{ID: "v1"})
 	left, err := layer.Drain(ctx)
-	fmt.Printf("%+v %v\n", left, err)
-	// Output: [{Kind:visit Task:print Why:served by another program N:1}] <nil>
+	fmt.Println(left, err)
+	// Output: [1 print of visit: served by another program] <nil>
 }
 
 // Work serves tasks until its context ends.

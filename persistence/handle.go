@@ -80,7 +80,9 @@ func (h *Handle[T]) Delete(ctx context.Context, key string, opts ...PutOption) (
 
 // Get returns the object as Put was given it, its times in UTC and
 // microseconds. An object that is not there is fault.ErrNotFound; a durable
-// part of it that cannot be reached is an error, never a partial object.
+// part of it that cannot be reached is an error, never a partial object. It sees
+// what Put accepted once the record is written: see Reading in the package's
+// documentation.
 func (h *Handle[T]) Get(ctx context.Context, key string) (T, error) {
 	var object T
 	f, err := h.layer.getFound(ctx, h.kind, key)

@@ -58,7 +58,9 @@ type Options struct {
 	// MaxHeld bounds the envelopes that this process holds in memory beyond
 	// those in flight; what is more waits in custody. Default 8192.
 	MaxHeld int
-	// Logger receives what a person should know. Default slog.Default().
+	// Logger receives what a person should know. Default slog.Default(). A driver
+	// that was opened by URL has its own, which is slog.Default() too; the driver's
+	// Options name another.
 	Logger *slog.Logger
 	// Observer receives events: it implements at least one of the Observer
 	// interfaces of this package (PutObserver, TaskObserver, StoreObserver); one that

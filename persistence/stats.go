@@ -200,7 +200,8 @@ const whyBehind = "waits behind another task of its object"
 
 // leftInQueue adds what waits in the queue, which can only be counted by tube.
 func (l *Layer) leftInQueue(ctx context.Context, count map[Left]int) ([]Left, error) {
-	if l.queue != nil && l.engine.health.isDown[Transitory].Load() {
+	inQueue := slices.ContainsFunc(l.declared(), func(k *kind) bool { return k.custody == TransitoryCustody })
+	if inQueue && l.engine.health.isDown[Transitory].Load() {
 		count[Left{Why: "the transitory store is down: what it holds waits for it"}] = 0
 	} else if l.queue != nil {
 		for _, k := range l.declared() {

@@ -54,7 +54,7 @@ func (t *ticks) keep(ctx context.Context, l *Layer) {
 			}
 			if err != nil {
 				if ctx.Err() == nil {
-					l.log.Warn("the clock's high-water mark is not durable yet", "error", err)
+					l.log.Warn("the clock's high-water mark is not durable yet; it is tried again, and nothing is lost", "error", err)
 				}
 				pause(ctx, tick/10)
 				continue

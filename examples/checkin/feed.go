@@ -221,7 +221,7 @@ func (f *feed) settle(ctx context.Context) error {
 	}
 	var faults []string
 	for _, l := range left {
-		faults = append(faults, fmt.Sprintf("%s %s of %s: %s", console.Comma(l.N), l.Task, l.Kind, l.Why))
+		faults = append(faults, l.String())
 	}
 	dead, err := f.game.layer.DeadLetters().List(ctx, persistence.DeadFilter{Limit: 3})
 	if err != nil {

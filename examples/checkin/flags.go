@@ -84,7 +84,7 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 func (f flags) check() error {
 	var faults []string
 	if (f.events == "") != (f.friends == "") {
-		faults = append(faults, "-events and -friends go together: who is told is in the one, of what in the other")
+		faults = append(faults, "-events and -friends go together: -events holds what happened, -friends who is told")
 	}
 	if f.venues != "" && f.events == "" {
 		faults = append(faults, "-venues names the venues of -events, which is missing")

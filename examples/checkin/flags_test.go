@@ -31,8 +31,9 @@ func TestFaultyCommandLinesSayWhatIsWrong(t *testing.T) {
 		{"-events " + text + " -friends " + text, 2, "no row can be read"},
 		{"-put -work", 2, "different processes"},
 		{"-work -transactional mysql://u@h/d", 2, "all four"},
-		{"-transactional nowhere", 1, "transactional"},
-		{"-amorphous nosuch://user:secret@host/x", 1, "nosuch"},
+		{"-transactional nowhere", 2, "transactional"},
+		{"-amorphous nosuch://user:secret@host/x", 2, "nosuch"},
+		{"-transactional mysql://user:secret@127.0.0.1:1/d", 1, "start it and run the same command again"},
 	} {
 		var out, errs bytes.Buffer
 		if got := run(strings.Fields(c.args), &out, &errs); got != c.status {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
 	"github.com/fourfold-dev/fourfold/examples/internal/console"
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 )
 
 // errWrong: the stores hold something else than the input implies.
@@ -98,7 +99,11 @@ func (p *program) perform(ctx context.Context) error {
 	// Opening is over in a moment, and is not left half done.
 	game, err := open(context.WithoutCancel(ctx), p.Stores(dir), input, p.options(watch))
 	if err != nil {
-		return err
+		told, wrong := stores.Explain(err)
+		if wrong {
+			return faulty{told}
+		}
+		return told
 	}
 	defer game.layer.Close()
 	if p.work {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/internal/console"
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -91,7 +92,11 @@ func (p *program) run(ctx context.Context) error {
 	// Opening is over in a moment, and is not left half done.
 	monitor, err := open(context.WithoutCancel(ctx), p.Stores(dir), p.options(feed))
 	if err != nil {
-		return err
+		told, wrong := stores.Explain(err)
+		if wrong {
+			return faulty{told}
+		}
+		return told
 	}
 	defer monitor.layer.Close()
 	feed.monitor = monitor

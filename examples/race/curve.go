@@ -61,7 +61,7 @@ func declareCurve(ctx context.Context, r *race) (*curve, error) {
 	}
 	for _, n := range []int{1, 10, 100, 300} {
 		kind := persistence.Declare(layer, fmt.Sprint("rows", n), c.rowsPlan(n))
-		later("derived rows an object", n, func(p *point) { p.kind, p.tasks, p.share = kind, 2, 1+n/5 })
+		later("rows by a handler", n, func(p *point) { p.kind, p.tasks, p.share = kind, 2, 1+n/5 })
 	}
 	for store := persistence.Transitory; store <= persistence.Amorphous; store++ {
 		for _, by := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond} {

@@ -123,7 +123,7 @@ func parseURL(text string, opts *Options) (*mysql.Config, error) {
 	cfg.Net, cfg.Addr = "tcp", address(u)
 	cfg.DBName = strings.TrimPrefix(u.Path, "/")
 	if cfg.DBName == "" || strings.Contains(cfg.DBName, "/") {
-		return nil, invalid("the URL names no database: mysql://user@host:3306/database")
+		return nil, invalid("the URL names no database; it has the form mysql://USER@HOST:3306/DATABASE")
 	}
 	if u.User != nil {
 		cfg.User = u.User.Username()

@@ -80,7 +80,7 @@ func (o Options) validate(addrs []string) error {
 	add(o.Consumers < 0, "Consumers is %d; it must not be negative", o.Consumers)
 	known := []fault.Durability{"", fault.Memory, fault.Written, fault.Fsynced}
 	add(!slices.Contains(known, o.Durability), "Durability is %q; it is memory, written or fsynced", o.Durability)
-	add(len(addrs) == 0, "no server is named")
+	add(len(addrs) == 0, "no server is named; a URL is such as beanstalkd://127.0.0.1:11300")
 	for i, addr := range addrs {
 		_, _, err := network(addr)
 		add(err != nil, "server %d: %v", i+1, err)

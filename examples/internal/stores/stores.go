@@ -3,12 +3,15 @@
 package stores
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/embedded"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
 	"github.com/fourfold-dev/fourfold/volatile"
@@ -31,10 +34,25 @@ type Flags struct {
 // Define defines -dir, and the four flags that take a URL.
 func (f *Flags) Define(set *flag.FlagSet) {
 	set.StringVar(&f.Dir, "dir", "", "")
-	set.StringVar(&f.Transitory, "transitory", "", "")
-	set.StringVar(&f.Volatile, "volatile", "", "")
-	set.StringVar(&f.Transactional, "transactional", "", "")
-	set.StringVar(&f.Amorphous, "amorphous", "", "")
+	for name, to := range map[string]*string{
+		"transitory": &f.Transitory, "volatile": &f.Volatile, "transactional": &f.Transactional, "amorphous": &f.Amorphous,
+	} {
+		set.Func(name, "", func(url string) error {
+			if *to = url; url == "" {
+				return errors.New("no URL is given; without the flag that store is in process")
+			}
+			return nil
+		})
+	}
+}
+
+// Explain says what to do about an error of opening the stores, and whether it
+// is the command line's.
+func Explain(err error) (told error, faulty bool) {
+	if fault.Outage(err) {
+		err = fmt.Errorf("%w; start it and run the same command again, or leave its flag out to have that store in process", err)
+	}
+	return err, errors.Is(err, fault.ErrInvalid)
 }
 
 // Directory is where the data goes, and how it is removed if it is not kept.

@@ -2,6 +2,7 @@ package stores
 
 import (
 	"flag"
+	"io"
 	"slices"
 	"testing"
 )
@@ -18,5 +19,17 @@ func TestArgsHoldNoPassword(t *testing.T) {
 	}
 	if f.Shared() || !f.Kept() {
 		t.Errorf("shared %t, kept %t; want a directory that is kept", f.Shared(), f.Kept())
+	}
+}
+
+// A URL that a shell's variable should have held and did not is no wish for the
+// store in process.
+func TestAnEmptyURLIsRefused(t *testing.T) {
+	var f Flags
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	f.Define(set)
+	if err := set.Parse([]string{"-volatile", ""}); err == nil {
+		t.Error("an empty URL is taken for none")
 	}
 }
