@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 	"text/tabwriter"
 	"time"
 
-	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -30,7 +29,6 @@ type point struct {
 type curve struct {
 	*race
 	points []point
-	inbox  *amorphous.Collection[Checkin]
 }
 
 // curveCallers is how many callers put, but where their number is what grows.
@@ -40,10 +38,6 @@ const curveCallers = 64
 func declareCurve(ctx context.Context, r *race) (*curve, error) {
 	c := &curve{race: r}
 	layer := r.system.layer
-	var err error
-	if c.inbox, err = amorphous.NewCollection[Checkin](layer.Amorphous(), "curve_inbox", &amorphous.Layout{PartitionBy: "Venue", Newest: "At"}); err != nil {
-		return nil, err
-	}
 	later := func(axis string, value any, change func(*point)) {
 		p := point{axis: axis, value: fmt.Sprint(value), kind: r.system.later, tasks: 6, callers: curveCallers, share: 1}
 		change(&p)
@@ -60,15 +54,15 @@ func declareCurve(ctx context.Context, r *race) (*curve, error) {
 		later("tasks a plan", n, func(p *point) { p.kind, p.tasks = kind, n })
 	}
 	for _, n := range []int{1, 10, 100, 300} {
-		kind := persistence.Declare(layer, fmt.Sprint("rows", n), c.rowsPlan(n))
-		later("rows by a handler", n, func(p *point) { p.kind, p.tasks, p.share = kind, 2, 1+n/5 })
+		kind := persistence.Declare(layer, fmt.Sprint("rows", n), rowsPlan(n))
+		later("derived rows an object", n, func(p *point) { p.kind, p.tasks, p.share = kind, 2, 1+n/5 })
 	}
 	for store := persistence.Transitory; store <= persistence.Amorphous; store++ {
 		for _, by := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond} {
 			later(store.String()+" slow by", by, func(p *point) { p.slow, p.by, p.share = store, by, 1+int(by/(5*time.Millisecond)) })
 		}
 	}
-	return c, errors.Join(layer.CreateSchema(ctx), layer.Amorphous().CreateSchema(ctx, c.inbox.Tables()...))
+	return c, layer.CreateSchema(ctx)
 }
 
 // tasksPlan keeps the check-in, and has handlers that do nothing.
@@ -83,19 +77,30 @@ func tasksPlan(n int) persistence.Plan[Checkin] {
 	return plan
 }
 
+// A Notice is what a friend of who checked in reads.
+type Notice struct {
+	Checkin string `persistence:"key"`
+	Friend  string
+	Venue   string
+	Text    string
+	At      time.Time
+}
+
 // rowsPlan keeps the check-in, and a row of it for each of n friends.
-func (c *curve) rowsPlan(n int) persistence.Plan[Checkin] {
+func rowsPlan(n int) persistence.Plan[Checkin] {
+	notices := func(checkin Checkin) iter.Seq[Notice] {
+		return func(yield func(Notice) bool) {
+			for i := range n {
+				friend := fmt.Sprintf("friend%d-%s", i, checkin.User)
+				if !yield(Notice{checkin.ID, friend, checkin.Venue, checkin.Text, checkin.At}) {
+					return
+				}
+			}
+		}
+	}
 	return persistence.Plan[Checkin]{
 		{Priority: 1, Name: "object", Purpose: persistence.Amorphous},
-		{Priority: 2, Name: "inboxes", Purpose: persistence.Amorphous, Do: func(ctx context.Context, checkin Checkin) error {
-			rows := make([]Checkin, n)
-			for i := range rows {
-				rows[i] = checkin
-				rows[i].ID = fmt.Sprintf("%s/%d", checkin.ID, i)
-				rows[i].Venue = fmt.Sprintf("friend%d-%s", i, checkin.User)
-			}
-			return c.inbox.Put(ctx, rows...)
-		}},
+		{Priority: 2, Name: "inboxes", Purpose: persistence.Amorphous, Derive: persistence.Rows(notices), PartitionBy: "Friend", Newest: "At"},
 	}
 }
 

@@ -48,7 +48,7 @@ how fast each was.
   -json          one line of JSON per lap, instead of tables
 
   -curve         instead: the rate and the latency of Fourfold against callers,
-                 bytes, tasks, rows by a handler, and stores that are slow
+                 bytes, tasks, derived rows, and stores that are slow
   -open RATE     instead: an open loop of so many check-ins a second, then 5.5 times
                  as many, then as before: how long the real-time task waits, from
                  the moment at which a check-in was meant to be sent

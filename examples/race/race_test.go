@@ -102,7 +102,7 @@ func TestTheCurveAndTheOpenLoop(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("JAVA_HOME", "")
 	for args, want := range map[string][]string{
-		"-curve -objects 24 -lone 6 -warm 0": {"| callers", "60000", "tasks a plan", "rows by a handler", "amorphous slow by", "100ms"},
+		"-curve -objects 24 -lone 6 -warm 0": {"| callers", "60000", "tasks a plan", "derived rows an object", "amorphous slow by", "100ms"},
 		"-open 50 -seconds 1 -size 200":      {"calm", "spike", "375 check-ins, none lost"},
 	} {
 		var out, errs bytes.Buffer
