@@ -110,7 +110,6 @@ func (e *engine) acceptRows(ctx context.Context, a *accepting) (*Receipt, error)
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
 	crash.Point("accept.rows.after")
 	if err != nil {
-		e.refuse(a)
 		return nil, err
 	}
 	e.rowsDone(ctx, a, res)
@@ -145,13 +144,6 @@ func (a *accepting) cachesNext() bool {
 	})
 }
 
-// refuse takes back the counts of an object that was not accepted.
-func (e *engine) refuse(a *accepting) {
-	for _, t := range a.receipt.Tasks() {
-		a.kind.task(t.Name).counter.accepted.Add(-1)
-	}
-}
-
 // acceptDirect does the only task of an object, one default write at priority
 // 0, without an envelope. One that fails for want of its store gets an
 // envelope after all, if custody is elsewhere.
@@ -175,7 +167,6 @@ func (e *engine) acceptDirect(ctx context.Context, a *accepting) (*Receipt, erro
 	case (fault.Outage(err) || fault.Unknown(err)) && e.elsewhere(t):
 		return e.acceptAfterAll(ctx, a, err)
 	default:
-		e.refuse(a)
 		return nil, err
 	}
 	t.counter.ended(state)
@@ -228,14 +219,12 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
 	crash.Point("accept.outbox.after")
 	if err != nil {
-		e.refuse(a)
 		if mine && fault.Unknown(err) {
 			e.adopt(h)
 		}
 		return nil, err
 	}
 	if res.Repeats != nil && res.Repeats[0] != (transactional.RecordID{}) {
-		e.refuse(a)
 		return e.layer.Receipt(ctx, res.Repeats[0].String())
 	}
 	e.rowsDone(ctx, a, res)

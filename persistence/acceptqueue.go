@@ -2,11 +2,14 @@ package persistence
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
 )
 
 // acceptQueue records the envelope as one job. What a queue does not take, or
@@ -16,16 +19,17 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	a.receipt.Durability = e.layer.queue.Features().Durability
 	job := e.queue.job(h, a.settlement(), a.env.Tasks)
 	if len(job.Body) > MaxTransitory {
-		e.refuse(a)
 		return nil, &fault.Error{Op: "put", Class: fault.ErrTooLarge,
 			Err: fmt.Errorf("the envelope has %d bytes, and transitory custody takes %d: use transactional custody", len(job.Body), MaxTransitory)}
 	}
 	// Followed before it is put: a worker may have it before Put returns.
 	e.follow(h.id(), a.receipt)
+	h.queue(1)
 	crash.Point("accept.queue.before")
 	id, err := e.queue.put(ctx, job)
 	crash.Point("accept.queue.after")
 	if err != nil {
+		h.queue(-1)
 		return e.spill(ctx, a, err)
 	}
 	h.job, h.tube = id, job.Tube
@@ -52,18 +56,50 @@ func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt
 	e.unfollow(a.held.id())
 	unknown := fault.Unknown(cause)
 	if e.outbox == nil || ctx.Err() != nil || !unknown && !fault.Outage(cause) {
-		e.refuse(a)
 		return nil, cause
 	}
-	if !unknown {
+	if unknown {
+		e.spilled.add(a.held.id())
+	} else {
 		e.health.failed(Transitory, cause)
 	}
 	crash.Point("accept.spill")
 	r, err := e.acceptOutbox(ctx, a)
-	if r == nil && unknown {
-		return nil, cause // the queue may have it all the same
+	if r == nil && unknown { // the queue may have it all the same
+		return nil, &fault.Error{Class: fault.ErrUnknown, Err: errors.Join(cause, err)}
 	}
 	return r, err
+}
+
+// spilled are the envelopes that the queue may hold although they are in the
+// outbox: what becomes of such a job is not counted twice.
+type spilled struct {
+	mu  sync.Mutex
+	ids map[transactional.RecordID]struct{}
+}
+
+const spilledMost = 10_000 // of more, some are counted twice
+
+func (s *spilled) add(id transactional.RecordID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil {
+		s.ids = map[transactional.RecordID]struct{}{}
+	}
+	if len(s.ids) == spilledMost {
+		for some := range s.ids {
+			delete(s.ids, some)
+			break
+		}
+	}
+	s.ids[id] = struct{}{}
+}
+
+func (s *spilled) has(id transactional.RecordID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.ids[id]
+	return ok
 }
 
 // finished reports whether no task remains.

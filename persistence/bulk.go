@@ -140,7 +140,8 @@ func (w *worker) apart(ctx context.Context, p *taskWrites) bool {
 			continue
 		}
 		if store := w.engine.storeOf(p.task, err); looksAway(err, store) {
-			return w.engine.layer.has(store) && w.engine.health.answers(ctx, store)
+			health := w.engine.health
+			return w.engine.layer.has(store) && !health.cameBack(store, p.began) && health.answers(ctx, store)
 		}
 	}
 	return false

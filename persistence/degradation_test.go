@@ -31,15 +31,19 @@ func TestBoundsOfAMinute_F1(t *testing.T) {
 	if os.Getenv("CI") == "" {
 		t.Skip("skipped for its length: CI takes this minute, and -args -degradation=1m takes several")
 	}
-	var all sync.WaitGroup
+	wards, sick := map[persistence.Purpose]*ward{}, map[persistence.Purpose][]patient{}
 	for purpose := range smallServers() {
-		w, patients := admit(t, smallServers())
+		wards[purpose], sick[purpose] = admit(t, smallServers())
+	}
+	var all sync.WaitGroup
+	for purpose, patients := range sick {
+		w := wards[purpose]
 		for _, p := range patients {
 			if p.purpose != purpose {
 				continue
 			}
 			all.Go(func() {
-				f := w.examine(p, "stopped", time.Minute)
+				f := w.examine(p, "stopped", 3*time.Second, time.Minute)
 				if f.spent > 0 {
 					t.Errorf("%s: %d attempts were spent", p.name, f.spent)
 				}
@@ -80,7 +84,7 @@ func TestDegradation_F1_F3(t *testing.T) {
 			if how == "killed" { // the connections are gone: there is less to hold
 				lasts = min(d, time.Minute)
 			}
-			f := w.examine(p, how, lasts)
+			f := w.examine(p, how, min(d, 10*time.Second), lasts)
 			fmt.Fprintf(out, "%s %s\t%v\t%.2f\t%s\t%d\t%v\t%v\t%.0f\t%d MB\t%d\t%d\n", p.name, how, lasts, f.ratio, f.slowest, f.spent,
 				f.begun.Round(10*time.Millisecond), f.over.Round(10*time.Millisecond), f.rate, f.most.Memory>>20, f.most.Goroutines, f.most.Files)
 			if f.spent > 0 {

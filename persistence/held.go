@@ -44,6 +44,7 @@ type held struct {
 	realTime   bool
 	bulk       bool      // nothing but default writes is next: it may be taken with others
 	alone      bool      // it is not to be taken with others any more
+	spilled    bool      // a job whose envelope is in the outbox as well
 	since      time.Time // when it first waited in a lane
 	prev, next *held     // in its class
 }

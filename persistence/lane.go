@@ -26,7 +26,7 @@ const groupMost = 64
 const (
 	writersAtOnce = 4
 	stall         = 20 * time.Millisecond
-	stallMost     = 16 * stall
+	stallMost     = 4 * stall
 )
 
 // A lane is the envelopes that this process holds for one class of workers,
@@ -81,7 +81,7 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 // wake sees to it that a worker comes for what waits: now, or, while enough of
 // them are writing and there are only writes, when one of these is done.
 func (l *lane) wake() {
-	if l.idle == 0 || l.waiting.len == 0 {
+	if l.waiting.len == 0 {
 		return
 	}
 	if l.gathers() {
@@ -164,16 +164,16 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 // a handler comes alone, because nobody knows how long that takes.
 func (l *lane) take(group []*held) []*held {
 	l.slots++
-	if l.gathers() && l.waiting.handlers > 0 && !l.overdue {
-		return append(group, l.waiting.popHandler())
-	}
-	l.overdue = false
 	q := l.waiting.byPriority[0]
 	if l.slots%aged == 0 {
 		if old := l.waiting.oldest(); time.Since(old.first.since) > starving {
 			q = old
 		}
 	}
+	if q == l.waiting.byPriority[0] && l.gathers() && l.waiting.handlers > 0 && !l.overdue {
+		return append(group, l.waiting.popHandler())
+	}
+	l.overdue = false
 	most := len(group) + groupMost
 	for first := true; q.first != nil && (first || q.first.bulk && len(group) < most); first = false {
 		h := l.waiting.pop(q)

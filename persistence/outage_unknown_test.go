@@ -186,6 +186,32 @@ func TestUnknownDefaultWrites(t *testing.T) {
 	})
 }
 
+// What spilled because nobody knows, and runs twice, does not hide what waits.
+func TestSpilledTwiceIsCountedOnce(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		const n = 10
+		d.faults.Unknown(persistence.Transitory, n, func(op persistencetest.Op) bool { return op.Name == "put" })
+		d.within(10*time.Second, d.put(d.posts, n))
+		time.Sleep(time.Minute) // the jobs are done, too
+		d.faults.Down(persistence.Amorphous)
+		rs := d.put(d.posts, n)
+		d.within(2*time.Second, rs, "tell")
+		stats, err := d.layer.Stats(d.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range stats.Tasks {
+			if s.Kind == "post" && s.Task == "object" && s.Pending != n {
+				t.Errorf("%d objects are pending, want %d", s.Pending, n)
+			}
+		}
+		d.faults.Up(persistence.Amorphous)
+		d.within(5*time.Second, rs)
+		d.clean()
+	})
+}
+
 // Queue answers that are lost: in transitory custody a task may repeat, none is
 // lost. What the queue may have taken is accepted in the outbox; where there is
 // none, Put says that it does not know, and so it does when its context is over.

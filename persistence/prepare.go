@@ -219,7 +219,6 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 			continue
 		}
 		a.receipt.tasks = append(a.receipt.tasks, TaskReceipt{Name: t.name, Purpose: t.purpose, Priority: t.priority})
-		t.counter.accepted.Add(1)
 		if t.write == writeRow && t.priority == 0 {
 			a.rows = append(a.rows, t)
 			continue

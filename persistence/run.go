@@ -174,6 +174,9 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	act := h.run.Ended(nowMicro(), e.End)
 	state := h.run.Tasks[e.Task].State
 	t.counter.ended(state)
+	if state == flow.Done || state == flow.Skipped || state == flow.Superseded {
+		h.unqueue(t)
+	}
 	h.receipt.set(t.name, receiptState(state))
 	if e.Outcome == flow.Outage {
 		w.engine.health.failed(Purpose(e.Store), e.err)
@@ -272,6 +275,7 @@ func (h *held) event(i int) TaskEvent {
 // run does what the task is: a default write, a delete's function, a handler.
 func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e *end) (stale bool, err error) {
 	if !t.handles() {
+		defer w.engine.health.watch(t.purpose)()
 		return w.engine.write(ctx, h, t)
 	}
 	if h.env.Delete && t.onDelete == nil {

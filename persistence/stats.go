@@ -17,11 +17,27 @@ import (
 
 // A counter counts what this layer did with one task.
 type counter struct {
-	accepted   atomic.Int64
+	queued     atomic.Int64 // in transitory custody: what this process put into the queue and has not seen the end of
 	done       atomic.Int64
 	superseded atomic.Int64
 	skipped    atomic.Int64
 	dead       atomic.Int64
+}
+
+// queue counts the tasks of an envelope as put into the queue.
+func (h *held) queue(n int64) {
+	for i, t := range h.tasks {
+		if t != nil && h.run.Tasks[i].State == flow.Waiting {
+			t.counter.queued.Add(n)
+		}
+	}
+}
+
+// unqueue counts the end of a task of an envelope, if it lay in the queue.
+func (h *held) unqueue(t *task) {
+	if h.custody != nil && h.custody.name() == TransitoryCustody && !h.spilled {
+		t.counter.queued.Add(-1)
+	}
 }
 
 func (c *counter) ended(s flow.State) {
@@ -92,8 +108,7 @@ func (l *Layer) Stats(ctx context.Context) (Stats, error) {
 		for _, t := range k.tasks {
 			index[[2]string{k.name, t.name}] = &out.Tasks[i]
 			if k.custody == TransitoryCustody {
-				c := &t.counter
-				out.Tasks[i].Pending = max(c.accepted.Load()-c.done.Load()-c.superseded.Load()-c.dead.Load(), 0)
+				out.Tasks[i].Pending = max(t.counter.queued.Load(), 0)
 			}
 			i++
 		}

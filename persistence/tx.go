@@ -236,7 +236,6 @@ func (t *Tx) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt,
 		return nil, err
 	}
 	if err := a.rowWrites(p, transactional.Above); err != nil {
-		t.layer.engine.refuse(a)
 		return nil, opError(p.op(), k, a.version.key, err)
 	}
 	t.insertAbsent(a.unit.Writes)
@@ -258,7 +257,6 @@ func (t *Tx) putJoined(ctx context.Context, a *accepting, op string) error {
 	err := t.flush(ctx, nil)
 	t.puts = nil
 	if err != nil {
-		t.layer.engine.refuse(a)
 		return opError(op, a.kind, a.version.key, err)
 	}
 	return nil
@@ -339,7 +337,6 @@ func (t *Tx) refused(err error) {
 		return
 	}
 	for _, a := range t.puts {
-		t.layer.engine.refuse(a)
 		if fault.Unknown(err) && a.held != nil && a.urgent() && !t.joined {
 			t.layer.engine.adopt(a.held)
 		}

@@ -137,6 +137,7 @@ func (w *ward) finished() map[string]int {
 
 // sample notes what the process holds and how much is pending, -1 if nobody knows.
 func (w *ward) sample() persistencetest.Sample {
+	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	s := persistencetest.Sample{Memory: int64(m.HeapAlloc), Goroutines: int64(runtime.NumGoroutine())}
@@ -175,12 +176,11 @@ type figures struct {
 	most        persistencetest.Sample
 }
 
-// examine breaks a server for d, under load, and measures.
-func (w *ward) examine(p patient, how string, d time.Duration) figures {
+// examine breaks a server for d, under load, after a calm, and measures.
+func (w *ward) examine(p patient, how string, calm, d time.Duration) figures {
 	w.Helper()
 	name := p.name + how
 	before := w.finished()
-	calm := min(d, 10*time.Second)
 	w.load(name+"-before-", calm)
 	during := w.finished()
 	stop := make(chan struct{})
@@ -269,6 +269,13 @@ func (w *ward) recover(p patient, before, during, after map[string]int, longer f
 		time.Sleep(20 * time.Millisecond)
 	}
 	f.over = time.Since(healed)
+	w.mu.Lock()
+	for name, n := range w.done {
+		if kind, _, _ := strings.Cut(name, "/"); kind != "count" && n < w.puts[kind] {
+			w.Errorf("%s: %s is done of %d objects, and %d were accepted", p.name, name, n, w.puts[kind])
+		}
+	}
+	w.mu.Unlock()
 	f.rate = float64(w.finished()[waited]-after[waited]) / max(f.over.Seconds(), 0.001)
 	w.mu.Lock()
 	for name, n := range w.spent {

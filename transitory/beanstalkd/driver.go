@@ -147,7 +147,7 @@ func (s *server) count(ctx context.Context, sums []transitory.TubeStats) error {
 	if err := s.reachable(); err != nil {
 		return err
 	}
-	l, err := s.producer(ctx)
+	l, err := s.producer(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (s *server) ask(ctx context.Context) (serverStats, error) {
 	if err := s.driver.ready(ctx, "check"); err != nil {
 		return serverStats{}, err
 	}
-	l, err := s.producer(ctx)
+	l, err := s.producer(ctx, false)
 	if err != nil {
 		return serverStats{}, err
 	}

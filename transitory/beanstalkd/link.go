@@ -57,7 +57,7 @@ func (l *link) extend(d time.Duration) {
 
 // grace is what a put has left when its server cannot be reached by others: a
 // server without a descriptor for them still answers those that it knows.
-const grace = 500 * time.Millisecond
+const grace = 200 * time.Millisecond
 
 // putting says whether jobs are being put over the link.
 func (l *link) putting(is bool) {

@@ -60,7 +60,7 @@ func (s *server) put(ctx context.Context, jobs []transitory.Job, which []int, er
 		set(err)
 		return
 	}
-	l, err := s.producer(ctx)
+	l, err := s.producer(ctx, true)
 	if err != nil {
 		set(err)
 		return
@@ -73,9 +73,18 @@ func (s *server) put(ctx context.Context, jobs []transitory.Job, which []int, er
 	end := l.begin(ctx)
 	l.expect(false)
 	l.putting(true)
+	if err := s.reachable(); err != nil { // since then
+		l.putting(false)
+		end()
+		s.release(l)
+		set(err)
+		return
+	}
+	asking := time.AfterFunc(mute, s.askAside)
 	results := l.pipeline(len(which),
 		func(k int) bool { return len(jobs[which[k]].Body) > smallBody },
 		func(k int) error { return putOne(l, jobs[which[k]]) })
+	asking.Stop()
 	l.putting(false)
 	end()
 	ill := false

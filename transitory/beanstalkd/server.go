@@ -31,6 +31,7 @@ type server struct {
 	looked  time.Time      // when that was
 	down    error          // why it cannot be reached; nil while it can, as far as we know
 	looking bool           // somebody is asking for its stats
+	aside   bool           // somebody dials because of a put without an answer
 	unused  map[uint64]int // how often jobs went back without having been handed out
 }
 
@@ -138,6 +139,27 @@ func (s *server) hurry() {
 	for l := range s.links {
 		l.hurry()
 	}
+}
+
+// mute is how long a put waits for its answer before somebody else asks whether
+// the server is there: every producing connection may be one that waits.
+const mute = 300 * time.Millisecond
+
+// askAside dials, whatever connections are in use.
+func (s *server) askAside() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.aside || s.down != nil {
+		return
+	}
+	s.aside = s.driver.spawn(func() {
+		if l, err := s.dial(s.driver.ctx); err == nil {
+			s.keep(l)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.aside = false
+	})
 }
 
 // probe tries to reach a server that is down, ever less often up to every two
@@ -277,8 +299,9 @@ func (s *server) close() {
 }
 
 // producer returns a producing connection, for one call alone; the caller gives
-// it back to release.
-func (s *server) producer(ctx context.Context) (*link, error) {
+// it back to release. With known, a server that is known to be down is not dialled:
+// not once each by all who waited for a connection meanwhile.
+func (s *server) producer(ctx context.Context, known bool) (*link, error) {
 	select {
 	case s.producers <- struct{}{}:
 	case <-ctx.Done():
@@ -297,7 +320,10 @@ func (s *server) producer(ctx context.Context) (*link, error) {
 		s.drop(l)
 	}
 	var l *link
-	err := s.reachable() // not one dial each, of those that waited for a connection meanwhile
+	var err error
+	if known {
+		err = s.reachable()
+	}
 	if err == nil {
 		l, err = s.dial(ctx)
 	}
