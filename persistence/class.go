@@ -5,29 +5,39 @@ import (
 	"slices"
 )
 
-// A classes holds envelopes by priority, first in, first out within one. A
-// plan has few priorities, so that a sorted slice of queues is both exact and
-// quick, and the oldest of each class is its first. The envelopes are linked
-// to one another, so that nothing is allocated for those that come and go.
+// A classes holds envelopes by priority and by what they write next, first in,
+// first out within one. A plan has few of either, so that a sorted slice of
+// queues is both exact and quick, and the oldest of each class is its first. The
+// envelopes are linked to one another, so that nothing is allocated for those
+// that come and go.
 type classes struct {
-	byPriority []*class // most urgent first, none empty
-	spare      []*class // that are empty
-	len        int
-	handlers   int // of these, how many have a handler to run
+	inOrder []*class // most urgent first, none empty
+	spare   []*class // that are empty
+	len     int
 }
 
 type class struct {
 	priority    uint32
+	writes      storeSet // of its default writes; empty: its envelopes have handlers to run
 	first, last *held
+	len         int
 }
 
-// of returns the class of a priority.
-func (c *classes) of(priority uint32) *class {
-	i, found := slices.BinarySearchFunc(c.byPriority, priority, func(q *class, p uint32) int {
-		return cmp.Compare(q.priority, p)
-	})
+// A storeSet is a set of purposes.
+type storeSet uint8
+
+func (s storeSet) with(p Purpose) storeSet { return s | 1<<p }
+func (s storeSet) has(p Purpose) bool      { return s&(1<<p) != 0 }
+
+func (q *class) compare(h *held) int {
+	return cmp.Or(cmp.Compare(q.priority, h.priority), cmp.Compare(q.writes, h.writes))
+}
+
+// of returns the class of an envelope.
+func (c *classes) of(h *held) *class {
+	i, found := slices.BinarySearchFunc(c.inOrder, h, (*class).compare)
 	if found {
-		return c.byPriority[i]
+		return c.inOrder[i]
 	}
 	if len(c.spare) == 0 {
 		c.spare = append(c.spare, &class{})
@@ -35,15 +45,15 @@ func (c *classes) of(priority uint32) *class {
 	last := len(c.spare) - 1
 	q := c.spare[last]
 	c.spare = c.spare[:last]
-	q.priority = priority
-	c.byPriority = slices.Insert(c.byPriority, i, q)
+	q.priority, q.writes = h.priority, h.writes
+	c.inOrder = slices.Insert(c.inOrder, i, q)
 	return q
 }
 
 // push adds an envelope behind its class, or before it when it was here
 // already and had to wait for something more urgent.
 func (c *classes) push(h *held, again bool) {
-	q := c.of(h.priority)
+	q := c.of(h)
 	switch {
 	case q.first == nil:
 		q.first, q.last = h, h
@@ -53,30 +63,15 @@ func (c *classes) push(h *held, again bool) {
 		h.prev, q.last.next, q.last = q.last, h, h
 	}
 	c.len++
-	if !h.bulk {
-		c.handlers++
-	}
+	q.len++
 }
 
 // pop removes the first envelope of a class.
 func (c *classes) pop(q *class) *held { return c.remove(q, q.first) }
 
-// popHandler removes the most urgent envelope with a handler, past the writes
-// before it; there must be one.
-func (c *classes) popHandler() *held {
-	for _, q := range c.byPriority {
-		for h := q.first; h != nil; h = h.next {
-			if !h.bulk {
-				return c.remove(q, h)
-			}
-		}
-	}
-	return nil
-}
-
 // popLast removes the least urgent envelope, the latest of its class.
 func (c *classes) popLast() *held {
-	q := c.byPriority[len(c.byPriority)-1]
+	q := c.inOrder[len(c.inOrder)-1]
 	return c.remove(q, q.last)
 }
 
@@ -92,21 +87,33 @@ func (c *classes) remove(q *class, h *held) *held {
 		h.next.prev = h.prev
 	}
 	h.prev, h.next = nil, nil
-	if !h.bulk {
-		c.handlers--
-	}
-	if c.len--; q.first == nil {
-		c.byPriority = slices.DeleteFunc(c.byPriority, func(of *class) bool { return of == q })
+	c.len--
+	if q.len--; q.first == nil {
+		c.inOrder = slices.DeleteFunc(c.inOrder, func(of *class) bool { return of == q })
 		c.spare = append(c.spare, q)
 	}
 	return h
 }
 
-// oldest returns the class whose first envelope has waited longest.
-func (c *classes) oldest() *class {
-	best := c.byPriority[0]
-	for _, q := range c.byPriority[1:] {
-		if q.first.since.Before(best.first.since) {
+// oldest returns the class whose first envelope has waited longest, of those
+// that may be taken; nil without any.
+func (c *classes) oldest(may func(*class) bool) (best *class) {
+	for _, q := range c.inOrder {
+		if may(q) && (best == nil || q.first.since.Before(best.first.since)) {
+			best = q
+		}
+	}
+	return best
+}
+
+// urgent returns the most urgent class of those that may be taken, and of
+// equally urgent ones the one that has waited longest; nil without any.
+func (c *classes) urgent(may func(*class) bool) (best *class) {
+	for _, q := range c.inOrder {
+		if best != nil && q.priority > best.priority {
+			break
+		}
+		if may(q) && (best == nil || q.first.since.Before(best.first.since)) {
 			best = q
 		}
 	}
@@ -117,7 +124,7 @@ func (c *classes) oldest() *class {
 func (c *classes) all() []*held {
 	out := make([]*held, 0, c.len)
 	for c.len > 0 {
-		out = append(out, c.pop(c.byPriority[0]))
+		out = append(out, c.pop(c.inOrder[0]))
 	}
 	return out
 }

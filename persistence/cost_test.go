@@ -14,7 +14,7 @@ import (
 // TestGroupAssemblyCosts bounds what it takes to form groups: lanes, classes
 // and the parts of a bulk keep their memory.
 func TestGroupAssemblyCosts(t *testing.T) {
-	tasks := []*task{{name: "a", write: writeCell}, {name: "b", write: writeRow}}
+	tasks := []*task{{name: "a", write: writeCell, purpose: Amorphous}, {name: "b", write: writeRow, purpose: Transactional}}
 	var group []*held
 	for range groupMost {
 		h := &held{kind: &kind{}, env: &envelope.Envelope{}, tasks: tasks}
@@ -22,12 +22,13 @@ func TestGroupAssemblyCosts(t *testing.T) {
 		h.waits(3, false)
 		group = append(group, h)
 	}
-	ln, taken := newLane(1000), make([]*held, 0, groupMost)
+	ln, taken := newLane(1000, 64), make([]*held, 0, groupMost)
 	for _, h := range group {
 		ln.push(h)
 	}
 	taken, _ = ln.next(nil, taken)
 	costtest.Check(t, "an envelope back into its lane and out again", groupMost, costtest.Bound{Allocs: 0.05, Bytes: 8}, func() {
+		ln.wrote(taken[0].writes)
 		taken, _ = ln.next(taken, taken[:0])
 	})
 	if len(taken) != groupMost {
@@ -43,10 +44,10 @@ func TestGroupAssemblyCosts(t *testing.T) {
 }
 
 func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
-	ln := newLane(1000)
-	add := func(priority uint32, bulk bool, n int) {
+	ln := newLane(1000, 64)
+	add := func(priority uint32, writes storeSet, n int) {
 		for range n {
-			ln.push(&held{priority: priority, bulk: bulk, since: time.Time{}})
+			ln.push(&held{priority: priority, writes: writes, since: time.Time{}})
 		}
 	}
 	next := func() string {
@@ -54,12 +55,14 @@ func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
 		got, _ := ln.next(nil, back)
 		return fmt.Sprintf("%d of %d", len(got), got[0].priority)
 	}
-	add(5, true, groupMost+10)
-	add(2, false, 2)
-	add(3, true, 3)
-	add(3, false, 1)
-	add(3, true, 1)
-	for _, want := range []string{"1 of 2", "1 of 2", "3 of 3", "1 of 3", "1 of 3", "64 of 5", "10 of 5"} {
+	row, cell := storeSet(0).with(Transactional), storeSet(0).with(Amorphous)
+	add(5, cell, groupMost+10)
+	add(2, 0, 2)
+	add(3, cell, 3)
+	add(3, 0, 1)
+	add(3, cell, 1)
+	add(3, row, 2)
+	for _, want := range []string{"1 of 2", "1 of 2", "4 of 3", "1 of 3", "2 of 3", "64 of 5", "10 of 5"} {
 		if got := next(); got != want {
 			t.Fatalf("the next group is %s, want %s", got, want)
 		}
@@ -67,8 +70,8 @@ func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
 }
 
 func TestWhatGoesOnComesBeforeWhatWaits(t *testing.T) {
-	ln := newLane(1000)
-	held := func(n int) *held { return &held{priority: 4, bulk: true, lost: n} }
+	ln := newLane(1000, 64)
+	held := func(n int) *held { return &held{priority: 4, writes: storeSet(0).with(Amorphous), lost: n} }
 	for n := range 3 {
 		ln.push(held(n))
 	}
@@ -86,7 +89,7 @@ func TestWhatGoesOnComesBeforeWhatWaits(t *testing.T) {
 }
 
 func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
-	ln := newLane(2)
+	ln := newLane(2, 64)
 	ln.push(&held{priority: 1})
 	ln.push(&held{priority: 9})
 	_, evicted := ln.next([]*held{{priority: 5}, {priority: 6}}, nil)
@@ -101,7 +104,7 @@ func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
 
 func TestWhatComesTogetherWaitsTogether(t *testing.T) {
 	for range 100 {
-		ln := newLane(1000)
+		ln := newLane(1000, 64)
 		first := make(chan uint32)
 		go func() {
 			group, _ := ln.next(nil, nil)

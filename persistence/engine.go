@@ -73,14 +73,14 @@ func newEngine(l *Layer) *engine {
 	e := &engine{
 		layer:      l,
 		see:        observersOf(l.opts.Observer),
-		realTime:   newLane(l.opts.MaxHeld),
-		background: newLane(l.opts.MaxHeld),
+		realTime:   newLane(l.opts.MaxHeld, l.opts.RealTimeWorkers),
+		background: newLane(l.opts.MaxHeld, l.opts.Workers),
 		held:       map[*held]struct{}{},
 		serving:    make(gate, 1),
 		track:      map[transactional.RecordID]*Receipt{},
 		faint:      map[transactional.RecordID]weak.Pointer[Receipt]{},
 	}
-	e.suspected = newLane(l.opts.MaxHeld)
+	e.suspected = newLane(l.opts.MaxHeld, 1)
 	e.realTime.stopped, e.background.stopped, e.suspected.stopped = true, true, true
 	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {

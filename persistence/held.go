@@ -42,7 +42,7 @@ type held struct {
 	// Where it waits, while no worker has it.
 	priority   uint32
 	realTime   bool
-	bulk       bool      // nothing but default writes is next: it may be taken with others
+	writes     storeSet  // where nothing but default writes is next, to these stores: it may be taken with others
 	alone      bool      // it is not to be taken with others any more
 	spilled    bool      // a job whose envelope is in the outbox as well
 	since      time.Time // when it first waited in a lane
@@ -51,13 +51,20 @@ type held struct {
 
 // waits says where the envelope waits, and whether it may be taken with others.
 func (h *held) waits(priority uint32, realTime bool) {
-	h.priority, h.realTime = priority, realTime
-	h.bulk = !h.alone && !h.suspect
+	h.priority, h.realTime, h.writes = priority, realTime, 0
+	if h.alone || h.suspect {
+		return
+	}
 	for i := range h.run.Tasks {
 		t := &h.run.Tasks[i]
-		if t.State == flow.Waiting && t.Spec != nil && t.Urgency() == priority && !h.kind.groups(h.tasks[i]) {
-			h.bulk = false
+		if t.State != flow.Waiting || t.Spec == nil || t.Urgency() != priority {
+			continue
 		}
+		if !h.kind.groups(h.tasks[i]) {
+			h.writes = 0
+			return
+		}
+		h.writes = h.writes.with(h.tasks[i].purpose)
 	}
 }
 

@@ -17,16 +17,15 @@ const (
 // may have to be written before something more urgent has its turn.
 const groupMost = 64
 
-// writersAtOnce is how many groups of default writes a lane has under way before
-// what arrives gathers for the next: a store does sixteen writes together for
-// little more than one. A full group waits for nobody, and when none of those
-// under way ends within a stall, a store hangs, and others begin: after twice as
-// long each time, up to stallMost, so that a store that hangs for seconds does
-// not come to hold every worker.
+// writersAtOnce is how many groups of default writes to one store a lane has under
+// way before what arrives for it gathers for the next: a store does sixteen
+// writes together for little more than one. A full group waits for nobody, and
+// when none of those under way ends within a stall, the store is slow, and another
+// one begins: until a quarter of the workers write to it, and leave the others to
+// its siblings.
 const (
 	writersAtOnce = 4
 	stall         = 20 * time.Millisecond
-	stallMost     = 4 * stall
 )
 
 // A lane is the envelopes that this process holds for one class of workers,
@@ -35,21 +34,22 @@ type lane struct {
 	mu      sync.Mutex
 	some    sync.Cond
 	waiting classes
-	slots   uint64        // that were given to workers
-	most    int           // envelopes that may wait here
-	stopped bool          // workers go home
-	idle    int           // workers that wait
-	writing int           // workers that have a group of default writes in hand
-	stalled *time.Timer   // wakes one although enough are writing; nil: not set
-	stall   time.Duration // that it is set to next
-	overdue bool          // it has ended, and no worker has come yet
-	hungry  chan struct{} // capacity 1: the lane could take more from custody
-	woken   chan struct{} // capacity 1: custody has something new
-	mayHold atomic.Bool   // custody may hold more for this lane
+	slots   uint64             // that were given to workers
+	most    int                // envelopes that may wait here
+	stopped bool               // workers go home
+	idle    int                // workers that wait
+	writers int                // that may write to one store at a time
+	writing [Amorphous + 1]int // workers that have a group of default writes in hand, by store
+	stalled *time.Timer        // wakes one although enough are writing; nil: not set
+	overdue bool               // it has ended, and no worker has come yet
+	hungry  chan struct{}      // capacity 1: the lane could take more from custody
+	woken   chan struct{}      // capacity 1: custody has something new
+	mayHold atomic.Bool        // custody may hold more for this lane
 }
 
-func newLane(most int) *lane {
-	l := &lane{most: most, stall: stall, hungry: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+// newLane makes a lane for so many workers.
+func newLane(most, workers int) *lane {
+	l := &lane{most: most, writers: max(1, workers/4), hungry: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 	l.some.L = &l.mu
 	return l
 }
@@ -78,28 +78,37 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 	return evicted
 }
 
-// wake sees to it that a worker comes for what waits: now, or, while enough of
-// them are writing and there are only writes, when one of these is done.
+// wake sees to it that a worker comes for what waits: now, or, where enough of
+// them are writing, when one of these is done.
 func (l *lane) wake() {
-	if l.waiting.len == 0 {
-		return
+	if l.waiting.urgent(l.gathers) != nil && l.stalled == nil {
+		l.stalled = time.AfterFunc(stall, l.unstall)
 	}
-	if l.gathers() {
-		if l.stalled == nil {
-			l.stalled = time.AfterFunc(l.stall, l.unstall)
-			l.stall = min(2*l.stall, stallMost)
-		}
-		if l.waiting.handlers == 0 {
-			return
-		}
+	if l.waiting.urgent(l.free) != nil {
+		l.some.Signal()
 	}
-	l.some.Signal()
 }
 
-// gathers reports whether the writes that are next are left for a worker that
-// is writing now.
-func (l *lane) gathers() bool {
-	return l.waiting.byPriority[0].first.bulk && l.waiting.len < groupMost && l.writing >= writersAtOnce
+// free reports whether a worker may take from a class.
+func (l *lane) free(q *class) bool {
+	n := l.writersTo(q.writes)
+	return n < l.writers && (n < writersAtOnce || q.len >= groupMost || l.overdue)
+}
+
+// gathers reports whether the writes of a class are left to those who are
+// writing now, for a stall.
+func (l *lane) gathers(q *class) bool {
+	return l.writersTo(q.writes) < l.writers && !l.free(q)
+}
+
+// writersTo is how many workers write to the busiest of some stores.
+func (l *lane) writersTo(s storeSet) (n int) {
+	for p, writers := range l.writing {
+		if s.has(Purpose(p)) {
+			n = max(n, writers)
+		}
+	}
+	return n
 }
 
 // unstall wakes a worker for what has gathered for too long.
@@ -112,11 +121,18 @@ func (l *lane) unstall() {
 
 // wrote is called by a worker whose group was of default writes, when they are
 // done and before it comes for the next.
-func (l *lane) wrote() {
+func (l *lane) wrote(to storeSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writing--
-	l.stall = stall
+	l.count(to, -1)
+}
+
+func (l *lane) count(to storeSet, n int) {
+	for p := range l.writing {
+		if to.has(Purpose(p)) {
+			l.writing[p] += n
+		}
+	}
 }
 
 // next gives envelopes back that go on in this lane, in their order and before
@@ -135,7 +151,7 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	for i := len(back) - 1; i >= 0; i-- {
 		l.waiting.push(back[i], true)
 	}
-	for l.waiting.len == 0 || l.gathers() && l.waiting.handlers == 0 && !l.overdue {
+	for l.waiting.urgent(l.free) == nil {
 		l.hunger()
 		l.idle++
 		l.wake()
@@ -152,35 +168,32 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	if l.waiting.len < l.most/4 {
 		l.hunger()
 	}
-	if group[0].bulk {
-		l.writing++
-	}
+	l.count(group[0].writes, 1)
 	l.wake()
 	return group, evicted
 }
 
 // take appends the next envelopes: of the most urgent class, but one time in
 // ten of the one that has waited longest, if that is too long. An envelope with
-// a handler comes alone, because nobody knows how long that takes.
+// a handler comes alone, because nobody knows how long that takes. There must be
+// a class that is free.
 func (l *lane) take(group []*held) []*held {
 	l.slots++
-	q := l.waiting.byPriority[0]
+	q := l.waiting.urgent(l.free)
 	if l.slots%aged == 0 {
-		if old := l.waiting.oldest(); time.Since(old.first.since) > starving {
+		if old := l.waiting.oldest(l.free); time.Since(old.first.since) > starving {
 			q = old
 		}
 	}
-	if q == l.waiting.byPriority[0] && l.gathers() && l.waiting.handlers > 0 && !l.overdue {
-		return append(group, l.waiting.popHandler())
+	if l.writersTo(q.writes) >= writersAtOnce && q.len < groupMost {
+		l.overdue = false
 	}
-	l.overdue = false
-	most := len(group) + groupMost
-	for first := true; q.first != nil && (first || q.first.bulk && len(group) < most); first = false {
-		h := l.waiting.pop(q)
-		group = append(group, h)
-		if !h.bulk {
-			break
-		}
+	n := 1
+	if q.writes != 0 {
+		n = min(q.len, groupMost)
+	}
+	for range n {
+		group = append(group, l.waiting.pop(q))
 	}
 	return group
 }
@@ -211,8 +224,8 @@ func (l *lane) accepts(priority uint32) bool {
 	if l.stopped {
 		return false
 	}
-	last := len(l.waiting.byPriority) - 1
-	return l.waiting.len < l.most || priority < l.waiting.byPriority[last].priority
+	last := len(l.waiting.inOrder) - 1
+	return l.waiting.len < l.most || priority < l.waiting.inOrder[last].priority
 }
 
 // stop sends the workers home and returns what was waiting.

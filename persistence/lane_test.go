@@ -6,65 +6,82 @@ import (
 	"time"
 )
 
-// While enough groups of default writes are under way, what arrives gathers for
-// the next; a handler waits for none of them, nor does a full group; and when a
-// store hangs, what has gathered begins without it.
+// The stores that the tests' envelopes write to.
+var (
+	cells = storeSet(0).with(Amorphous)
+	rows  = storeSet(0).with(Transactional)
+)
+
+// writingTo is a lane in whose store so many groups of writes are under way.
+func writingTo(s storeSet, groups int) *lane {
+	l := newLane(1000, 64)
+	for range groups {
+		l.push(&held{priority: 5, writes: s})
+		l.next(nil, nil)
+	}
+	return l
+}
+
+// taken takes the next group, and says after how long.
+func taken(l *lane) (group []*held, after time.Duration) {
+	began := time.Now()
+	group, _ = l.next(nil, nil)
+	return group, time.Since(began)
+}
+
+// While enough groups of default writes to a store are under way, what arrives
+// for it gathers for the next; a handler waits for none of them, nor does a full
+// group, nor what is for another store; and when a store hangs, what has gathered
+// begins without it.
 func TestWritesGatherWhileOthersAreUnderWay(t *testing.T) {
-	writes := func() *held { return &held{priority: 5, bulk: true} }
+	write := func() *held { return &held{priority: 5, writes: cells} }
 	for _, c := range []struct {
 		name  string
 		push  func(l *lane)
 		after time.Duration // in which a worker comes
 		want  int
 	}{
-		{"a write, when one group less is under way", func(l *lane) { l.wrote(); l.push(writes()) }, 0, 1},
-		{"two writes", func(l *lane) { l.push(writes()); l.push(writes()) }, stall, 2},
+		{"a write, when one group less is under way", func(l *lane) { l.wrote(cells); l.push(write()) }, 0, 1},
+		{"two writes", func(l *lane) { l.push(write()); l.push(write()) }, stall, 2},
 		{"a handler", func(l *lane) { l.push(&held{priority: 5}) }, 0, 1},
+		{"a handler behind a write", func(l *lane) { l.push(write(), &held{priority: 9}) }, 0, 1},
+		{"a write to another store", func(l *lane) { l.push(&held{priority: 9, writes: rows}) }, 0, 1},
+		{"a write to both", func(l *lane) { l.push(&held{priority: 9, writes: rows | cells}) }, stall, 1},
 		{"a full group", func(l *lane) {
 			for range groupMost {
-				l.push(writes())
+				l.push(write())
 			}
 		}, 0, groupMost},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLane(1000)
-			for range writersAtOnce {
-				l.push(writes())
-				l.next(nil, nil)
-			}
-			began, taken := time.Now(), make(chan int)
-			var took time.Duration
+			l := writingTo(cells, writersAtOnce)
+			came := make(chan struct{})
+			var got []*held
+			var after time.Duration
 			go func() {
-				group, _ := l.next(nil, nil)
-				took = time.Since(began)
-				taken <- len(group)
+				got, after = taken(l)
+				close(came)
 			}()
 			synctest.Wait()
 			c.push(l)
-			if got := <-taken; got != c.want || took != c.after {
-				t.Errorf("%s: a worker took %d after %v, want %d after %v", c.name, got, took, c.want, c.after)
+			if <-came; len(got) != c.want || after != c.after {
+				t.Errorf("%s: a worker took %d after %v, want %d after %v", c.name, len(got), after, c.want, c.after)
 			}
 		})
 	}
 }
 
-// A worker that comes back from a handler keeps the bound too, and a handler
-// does not wait behind writes that gather.
-func TestAHandlerPassesWritesThatGather(t *testing.T) {
+// A worker that comes back from a handler keeps the bound too.
+func TestAWorkerBackFromAHandlerGathersToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLane(1000)
-		for range writersAtOnce {
-			l.push(&held{priority: 5, bulk: true})
-			l.next(nil, nil)
-		}
+		l := writingTo(cells, writersAtOnce)
 		handler := &held{priority: 9}
-		l.push(&held{priority: 5, bulk: true}, handler, &held{priority: 5, bulk: true})
-		if group, _ := l.next(nil, nil); len(group) != 1 || group[0] != handler {
+		l.push(&held{priority: 5, writes: cells}, handler, &held{priority: 5, writes: cells})
+		if group, _ := taken(l); len(group) != 1 || group[0] != handler {
 			t.Fatalf("a worker took %d envelopes, want the handler", len(group))
 		}
-		began := time.Now()
-		if group, _ := l.next(nil, nil); len(group) != 2 || time.Since(began) != stall {
-			t.Errorf("back from it, it took %d writes after %v, want both after a stall", len(group), time.Since(began))
+		if group, after := taken(l); len(group) != 2 || after != stall {
+			t.Errorf("back from it, it took %d writes after %v, want both after a stall", len(group), after)
 		}
 	})
 }
@@ -74,19 +91,15 @@ func TestAHandlerPassesWritesThatGather(t *testing.T) {
 // hangs.
 func TestWritesPassHandlersInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLane(1000)
-		for range writersAtOnce {
-			l.push(&held{priority: 5, bulk: true})
-			l.next(nil, nil)
-		}
+		l := writingTo(cells, writersAtOnce)
 		for range 60 {
 			l.push(&held{priority: 9})
 		}
-		l.push(&held{priority: 1, bulk: true})
+		l.push(&held{priority: 1, writes: cells})
 		began, handled := time.Now(), 0
 		for {
-			group, _ := l.next(nil, nil)
-			if group[0].bulk {
+			group, _ := taken(l)
+			if group[0].writes != 0 {
 				break
 			}
 			handled++
@@ -98,25 +111,48 @@ func TestWritesPassHandlersInTheEnd(t *testing.T) {
 	})
 }
 
-// When no write ends, each further group waits twice as long as the one before,
-// and the first that ends makes an end of that.
-func TestAStoreThatHangsGetsEverFewerWorkers(t *testing.T) {
+// A store that hangs gets a quarter of the workers, one after the other, and no
+// more, be its writes as many and as urgent as they like: its siblings have the
+// others, at once.
+func TestAStoreThatHangsLeavesWorkersToItsSiblings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLane(1000)
-		take := func() time.Duration {
-			began := time.Now()
-			l.push(&held{priority: 5, bulk: true})
-			l.next(nil, nil)
-			return time.Since(began)
-		}
-		for i, want := range []time.Duration{0, 0, 0, 0, 1, 2, 4, 4, 4} {
-			if got := take(); got != want*stall {
-				t.Errorf("group %d began after %v, want %v", i, got, want*stall)
+		l := writingTo(cells, writersAtOnce)
+		const quarter = 64 / 4
+		for n := writersAtOnce; n < 10; n++ {
+			l.push(&held{priority: 1, writes: cells})
+			if _, after := taken(l); after != stall {
+				t.Fatalf("a single write was taken after %v, want a stall", after)
 			}
 		}
-		l.wrote()
-		if got := take(); got != stall {
-			t.Errorf("after a write that ended: %v, want %v", got, stall)
+		for range 20 * groupMost {
+			l.push(&held{priority: 1, writes: cells})
+		}
+		for n := 10; n < quarter; n++ {
+			if group, after := taken(l); len(group) != groupMost || after != 0 {
+				t.Fatalf("a full group of %d was taken after %v, want %d at once", len(group), after, groupMost)
+			}
+		}
+		for range 100 {
+			l.push(&held{priority: 9, writes: rows})
+			if group, after := taken(l); group[0].writes != rows || after != 0 {
+				t.Fatalf("a sibling's write was taken after %v, want at once", after)
+			}
+			l.wrote(rows)
+		}
+		came := false
+		go func() {
+			l.next(nil, nil)
+			came = true
+		}()
+		time.Sleep(time.Hour)
+		if came {
+			t.Error("one worker more writes to the store that hangs")
+		}
+		l.wrote(cells)
+		l.push(&held{priority: 1, writes: cells})
+		synctest.Wait()
+		if !came {
+			t.Error("no worker came when one of its writes had ended")
 		}
 	})
 }

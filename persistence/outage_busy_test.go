@@ -117,6 +117,28 @@ func TestASlowStoreHoldsUpItsOwnTasksOnly_A13_D23(t *testing.T) {
 	})
 }
 
+// A store that is slow for long, and answers its check, does not come to hold
+// every worker either, however many objects wait for it.
+func TestAStoreThatStaysSlowLeavesWorkersToSiblings_D23(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		d.serve()
+		d.faults.Slow(persistence.Amorphous, 1900*time.Millisecond)
+		var rs []*persistence.Receipt
+		for i := range 500 {
+			r, err := d.visits.Put(d.Context(), visit{ID: fmt.Sprint("v", i), User: "ann", At: time.Unix(int64(i), 0)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rs = append(rs, r)
+			d.within(500*time.Millisecond, rs[i:], "tell", "count")
+			time.Sleep(10 * time.Millisecond)
+		}
+		d.faults.Slow(persistence.Amorphous, 0)
+		d.within(10*time.Second, rs)
+		d.clean()
+	})
+}
+
 // A transactional store that takes every call and answers none, as a server that
 // is stopped, holds up the kinds that need it, and no others: not even for their
 // versions, whose high-water mark it keeps.

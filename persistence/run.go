@@ -49,12 +49,12 @@ func (e *engine) newWorker(realTime bool) *worker {
 // it ends when the grace period is over.
 func (w *worker) serve(ctx context.Context) {
 	for w.take() {
-		n, writes := int64(len(w.group)), w.group[0].bulk
+		n, writes := int64(len(w.group)), w.group[0].writes
 		w.engine.flight.Add(n)
 		w.conduct(ctx)
 		w.engine.flight.Add(-n)
-		if writes {
-			w.lane.wrote()
+		if writes != 0 {
+			w.lane.wrote(writes)
 		}
 	}
 }
