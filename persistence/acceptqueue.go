@@ -24,12 +24,11 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	}
 	// Followed before it is put: a worker may have it before Put returns.
 	e.follow(h.id(), a.receipt)
-	h.queue(1)
+	h.queued(1)
 	crash.Point("accept.queue.before")
 	id, err := e.queue.put(ctx, job)
 	crash.Point("accept.queue.after")
 	if err != nil {
-		h.queue(-1)
 		return e.spill(ctx, a, err)
 	}
 	h.job, h.tube = id, job.Tube
@@ -55,12 +54,14 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt, error) {
 	e.unfollow(a.held.id())
 	unknown := fault.Unknown(cause)
+	if unknown {
+		e.spilled.add(a.held.id())
+	}
+	a.held.queued(-1)
 	if e.outbox == nil || ctx.Err() != nil || !unknown && !fault.Outage(cause) {
 		return nil, cause
 	}
-	if unknown {
-		e.spilled.add(a.held.id())
-	} else {
+	if !unknown {
 		e.health.failed(Transitory, cause)
 	}
 	crash.Point("accept.spill")
@@ -71,8 +72,8 @@ func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt
 	return r, err
 }
 
-// spilled are the envelopes that the queue may hold although they are in the
-// outbox: what becomes of such a job is not counted twice.
+// spilled are the envelopes that the queue may hold although nobody was told so:
+// the end of such a job is not the end of something that is counted as queued.
 type spilled struct {
 	mu  sync.Mutex
 	ids map[transactional.RecordID]struct{}

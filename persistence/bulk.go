@@ -69,6 +69,9 @@ func (w *worker) writeBulk(ctx context.Context) {
 		return
 	}
 	crash.Point("bulk.before")
+	for _, p := range parts {
+		w.parts[p.task.purpose].Add(1)
+	}
 	last := len(parts) - 1
 	var beside sync.WaitGroup
 	for _, p := range parts[:last] {
@@ -95,7 +98,26 @@ func (w *worker) writePart(ctx context.Context, p *taskWrites) {
 	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
 	answered()
 	p.ended = time.Now()
+	// Another worker may write to this store, while others keep this one waiting.
+	if of := p.task.purpose; w.parts[of].Add(-1) == 0 && w.writes.has(of) {
+		w.lane.wrote(storeSet(0).with(of))
+		w.wrote[of] = true
+	}
 	crash.Point("bulk.write.after")
+}
+
+// wroteAll tells the lane of the stores that it has not been told of.
+func (w *worker) wroteAll() {
+	rest := w.writes
+	for p, told := range w.wrote {
+		if told {
+			rest &^= storeSet(0).with(Purpose(p))
+		}
+	}
+	if rest != 0 {
+		w.lane.wrote(rest)
+	}
+	w.writes, w.wrote = 0, [Amorphous + 1]bool{}
 }
 
 // endPart reports the end of each write to its envelope.

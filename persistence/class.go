@@ -3,6 +3,7 @@ package persistence
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // A classes holds envelopes by priority and by what they write next, first in,
@@ -21,6 +22,8 @@ type class struct {
 	writes      storeSet // of its default writes; empty: its envelopes have handlers to run
 	first, last *held
 	len         int
+	served      uint64    // the lane's slot when a worker last took from it; 0: none did since it was empty
+	since       time.Time // when that was, or since when it is not empty
 }
 
 // A storeSet is a set of purposes.
@@ -45,7 +48,7 @@ func (c *classes) of(h *held) *class {
 	last := len(c.spare) - 1
 	q := c.spare[last]
 	c.spare = c.spare[:last]
-	q.priority, q.writes = h.priority, h.writes
+	q.priority, q.writes, q.served, q.since = h.priority, h.writes, 0, time.Now()
 	c.inOrder = slices.Insert(c.inOrder, i, q)
 	return q
 }
@@ -95,11 +98,11 @@ func (c *classes) remove(q *class, h *held) *held {
 	return h
 }
 
-// oldest returns the class whose first envelope has waited longest, of those
-// that may be taken; nil without any.
+// oldest returns the class that has waited longest for a worker, of those that
+// may be taken; nil without any.
 func (c *classes) oldest(may func(*class) bool) (best *class) {
 	for _, q := range c.inOrder {
-		if may(q) && (best == nil || q.first.since.Before(best.first.since)) {
+		if may(q) && (best == nil || q.since.Before(best.since)) {
 			best = q
 		}
 	}
@@ -107,13 +110,13 @@ func (c *classes) oldest(may func(*class) bool) (best *class) {
 }
 
 // urgent returns the most urgent class of those that may be taken, and of
-// equally urgent ones the one that has waited longest; nil without any.
+// equally urgent ones the one whose turn it is; nil without any.
 func (c *classes) urgent(may func(*class) bool) (best *class) {
 	for _, q := range c.inOrder {
 		if best != nil && q.priority > best.priority {
 			break
 		}
-		if may(q) && (best == nil || q.first.since.Before(best.first.since)) {
+		if may(q) && (best == nil || q.served < best.served) {
 			best = q
 		}
 	}

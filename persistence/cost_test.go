@@ -62,7 +62,7 @@ func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
 	add(3, 0, 1)
 	add(3, cell, 1)
 	add(3, row, 2)
-	for _, want := range []string{"1 of 2", "1 of 2", "4 of 3", "1 of 3", "2 of 3", "64 of 5", "10 of 5"} {
+	for _, want := range []string{"1 of 2", "1 of 2", "1 of 3", "2 of 3", "4 of 3", "64 of 5", "10 of 5"} {
 		if got := next(); got != want {
 			t.Fatalf("the next group is %s, want %s", got, want)
 		}

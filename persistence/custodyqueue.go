@@ -78,7 +78,6 @@ func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
 	h.custody, h.job, h.tube, h.lost = c, job.ID, job.Tube, max(job.Reserves-1, 0)
 	h.receipt = c.layer.engine.followed(h.id())
 	c.layer.engine.doneBefore(h)
-	h.spilled = c.layer.engine.spilled.has(h.id())
 	if job.Tube == k.lane.suspect {
 		h.suspect = true
 		return h

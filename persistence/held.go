@@ -44,7 +44,6 @@ type held struct {
 	realTime   bool
 	writes     storeSet  // where nothing but default writes is next, to these stores: it may be taken with others
 	alone      bool      // it is not to be taken with others any more
-	spilled    bool      // a job whose envelope is in the outbox as well
 	since      time.Time // when it first waited in a lane
 	prev, next *held     // in its class
 }
@@ -55,9 +54,9 @@ func (h *held) waits(priority uint32, realTime bool) {
 	if h.alone || h.suspect {
 		return
 	}
+	now := nowMicro()
 	for i := range h.run.Tasks {
-		t := &h.run.Tasks[i]
-		if t.State != flow.Waiting || t.Spec == nil || t.Urgency() != priority {
+		if !h.run.Ready(i, now) || h.run.Tasks[i].Urgency() != priority {
 			continue
 		}
 		if !h.kind.groups(h.tasks[i]) {

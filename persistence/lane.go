@@ -26,6 +26,7 @@ const groupMost = 64
 const (
 	writersAtOnce = 4
 	stall         = 20 * time.Millisecond
+	patience      = time.Second
 )
 
 // A lane is the envelopes that this process holds for one class of workers,
@@ -91,24 +92,29 @@ func (l *lane) wake() {
 
 // free reports whether a worker may take from a class.
 func (l *lane) free(q *class) bool {
-	n := l.writersTo(q.writes)
-	return n < l.writers && (n < writersAtOnce || q.len >= groupMost || l.overdue)
+	n, has := l.place(q)
+	return has && (n < writersAtOnce || q.len >= groupMost || l.overdue)
 }
 
 // gathers reports whether the writes of a class are left to those who are
 // writing now, for a stall.
 func (l *lane) gathers(q *class) bool {
-	return l.writersTo(q.writes) < l.writers && !l.free(q)
+	_, has := l.place(q)
+	return has && !l.free(q)
 }
 
-// writersTo is how many workers write to the busiest of some stores.
-func (l *lane) writersTo(s storeSet) (n int) {
-	for p, writers := range l.writing {
-		if s.has(Purpose(p)) {
-			n = max(n, writers)
+// place is how many workers write to the busiest store of a class, and whether
+// one more may. What writes to several stores may find one of them full of what
+// writes to that alone, time and again: after a while it has room where any of
+// its stores has, up to twice as many writers.
+func (l *lane) place(q *class) (most int, has bool) {
+	least := l.writers
+	for p, n := range l.writing {
+		if q.writes.has(Purpose(p)) {
+			most, least = max(most, n), min(least, n)
 		}
 	}
-	return n
+	return most, most < l.writers || least < l.writers && most < 2*l.writers && time.Since(q.since) > patience
 }
 
 // unstall wakes a worker for what has gathered for too long.
@@ -119,12 +125,13 @@ func (l *lane) unstall() {
 	l.some.Signal()
 }
 
-// wrote is called by a worker whose group was of default writes, when they are
-// done and before it comes for the next.
+// wrote is called by a worker whose group was of default writes, when those to
+// some of their stores are done.
 func (l *lane) wrote(to storeSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count(to, -1)
+	l.wake()
 }
 
 func (l *lane) count(to storeSet, n int) {
@@ -181,13 +188,14 @@ func (l *lane) take(group []*held) []*held {
 	l.slots++
 	q := l.waiting.urgent(l.free)
 	if l.slots%aged == 0 {
-		if old := l.waiting.oldest(l.free); time.Since(old.first.since) > starving {
+		if old := l.waiting.oldest(l.free); time.Since(old.since) > starving {
 			q = old
 		}
 	}
-	if l.writersTo(q.writes) >= writersAtOnce && q.len < groupMost {
+	if n, _ := l.place(q); n >= writersAtOnce && q.len < groupMost {
 		l.overdue = false
 	}
+	q.served, q.since = l.slots, time.Now()
 	n := 1
 	if q.writes != 0 {
 		n = min(q.len, groupMost)

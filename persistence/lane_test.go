@@ -156,3 +156,36 @@ func TestAStoreThatHangsLeavesWorkersToItsSiblings(t *testing.T) {
 		}
 	})
 }
+
+// What writes to two stores is not left behind for ever by what writes to one of
+// them each, though one of the two is always full.
+func TestWritesToTwoStoresHaveTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(1000*groupMost, 64)
+		for range 200 * groupMost {
+			l.push(&held{priority: 9, writes: cells}, &held{priority: 9, writes: rows})
+		}
+		var under []storeSet
+		for range 64 / 2 {
+			group, _ := taken(l)
+			under = append(under, group[0].writes)
+		}
+		l.push(&held{priority: 1, writes: rows | cells})
+		began := time.Now()
+		for {
+			l.wrote(under[0]) // one ends, and its worker comes back
+			group, _ := taken(l)
+			if group[0].priority == 1 {
+				break
+			}
+			under = append(under[1:], group[0].writes)
+			time.Sleep(stall)
+			if time.Since(began) > 10*patience {
+				t.Fatal("it is not taken")
+			}
+		}
+		if took := time.Since(began); took > 2*patience {
+			t.Errorf("it was taken after %v, want %v or so", took, patience)
+		}
+	})
+}

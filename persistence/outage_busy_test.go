@@ -139,6 +139,30 @@ func TestAStoreThatStaysSlowLeavesWorkersToSiblings_D23(t *testing.T) {
 	})
 }
 
+// The same where one object writes to the slow store and to another one at one
+// priority: that it waits for the slow one holds up nobody else's writes there.
+func TestAStoreThatStaysSlowBesideAnother_D23(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		both := persistence.Declare(d.layer, "both", persistence.Plan[visit]{
+			{Priority: 1, Name: "row", Purpose: persistence.Transactional},
+			{Priority: 1, Name: "cell", Purpose: persistence.Amorphous},
+		})
+		lone := persistence.Declare(d.layer, "lone", persistence.Plan[visit]{{Priority: 2, Name: "row", Purpose: persistence.Transactional}})
+		d.serve()
+		d.faults.Slow(persistence.Amorphous, 1900*time.Millisecond)
+		rs, siblings := []*persistence.Receipt{}, []*persistence.Receipt{}
+		for range 20 {
+			rs = append(rs, d.put(both, 40)...)
+			siblings = append(siblings, d.put(lone, 1)...)
+			d.within(500*time.Millisecond, siblings)
+			siblings = siblings[:0]
+		}
+		d.faults.Slow(persistence.Amorphous, 0)
+		d.within(30*time.Second, rs)
+		d.clean()
+	})
+}
+
 // A transactional store that takes every call and answers none, as a server that
 // is stopped, holds up the kinds that need it, and no others: not even for their
 // versions, whose high-water mark it keeps.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -27,6 +28,10 @@ type worker struct {
 	group []*held // that the worker has in hand
 	back  []*held // of these, what goes on in this lane
 	bulk  bulk    // the default writes of the group
+
+	writes storeSet                    // for which its lane counts this worker as a writer
+	parts  [Amorphous + 1]atomic.Int32 // of the bulk that are under way, by store
+	wrote  [Amorphous + 1]bool         // its lane knows that those are done
 }
 
 // endsKept is how many tasks that ran aside can end without waiting for the
@@ -49,13 +54,12 @@ func (e *engine) newWorker(realTime bool) *worker {
 // it ends when the grace period is over.
 func (w *worker) serve(ctx context.Context) {
 	for w.take() {
-		n, writes := int64(len(w.group)), w.group[0].writes
+		n := int64(len(w.group))
+		w.writes = w.group[0].writes
 		w.engine.flight.Add(n)
 		w.conduct(ctx)
 		w.engine.flight.Add(-n)
-		if writes != 0 {
-			w.lane.wrote(writes)
-		}
+		w.wroteAll()
 	}
 }
 
@@ -175,7 +179,7 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	state := h.run.Tasks[e.Task].State
 	t.counter.ended(state)
 	if state == flow.Done || state == flow.Skipped || state == flow.Superseded {
-		h.unqueue(t)
+		w.engine.unqueue(h, t)
 	}
 	h.receipt.set(t.name, receiptState(state))
 	if e.Outcome == flow.Outage {

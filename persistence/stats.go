@@ -24,19 +24,29 @@ type counter struct {
 	dead       atomic.Int64
 }
 
-// queue counts the tasks of an envelope as put into the queue.
-func (h *held) queue(n int64) {
+// queued counts the tasks of an envelope as put into the queue, or no longer,
+// but for those of which a worker has seen the end.
+func (h *held) queued(n int64) {
 	for i, t := range h.tasks {
-		if t != nil && h.run.Tasks[i].State == flow.Waiting {
+		if t == nil || h.run.Tasks[i].State != flow.Waiting {
+			continue
+		}
+		if state, ok := h.receipt.State(t.name); n > 0 || !ok || state == TaskPending {
 			t.counter.queued.Add(n)
 		}
 	}
 }
 
-// unqueue counts the end of a task of an envelope, if it lay in the queue.
-func (h *held) unqueue(t *task) {
-	if h.custody != nil && h.custody.name() == TransitoryCustody && !h.spilled {
-		t.counter.queued.Add(-1)
+// unqueue counts the end of a task of an envelope, if it lay in the queue. Who
+// put it may have been another process.
+func (e *engine) unqueue(h *held, t *task) {
+	if e.queue == nil || h.custody != custodian(e.queue) || e.spilled.has(h.id()) {
+		return
+	}
+	for c := &t.counter.queued; ; {
+		if n := c.Load(); n <= 0 || c.CompareAndSwap(n, n-1) {
+			return
+		}
 	}
 }
 

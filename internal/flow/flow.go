@@ -145,6 +145,9 @@ func (r *Run) bury(reason string) {
 	}
 }
 
+// Ready reports whether a task can run now.
+func (r *Run) Ready(task int, now int64) bool { return r.ready(&r.Tasks[task], now) }
+
 // ready reports whether a task can run now.
 func (r *Run) ready(t *Task, now int64) bool {
 	return t.State == Waiting && !t.blocked && t.Spec != nil && !t.Spec.External && t.NotBefore <= now &&

@@ -80,11 +80,11 @@ func (s *server) put(ctx context.Context, jobs []transitory.Job, which []int, er
 		set(err)
 		return
 	}
-	asking := time.AfterFunc(mute, s.askAside)
+	answered := s.whileMute()
 	results := l.pipeline(len(which),
 		func(k int) bool { return len(jobs[which[k]].Body) > smallBody },
 		func(k int) error { return putOne(l, jobs[which[k]]) })
-	asking.Stop()
+	answered()
 	l.putting(false)
 	end()
 	ill := false

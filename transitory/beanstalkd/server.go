@@ -145,16 +145,39 @@ func (s *server) hurry() {
 // the server is there: every producing connection may be one that waits.
 const mute = 300 * time.Millisecond
 
-// askAside dials, whatever connections are in use.
+// whileMute asks aside again and again, until stop is called.
+func (s *server) whileMute() (stop func()) {
+	var asking *time.Timer
+	var mu sync.Mutex // for asking, which its first run may see before it is set
+	mu.Lock()
+	defer mu.Unlock()
+	asking = time.AfterFunc(mute, func() {
+		s.askAside()
+		mu.Lock()
+		defer mu.Unlock()
+		if asking != nil {
+			asking.Reset(mute)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		asking.Stop()
+		asking = nil
+	}
+}
+
+// askAside dials, whatever connections are in use, unless the server was heard
+// of just now.
 func (s *server) askAside() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.aside || s.down != nil {
+	if s.aside || s.down != nil || time.Since(s.looked) < mute {
 		return
 	}
 	s.aside = s.driver.spawn(func() {
 		if l, err := s.dial(s.driver.ctx); err == nil {
-			s.keep(l)
+			s.drop(l)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
