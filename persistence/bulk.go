@@ -94,9 +94,9 @@ func (w *worker) writePart(ctx context.Context, p *taskWrites) {
 	for _, h := range p.held {
 		p.vs = append(p.vs, w.engine.versionOf(h, p.task))
 	}
-	answered := w.engine.health.watch(p.task.purpose)
+	watched := w.engine.health.watch(p.task.purpose)
 	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
-	answered()
+	watched.answered()
 	p.ended = time.Now()
 	// Another worker may write to this store, while others keep this one waiting.
 	if of := p.task.purpose; w.parts[of].Add(-1) == 0 && w.writes.has(of) {

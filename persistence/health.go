@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,9 @@ type health struct {
 	asked  [Amorphous + 1]atomic.Bool               // because of a write without an answer
 	since  [Amorphous + 1]atomic.Pointer[time.Time] // when it came back last; nil: it never did
 	back   func()                                   // called when a store came back
+
+	mu       sync.Mutex
+	watchers []*watcher // that watch nothing
 }
 
 // down returns the stores that are down, by purpose.
@@ -47,19 +51,51 @@ func (h *health) failed(p Purpose, err error) {
 	h.layer.spawn(func(ctx context.Context) { h.probe(ctx, p) })
 }
 
-// watch looks after a write that has no answer for long, until stop is called.
-func (h *health) watch(p Purpose) (stop func() bool) {
-	return time.AfterFunc(mute, func() {
-		if !h.layer.has(p) || h.isDown[p].Load() || h.asked[p].Swap(true) {
-			return
+// A watcher looks after one write at a time.
+type watcher struct {
+	health  *health
+	purpose Purpose
+	timer   *time.Timer
+}
+
+// watch looks after a write that has no answer for long, until it is answered.
+func (h *health) watch(p Purpose) *watcher {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := len(h.watchers) - 1
+	if last < 0 {
+		w := &watcher{health: h, purpose: p}
+		w.timer = time.AfterFunc(mute, w.ask)
+		return w
+	}
+	w := h.watchers[last]
+	h.watchers = h.watchers[:last]
+	w.purpose = p
+	w.timer.Reset(mute)
+	return w
+}
+
+// answered ends the watch. Nobody uses a watcher again that may be asking.
+func (w *watcher) answered() {
+	if !w.timer.Stop() {
+		return
+	}
+	w.health.mu.Lock()
+	defer w.health.mu.Unlock()
+	w.health.watchers = append(w.health.watchers, w)
+}
+
+func (w *watcher) ask() {
+	h, p := w.health, w.purpose
+	if !h.layer.has(p) || h.isDown[p].Load() || h.asked[p].Swap(true) {
+		return
+	}
+	h.layer.spawn(func(ctx context.Context) {
+		defer h.asked[p].Store(false)
+		if !h.reachable(ctx, p) && ctx.Err() == nil {
+			h.failed(p, errMute)
 		}
-		h.layer.spawn(func(ctx context.Context) {
-			defer h.asked[p].Store(false)
-			if !h.reachable(ctx, p) && ctx.Err() == nil {
-				h.failed(p, errMute)
-			}
-		})
-	}).Stop
+	})
 }
 
 var errMute = fault.New(fault.ErrUnavailable, "", "", "neither a write nor a check of the store is answered")

@@ -279,7 +279,7 @@ func (h *held) event(i int) TaskEvent {
 // run does what the task is: a default write, a delete's function, a handler.
 func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e *end) (stale bool, err error) {
 	if !t.handles() {
-		defer w.engine.health.watch(t.purpose)()
+		defer w.engine.health.watch(t.purpose).answered()
 		return w.engine.write(ctx, h, t)
 	}
 	if h.env.Delete && t.onDelete == nil {
