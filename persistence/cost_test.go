@@ -2,8 +2,8 @@ package persistence
 
 import (
 	"fmt"
-	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/costtest"
@@ -104,20 +104,18 @@ func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
 
 func TestWhatComesTogetherWaitsTogether(t *testing.T) {
 	for range 100 {
-		ln := newLane(1000, 64)
-		first := make(chan uint32)
-		go func() {
-			group, _ := ln.next(nil, nil)
-			first <- group[0].priority
-		}()
-		for idle := 0; idle == 0; runtime.Gosched() {
-			ln.mu.Lock()
-			idle = ln.idle
-			ln.mu.Unlock()
-		}
-		ln.push(&held{priority: 9}, &held{priority: 5}, &held{priority: 1})
-		if got := <-first; got != 1 {
-			t.Fatalf("a worker that waited begins with priority %d, want 1, which came together with it", got)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			ln := newLane(1000, 64)
+			first := make(chan uint32)
+			go func() {
+				group, _ := ln.next(nil, nil)
+				first <- group[0].priority
+			}()
+			synctest.Wait() // it waits
+			ln.push(&held{priority: 9}, &held{priority: 5}, &held{priority: 1})
+			if got := <-first; got != 1 {
+				t.Fatalf("a worker that waited begins with priority %d, want 1, which came together with it", got)
+			}
+		})
 	}
 }

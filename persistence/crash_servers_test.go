@@ -267,14 +267,7 @@ func startOwn(t *testing.T) (urls []string, disturb func(context.Context, *rand.
 	t.Helper()
 	var all []*servers.Server
 	for _, kind := range []servers.Kind{servers.Beanstalkd{}, servers.Memcached{}, servers.MariaDB{}, servers.Cassandra{}} {
-		s, err := servers.Start(t.Context(), kind, nil)
-		if missing := (*servers.MissingError)(nil); errors.As(err, &missing) {
-			t.Skip("NOT TESTED: ", err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
+		s := servers.Test(t, kind)
 		all = append(all, s)
 		urls = append(urls, s.URL())
 	}

@@ -56,7 +56,7 @@ func (h *held) waits(priority uint32, realTime bool) {
 	}
 	now := nowMicro()
 	for i := range h.run.Tasks {
-		if !h.run.Ready(i, now) || h.run.Tasks[i].Urgency() != priority {
+		if t := &h.run.Tasks[i]; !h.run.Ready(t, now) || t.Urgency() != priority {
 			continue
 		}
 		if !h.kind.groups(h.tasks[i]) {

@@ -22,7 +22,8 @@ const groupMost = 64
 // writes together for little more than one. A full group waits for nobody, and
 // when none of those under way ends within a stall, the store is slow, and another
 // one begins: until a quarter of the workers write to it, and leave the others to
-// its siblings.
+// its siblings. What writes to several stores has patience with that bound for a
+// second: see place.
 const (
 	writersAtOnce = 4
 	stall         = 20 * time.Millisecond
@@ -38,7 +39,6 @@ type lane struct {
 	slots   uint64             // that were given to workers
 	most    int                // envelopes that may wait here
 	stopped bool               // workers go home
-	idle    int                // workers that wait
 	writers int                // that may write to one store at a time
 	writing [Amorphous + 1]int // workers that have a group of default writes in hand, by store
 	stalled *time.Timer        // wakes one although enough are writing; nil: not set
@@ -160,10 +160,8 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	}
 	for l.waiting.urgent(l.free) == nil {
 		l.hunger()
-		l.idle++
 		l.wake()
 		l.some.Wait()
-		l.idle--
 		if l.stopped {
 			return group, nil
 		}

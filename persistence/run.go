@@ -177,8 +177,7 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	t := h.tasks[e.Task]
 	act := h.run.Ended(nowMicro(), e.End)
 	state := h.run.Tasks[e.Task].State
-	t.counter.ended(state)
-	if state == flow.Done || state == flow.Skipped || state == flow.Superseded {
+	if t.counter.ended(state) {
 		w.engine.unqueue(h, t)
 	}
 	h.receipt.set(t.name, receiptState(state))

@@ -50,13 +50,17 @@ func (e *engine) unqueue(h *held, t *task) {
 	}
 }
 
-func (c *counter) ended(s flow.State) {
+// ended counts a task that came to its end, and reports whether it did.
+func (c *counter) ended(s flow.State) bool {
 	switch s {
 	case flow.Done, flow.Skipped:
 		c.done.Add(1)
 	case flow.Superseded:
 		c.superseded.Add(1)
+	default:
+		return false
 	}
+	return true
 }
 
 // TaskStats counts one task. Done, Superseded and Skipped count what this layer

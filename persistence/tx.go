@@ -330,8 +330,8 @@ func (t *Tx) repeated(ids []transactional.RecordID) error {
 
 var errRepeat = errors.New("an earlier run of the handler put this")
 
-// refused takes back the counts of what was put. What may have been committed
-// as this process's own all the same is looked for.
+// refused looks for what may have been committed as this process's own all the
+// same.
 func (t *Tx) refused(err error) {
 	if t == nil {
 		return

@@ -2,7 +2,6 @@ package persistence_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -269,21 +268,19 @@ func (w *ward) recover(p patient, before, during, after map[string]int, longer f
 		time.Sleep(20 * time.Millisecond)
 	}
 	f.over = time.Since(healed)
+	f.rate = float64(w.finished()[waited]-after[waited]) / max(f.over.Seconds(), 0.001)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for name, n := range w.done {
 		if kind, _, _ := strings.Cut(name, "/"); kind != "count" && n < w.puts[kind] {
 			w.Errorf("%s: %s is done of %d objects, and %d were accepted", p.name, name, n, w.puts[kind])
 		}
 	}
-	w.mu.Unlock()
-	f.rate = float64(w.finished()[waited]-after[waited]) / max(f.over.Seconds(), 0.001)
-	w.mu.Lock()
 	for name, n := range w.spent {
 		if !strings.HasPrefix(name, "count/") {
 			f.spent = max(f.spent, n)
 		}
 	}
-	w.mu.Unlock()
 	return f
 }
 
@@ -292,15 +289,7 @@ func admit(t *testing.T, kinds map[persistence.Purpose]servers.Kind) (*ward, []p
 	t.Helper()
 	started := map[persistence.Purpose]*servers.Server{}
 	for p, kind := range kinds {
-		s, err := servers.Start(t.Context(), kind, nil)
-		if missing := (*servers.MissingError)(nil); errors.As(err, &missing) {
-			t.Skip("NOT TESTED: ", err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
-		started[p] = s
+		started[p] = servers.Test(t, kind)
 	}
 	patients := []patient{
 		{"beanstalkd", started[persistence.Transitory], persistence.Transitory, "", ""},

@@ -145,11 +145,8 @@ func (r *Run) bury(reason string) {
 	}
 }
 
-// Ready reports whether a task can run now.
-func (r *Run) Ready(task int, now int64) bool { return r.ready(&r.Tasks[task], now) }
-
-// ready reports whether a task can run now.
-func (r *Run) ready(t *Task, now int64) bool {
+// Ready reports whether one of the run's tasks can run now.
+func (r *Run) Ready(t *Task, now int64) bool {
 	return t.State == Waiting && !t.blocked && t.Spec != nil && !t.Spec.External && t.NotBefore <= now &&
 		r.waitsFor(t) == NoStore
 }
@@ -187,7 +184,7 @@ func (r *Run) start(now int64) Action {
 	var best uint64
 	for i := range r.Tasks {
 		t := &r.Tasks[i]
-		if !r.ready(t, now) {
+		if !r.Ready(t, now) {
 			continue
 		}
 		switch k := rank(t); {

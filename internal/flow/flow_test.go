@@ -222,7 +222,7 @@ func step(t *testing.T, r *Run, rng *rand.Rand, now int64, act Action) Action {
 	tasks := append([]int(nil), act.Tasks...)
 	top := rank(&r.Tasks[tasks[0]])
 	for i := range r.Tasks {
-		if x := &r.Tasks[i]; r.ready(x, now) && rank(x) < top {
+		if x := &r.Tasks[i]; r.Ready(x, now) && rank(x) < top {
 			t.Fatalf("task %d is more urgent than what starts", i)
 		}
 	}
