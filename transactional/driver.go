@@ -25,7 +25,7 @@ type Features struct {
 	Durability fault.Durability // of a unit whose Run returned nil
 	MaxRow     int              // bytes of a row's values; more is fault.ErrTooLarge before anything is sent
 	MaxArgs    int              // placeholders per statement; zero means 999
-	Parallel   int              // groups of units worth having under way at once; zero means 1
+	Parallel   int              // groups of units worth having under way at once, when one takes long; zero means 1
 	// Transactions is how many Store.Tx may be under way at once, so that
 	// everything else finds a connection; zero means any number.
 	Transactions int

@@ -29,6 +29,9 @@ const (
 	groupQueue = 16384
 )
 
+// groupPatience is how long a group keeps the next one from beginning beside it.
+const groupPatience = 10 * time.Millisecond
+
 // Options of a Store; zero values are the defaults.
 type Options struct {
 	// Namespace prefixes every table, so that two layers can share a
@@ -112,7 +115,8 @@ func New(driver Driver, opts *Options) (*Store, error) {
 	}
 	s.ours.compile(s)
 	s.group = group.New(group.Options{
-		MaxItems: groupItems, MaxSize: groupBytes, MaxQueue: groupQueue, Parallel: max(1, f.Parallel),
+		MaxItems: groupItems, MaxSize: groupBytes, MaxQueue: groupQueue,
+		Parallel: max(1, f.Parallel), Eager: 1, Patience: groupPatience,
 	}, func(j *job) int { return j.size }, s.runGroup)
 	return s, nil
 }

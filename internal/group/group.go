@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -17,6 +18,12 @@ type Options struct {
 	MaxItems int // items of one group; default 512
 	MaxSize  int // sum of sizes of one group, in the caller's own unit; zero: no bound; a larger item travels alone
 	Parallel int // groups under way at once; default 1
+	// Eager is how many of them begin whatever is under way; default Parallel.
+	// More begin only past groups that have been under way for longer than
+	// Patience: fewer groups are larger ones, and one that stands holds up
+	// nobody else for long.
+	Eager    int
+	Patience time.Duration
 	MaxQueue int // items that may wait; over it Do waits until its context ends; default 16384
 }
 
@@ -26,6 +33,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = 1
+	}
+	if o.Eager <= 0 || o.Eager > o.Parallel {
+		o.Eager = o.Parallel
 	}
 	if o.MaxQueue <= 0 {
 		o.MaxQueue = defaultMaxQueue
@@ -45,7 +55,8 @@ type Group[T any] struct {
 
 	mu      sync.Mutex
 	queue   list[T]
-	workers int // goroutines that run groups now
+	workers []*worker // goroutines that run groups now
+	watched bool      // a timer looks for groups that stand
 	closed  bool
 	idle    chan struct{} // closed by the last worker after Close; nil before
 }
@@ -99,7 +110,7 @@ func (g *Group[T]) Close() {
 		g.closed = true
 		close(g.closing)
 		g.idle = make(chan struct{})
-		if g.workers == 0 {
+		if len(g.workers) == 0 {
 			close(g.idle)
 		}
 	}
@@ -172,10 +183,7 @@ func (g *Group[T]) enter(entries []entry[T]) error {
 		entries[i].state = queued
 		g.queue.push(&entries[i])
 	}
-	if g.workers < g.opts.Parallel {
-		g.workers++
-		go g.work()
-	}
+	g.staff()
 	return nil
 }
 

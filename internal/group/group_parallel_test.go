@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,6 +128,99 @@ func BenchmarkDo(b *testing.B) {
 						b.Error(err)
 					}
 				}
+			})
+		})
+	}
+}
+
+// Groups that are under way keep others from beginning until they have stood
+// for Patience; then what waits passes them, and goes on passing them, and when
+// they move again there are as many as before.
+func TestAGroupThatStandsHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const patience = 10 * time.Millisecond
+		var mu sync.Mutex
+		var began []string
+		stands := make(chan struct{})
+		g := New(Options{Parallel: 2, Eager: 1, Patience: patience}, nil, func(_ context.Context, items []string) []error {
+			mu.Lock()
+			began = append(began, strings.Join(items, ""))
+			mu.Unlock()
+			if items[0] == "S" {
+				<-stands
+			} else {
+				time.Sleep(time.Millisecond)
+			}
+			return nil
+		})
+		put := func(item string) {
+			go g.Do(context.Background(), item)
+			synctest.Wait()
+		}
+		check := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if got := strings.Join(began, " "); got != want {
+				t.Errorf("began %q, want %q", got, want)
+			}
+		}
+		put("S")
+		put("a")
+		put("b")
+		time.Sleep(patience - 1)
+		check("S")
+		time.Sleep(1)
+		check("S ab")
+		put("c")
+		time.Sleep(time.Millisecond)
+		check("S ab c")
+		put("d")
+		put("e")
+		check("S ab c")
+		time.Sleep(time.Millisecond)
+		check("S ab c de")
+		put("f")
+		close(stands)
+		time.Sleep(time.Millisecond)
+		check("S ab c de f")
+		put("g")
+		put("h")
+		put("i")
+		check("S ab c de f")
+		time.Sleep(time.Millisecond)
+		check("S ab c de f ghi")
+		g.Close()
+	})
+}
+
+// What a group left behind, for it was large enough, passes it as well.
+func TestWhatAGroupLeavesPassesItWhenItStands(t *testing.T) {
+	for name, opts := range map[string]Options{
+		"one stands":   {MaxItems: 2, Parallel: 2, Eager: 1},
+		"three stand":  {MaxItems: 1, Parallel: 4, Eager: 2},
+		"all are busy": {MaxItems: 1, Parallel: 3, Eager: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts.Patience = 10 * time.Millisecond
+				var began atomic.Int32
+				stands := make(chan struct{})
+				g := New(opts, nil, func(context.Context, []int) []error {
+					if int(began.Add(1)) < opts.Parallel {
+						<-stands
+					}
+					return nil
+				})
+				go g.DoAll(context.Background(), make([]int, opts.MaxItems*(opts.Parallel+2)))
+				time.Sleep(time.Duration(opts.Parallel) * opts.Patience)
+				synctest.Wait()
+				if got := int(began.Load()); got != opts.Parallel+2 {
+					t.Errorf("%d groups began, want all %d", got, opts.Parallel+2)
+				}
+				close(stands)
+				g.Close()
 			})
 		})
 	}

@@ -4,22 +4,67 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
+// A worker is a goroutine that runs groups.
+type worker struct {
+	began time.Time // its group; kept where Eager is less than Parallel
+}
+
+// staff starts a worker for what waits, or sees to it that somebody does when
+// the groups under way have stood for too long. The caller holds mu.
+func (g *Group[T]) staff() {
+	if g.queue.head == nil || len(g.workers) >= g.opts.Parallel {
+		return
+	}
+	moving, next := g.moving()
+	switch {
+	case moving < g.opts.Eager:
+		w := &worker{began: time.Now()}
+		g.workers = append(g.workers, w)
+		go g.work(w)
+	case !g.watched:
+		g.watched = true
+		time.AfterFunc(next, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.watched = false
+			g.staff()
+		})
+	}
+}
+
+// moving counts the groups under way that do not stand, and says how long it is
+// until the first of them does. The caller holds mu.
+func (g *Group[T]) moving() (n int, next time.Duration) {
+	if g.opts.Eager == g.opts.Parallel {
+		return len(g.workers), 0
+	}
+	next = g.opts.Patience
+	for _, w := range g.workers {
+		if left := g.opts.Patience - time.Since(w.began); left > 0 {
+			n, next = n+1, min(next, left)
+		}
+	}
+	return n, next
+}
+
 // work runs groups until nothing waits.
-func (g *Group[T]) work() {
+func (g *Group[T]) work(w *worker) {
 	// A run that ends its goroutine (runtime.Goexit, which a failing test
 	// does) must not leave the queue without a worker.
 	ended := false
 	defer func() {
 		if !ended {
-			go g.work()
+			go g.work(w)
 		}
 	}()
 	for {
-		entries := g.take()
+		entries := g.take(w)
 		if entries == nil {
 			ended = true
 			return
@@ -28,15 +73,18 @@ func (g *Group[T]) work() {
 	}
 }
 
-// take returns the next group, or nil when nothing waits and this worker has
-// signed off.
-func (g *Group[T]) take() []*entry[T] {
+// take returns the next group, or nil when nothing waits, or others are enough
+// for it, and this worker has signed off.
+func (g *Group[T]) take(w *worker) []*entry[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.queue.head == nil {
-		if g.workers--; g.workers == 0 && g.closed {
+	w.began = time.Now()
+	if moving, _ := g.moving(); g.queue.head == nil || moving > g.opts.Eager {
+		g.workers = slices.DeleteFunc(g.workers, func(of *worker) bool { return of == w })
+		if len(g.workers) == 0 && g.closed {
 			close(g.idle)
 		}
+		g.staff() // the others may come to stand
 		return nil
 	}
 	var entries []*entry[T]
@@ -51,6 +99,7 @@ func (g *Group[T]) take() []*entry[T] {
 		e.state = taken
 		entries = append(entries, e)
 	}
+	g.staff() // for what is left, should this group come to stand
 	return entries
 }
 

@@ -109,10 +109,11 @@ type database struct {
 // has closed among them.
 const maxTrusted = 256
 
-// groupsAtOnce is how many groups of units are worth having under way: while one
-// is being committed the next is written. More of them are smaller ones, and
-// each costs its own round trips, its own statements and its own fsync. It is
-// also what keeps connections for transactions of the program's own.
+// groupsAtOnce is how many groups of units are worth having under way: one, and
+// another past a group that stands, for a lock or a slow disk. More of them are
+// smaller ones, and each costs its own round trips, its own statements and its
+// own fsync. It is also what keeps connections for transactions of the program's
+// own.
 const groupsAtOnce = 2
 
 // othersAtOnce is how many connections transactions of the program's own leave

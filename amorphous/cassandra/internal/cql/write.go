@@ -11,16 +11,20 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// A lone caller's write is a group of its own. When groupsAtOnce of them are
-// under way, what arrives forms the next. More of them would be smaller ones: with
-// 16, rows of 64 callers went to the servers a few at a time, and cost both sides
-// half as much again.
+// A lone caller's write is a group of its own. When groupsEager of them are under
+// way, what arrives forms the next, and others, up to groupsAtOnce, begin only
+// past those that take longer than groupPatience. More of them would be smaller
+// ones: with 16, rows of 64 callers went to the servers a few at a time, and cost
+// both sides half as much again.
 const (
 	groupCalls   = 256
 	groupBytes   = 1 << 20
 	groupsAtOnce = 4
+	groupsEager  = 2
 	rowCost      = 256
 	callRows     = 512
+
+	groupPatience = 10 * time.Millisecond
 )
 
 // Bounds of one batch. Batches of one partition are one mutation and may be
