@@ -72,10 +72,19 @@ func (c *classes) push(h *held, again bool) {
 // pop removes the first envelope of a class.
 func (c *classes) pop(q *class) *held { return c.remove(q, q.first) }
 
-// popLast removes the least urgent envelope, the latest of its class.
+// popLast removes the least urgent envelope, and of equally urgent ones the one
+// that came last, whatever they write.
 func (c *classes) popLast() *held {
-	q := c.inOrder[len(c.inOrder)-1]
-	return c.remove(q, q.last)
+	best := c.inOrder[len(c.inOrder)-1]
+	for _, q := range slices.Backward(c.inOrder) {
+		if q.priority < best.priority {
+			break
+		}
+		if q.last.came > best.last.came {
+			best = q
+		}
+	}
+	return c.remove(best, best.last)
 }
 
 func (c *classes) remove(q *class, h *held) *held {

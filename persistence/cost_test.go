@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/costtest"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
@@ -47,7 +46,7 @@ func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
 	ln := newLane(1000, 64)
 	add := func(priority uint32, writes storeSet, n int) {
 		for range n {
-			ln.push(&held{priority: priority, writes: writes, since: time.Time{}})
+			ln.push(&held{priority: priority, writes: writes})
 		}
 	}
 	next := func() string {
@@ -99,6 +98,21 @@ func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
 	ln.stop()
 	if group, evicted := ln.next([]*held{{priority: 5}}, nil); len(group) != 0 || len(evicted) != 1 {
 		t.Fatalf("a stopped lane gives %d and gives %d back", len(group), len(evicted))
+	}
+}
+
+// Of equally urgent ones that is the one that came last, whatever they write.
+func TestALaneThatIsFullGivesTheLatestBack(t *testing.T) {
+	for _, order := range [][]storeSet{{cells, rows, 0}, {rows, cells, 0}, {0, rows, cells}, {cells, 0, rows}} {
+		ln := newLane(3, 64)
+		for _, s := range order {
+			ln.push(&held{priority: 9, writes: s})
+		}
+		for i := len(order) - 1; i >= 0; i-- {
+			if evicted := ln.push(&held{priority: 1}); len(evicted) != 1 || evicted[0].writes != order[i] {
+				t.Fatalf("of those that came to write to %v, %v was evicted, want the one to %v", order, evicted, order[i])
+			}
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type lane struct {
 	some    sync.Cond
 	waiting classes
 	slots   uint64             // that were given to workers
+	came    uint64             // envelopes, so far
 	most    int                // envelopes that may wait here
 	stopped bool               // workers go home
 	writers int                // that may write to one store at a time
@@ -66,10 +67,9 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 		return append(evicted, hs...)
 	}
 	for _, h := range hs {
-		again := !h.since.IsZero()
-		if !again {
-			h.since = time.Now()
-		}
+		again := h.came != 0
+		l.came++
+		h.came = l.came
 		l.waiting.push(h, again)
 		if l.waiting.len > l.most {
 			evicted = append(evicted, l.waiting.popLast())
