@@ -157,6 +157,23 @@ func TestAStoreThatHangsLeavesWorkersToItsSiblings(t *testing.T) {
 	})
 }
 
+// "A quarter of them, and one at least, writes to one store at a time … with seven
+// or fewer that is one group per store."
+func TestFewWorkersWriteOneGroupPerStore(t *testing.T) {
+	for workers, want := range map[int]int{1: 1, 3: 1, 7: 1, 8: 2, 12: 3} {
+		l, groups := newLane(1000, workers), 0
+		for range want + 1 {
+			l.push(&held{priority: 1, writes: cells}, &held{priority: 9})
+			if group, _ := taken(l); group[0].writes == cells {
+				groups++
+			}
+		}
+		if groups != want {
+			t.Errorf("of %d workers %d write to one store, want %d", workers, groups, want)
+		}
+	}
+}
+
 // What writes to two stores is not left behind for ever by what writes to one of
 // them each, though one of the two is always full.
 func TestWritesToTwoStoresHaveTheirTurn(t *testing.T) {

@@ -29,8 +29,11 @@ type Options struct {
 	// can share servers. Lower-case letters and digits, at most 16 bytes.
 	// Default "ff".
 	Namespace string
-	// Workers run background tasks, RealTimeWorkers run only real-time ones:
-	// how many envelopes each class has in flight. Default 64 and 32.
+	// Workers run background tasks, RealTimeWorkers run only real-time ones: how
+	// many envelopes each class has in flight, or groups of up to 64 where nothing
+	// but default writes is next. A quarter of them, and one at least, writes to one
+	// store at a time, so that a slow one leaves the others to its siblings; with
+	// seven or fewer that is one group per store. Default 64 and 32.
 	Workers         int
 	RealTimeWorkers int
 	// Timeout bounds one run of a handler that names none. Default 1 minute.
