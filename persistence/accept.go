@@ -262,7 +262,8 @@ func (e *engine) mine(a *accepting) bool {
 	if e.working.Load() == 0 || s.Due != 0 || s.Lane > flow.RealTime || a.held.ordered() {
 		return false
 	}
-	return e.laneOf(s.Lane == flow.RealTime).accepts(s.Priority)
+	a.held.waits(s.Priority, s.Lane == flow.RealTime)
+	return e.laneFor(a.held).accepts(a.held)
 }
 
 // accepted goes on with an accepted envelope: what is due before Put returns,

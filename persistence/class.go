@@ -72,19 +72,19 @@ func (c *classes) push(h *held, again bool) {
 // pop removes the first envelope of a class.
 func (c *classes) pop(q *class) *held { return c.remove(q, q.first) }
 
-// popLast removes the least urgent envelope, and of equally urgent ones the one
-// that came last, whatever they write.
-func (c *classes) popLast() *held {
-	best := c.inOrder[len(c.inOrder)-1]
+// last returns the class of the least urgent envelope, and of equally urgent ones
+// of the one that came last, whatever they write; but for the empty set, only of
+// those that write to one of the stores.
+func (c *classes) last(to storeSet) (best *class) {
 	for _, q := range slices.Backward(c.inOrder) {
-		if q.priority < best.priority {
+		if best != nil && q.priority < best.priority {
 			break
 		}
-		if q.last.came > best.last.came {
+		if (to == 0 || q.writes&to != 0) && (best == nil || q.last.came > best.last.came) {
 			best = q
 		}
 	}
-	return c.remove(best, best.last)
+	return best
 }
 
 func (c *classes) remove(q *class, h *held) *held {

@@ -83,7 +83,8 @@ func (e *engine) quiet(ctx context.Context) (bool, error) {
 	if !idle() {
 		return false, nil
 	}
-	lanes := append(e.lanes(true, anyKind), e.lanes(false, anyKind)...)
+	down := e.health.down()
+	lanes := append(e.lanes(true, down, anyKind), e.lanes(false, down, anyKind)...)
 	if len(lanes) == 0 {
 		return true, nil
 	}

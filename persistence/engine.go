@@ -159,7 +159,25 @@ func (e *engine) ready(ctx context.Context, h *held, now int64) bool {
 		return false
 	}
 	h.waits(s.Priority, s.Lane == flow.RealTime)
+	e.pass(h, now)
 	return true
+}
+
+// pass has an envelope go past the slow stores that crowd its lane, if something
+// else of it is due that needs none of them.
+func (e *engine) pass(h *held, now int64) {
+	crowd := e.laneFor(h).crowd()
+	if h.writes&crowd == 0 {
+		return
+	}
+	down := h.run.Down
+	h.past = crowd
+	h.without(down)
+	if s := h.run.Settlement(now); s.Lane <= flow.RealTime && s.Due <= now {
+		h.waits(s.Priority, s.Lane == flow.RealTime)
+		return
+	}
+	h.past, h.run.Down = 0, down
 }
 
 // hand puts envelopes of one lane into it; what has no room there goes back to
@@ -180,7 +198,7 @@ func (e *engine) laneFor(h *held) *lane {
 
 // evict gives an envelope back to custody for which there is no room.
 func (e *engine) evict(h *held) {
-	h.run.Down = e.health.down()
+	h.without(e.health.down())
 	e.settle(h, h.run.Settlement(nowMicro()))
 }
 

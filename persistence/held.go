@@ -44,6 +44,7 @@ type held struct {
 	realTime   bool
 	writes     storeSet // where nothing but default writes is next, to these stores: it may be taken with others
 	alone      bool     // it is not to be taken with others any more
+	past       storeSet // slow stores that it does not wait for here: what it writes to them waits in custody
 	came       uint64   // its number among those that came to its lane; 0: it was in none
 	prev, next *held    // in its class
 }
@@ -65,6 +66,14 @@ func (h *held) waits(priority uint32, realTime bool) {
 		}
 		h.writes = h.writes.with(h.tasks[i].purpose)
 	}
+}
+
+// without tells the run which stores its envelope does without here.
+func (h *held) without(down [8]bool) {
+	for p := Transitory; p <= Amorphous; p++ {
+		down[p] = down[p] || h.past.has(p)
+	}
+	h.run.Down = down
 }
 
 // expect makes the contexts of the handlers of a class. Each class has its own:

@@ -30,23 +30,37 @@ const (
 	patience      = time.Second
 )
 
+// slowAfter is how long all the writers of a store are busy, and none begins anew,
+// until the store counts as slow. What waits for it must not fill the lane, nor
+// must its siblings' envelopes wait behind it in custody. So it does not count when
+// custody is asked for more, and in a full lane it is what gives way, as long as it
+// is more than a share of it: it waits in custody as for a store that is down, and
+// is left there until no more than that share of the lane waits for the store. Each
+// of the slow stores has a share, and what waits for none has the rest. All of it
+// is within the lane's bound, which is the same as without slow stores.
+const (
+	slowAfter = 5 * stall
+	share     = 4 // of so many
+)
+
 // A lane is the envelopes that this process holds for one class of workers,
 // most urgent first.
 type lane struct {
 	mu      sync.Mutex
 	some    sync.Cond
 	waiting classes
-	slots   uint64             // that were given to workers
-	came    uint64             // envelopes, so far
-	most    int                // envelopes that may wait here
-	stopped bool               // workers go home
-	writers int                // that may write to one store at a time
-	writing [Amorphous + 1]int // workers that have a group of default writes in hand, by store
-	stalled *time.Timer        // wakes one although enough are writing; nil: not set
-	overdue bool               // it has ended, and no worker has come yet
-	hungry  chan struct{}      // capacity 1: the lane could take more from custody
-	woken   chan struct{}      // capacity 1: custody has something new
-	mayHold atomic.Bool        // custody may hold more for this lane
+	slots   uint64                   // that were given to workers
+	came    uint64                   // envelopes, so far
+	most    int                      // envelopes that may wait here
+	stopped bool                     // workers go home
+	writers int                      // that may write to one store at a time
+	writing [Amorphous + 1]int       // workers that have a group of default writes in hand, by store
+	began   [Amorphous + 1]time.Time // when the last of them began
+	stalled *time.Timer              // wakes one although enough are writing; nil: not set
+	overdue bool                     // it has ended, and no worker has come yet
+	hungry  chan struct{}            // capacity 1: the lane could take more from custody
+	woken   chan struct{}            // capacity 1: custody has something new
+	mayHold atomic.Bool              // custody may hold more for this lane
 }
 
 // newLane makes a lane for so many workers.
@@ -58,8 +72,8 @@ func newLane(most, workers int) *lane {
 
 // push adds envelopes at their priorities, all of them before a worker sees the
 // first: who begins with the less urgent one of two that came together is not
-// to be called back. When the lane is full it returns the least urgent ones,
-// which must go back to custody, and when it is stopped all of hs.
+// to be called back. When the lane is full it returns those that give way, which
+// must go back to custody, and when it is stopped all of hs.
 func (l *lane) push(hs ...*held) (evicted []*held) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,7 +86,7 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 		h.came = l.came
 		l.waiting.push(h, again)
 		if l.waiting.len > l.most {
-			evicted = append(evicted, l.waiting.popLast())
+			evicted = append(evicted, l.giveWay())
 		}
 	}
 	l.wake() // who takes some wakes the next
@@ -138,6 +152,9 @@ func (l *lane) count(to storeSet, n int) {
 	for p := range l.writing {
 		if to.has(Purpose(p)) {
 			l.writing[p] += n
+			if n > 0 {
+				l.began[p] = time.Now()
+			}
 		}
 	}
 }
@@ -168,9 +185,9 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	}
 	group = l.take(group)
 	for l.waiting.len > l.most {
-		evicted = append(evicted, l.waiting.popLast())
+		evicted = append(evicted, l.giveWay())
 	}
-	if l.waiting.len < l.most/4 {
+	if n, _ := l.behind(); l.waiting.len-n < l.most/4 {
 		l.hunger()
 	}
 	l.count(group[0].writes, 1)
@@ -219,19 +236,71 @@ func (l *lane) room() int {
 	if l.stopped {
 		return 0
 	}
-	return max(l.most/2-l.waiting.len, 0)
+	n, crowd := l.behind()
+	room := l.most/2 - (l.waiting.len - n)
+	if crowd == 0 { // nothing would give way
+		room = min(room, l.most-l.waiting.len)
+	}
+	return max(room, 0)
 }
 
-// accepts reports whether an envelope of this priority may be handed over
-// directly: there is room, or it is more urgent than the last one.
-func (l *lane) accepts(priority uint32) bool {
+// accepts reports whether an envelope may be handed over directly: there is room,
+// or another one would give way to it.
+func (l *lane) accepts(h *held) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
 		return false
 	}
-	last := len(l.waiting.inOrder) - 1
-	return l.waiting.len < l.most || priority < l.waiting.inOrder[last].priority
+	if l.waiting.len < l.most {
+		return true
+	}
+	_, crowd := l.behind()
+	return crowd != 0 && h.writes&crowd == 0 || h.priority < l.waiting.last(crowd).priority
+}
+
+// giveWay takes out the envelope for which there is no room.
+func (l *lane) giveWay() *held {
+	_, crowd := l.behind()
+	q := l.waiting.last(crowd)
+	h := l.waiting.remove(q, q.last)
+	h.past |= crowd
+	return h
+}
+
+// behind returns how many envelopes wait for slow stores, and those of the stores
+// for which more than their share of the lane waits. The cache is not slow: who
+// writes to it waits no longer than its client does, and what is not written is
+// skipped.
+func (l *lane) behind() (n int, crowd storeSet) {
+	var slow storeSet
+	for p, writers := range l.writing {
+		if writers < l.writers || Purpose(p) == Volatile || time.Since(l.began[p]) <= slowAfter {
+			continue
+		}
+		alone := 0
+		for _, q := range l.waiting.inOrder {
+			if !q.writes.has(Purpose(p)) {
+				continue
+			}
+			if alone += q.len; q.writes&slow == 0 {
+				n += q.len // not counted yet
+			}
+		}
+		slow = slow.with(Purpose(p))
+		if alone > l.most/share {
+			crowd = crowd.with(Purpose(p))
+		}
+	}
+	return n, crowd
+}
+
+// crowd returns the slow stores for which more than their share of the lane waits.
+func (l *lane) crowd() storeSet {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, crowd := l.behind()
+	return crowd
 }
 
 // stop sends the workers home and returns what was waiting.

@@ -174,6 +174,92 @@ func TestFewWorkersWriteOneGroupPerStore(t *testing.T) {
 	}
 }
 
+// What waits for a slow store takes no room from its siblings, whatever is more
+// urgent, but for a quarter of the lane; and the lane never holds more than its most.
+func TestWhatWaitsForASlowStoreGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1000
+		l := writingTo(cells, 64/4)
+		state := func(when string, room int, sibling, same bool) {
+			t.Helper()
+			if got := l.room(); got != room {
+				t.Errorf("%s: the lane asks custody for %d, want %d", when, got, room)
+			}
+			for _, s := range []storeSet{rows, 0} {
+				if got := l.accepts(&held{priority: 9, writes: s}); got != sibling {
+					t.Errorf("%s: it accepts what writes to %v: %v", when, s, got)
+				}
+			}
+			if got := l.accepts(&held{priority: 2, writes: cells}); got != same {
+				t.Errorf("%s: it accepts one more for the store: %v", when, got)
+			}
+			if !l.accepts(&held{priority: 1, writes: cells}) {
+				t.Errorf("%s: it does not accept what is more urgent", when)
+			}
+		}
+		push := func(h *held) *held {
+			t.Helper()
+			evicted := l.push(h)
+			if len(evicted) != 1 || l.waiting.len != most {
+				t.Fatalf("%d were evicted, %d wait, want 1 and %d", len(evicted), l.waiting.len, most)
+			}
+			return evicted[0]
+		}
+		for range most {
+			l.push(&held{priority: 2, writes: cells})
+		}
+		state("the store is busy", 0, false, false)
+		time.Sleep(slowAfter + 1)
+		state("the store is slow", most/2, true, false)
+		for n := range most - most/share {
+			if h := push(&held{priority: 9, writes: rows}); h.writes != cells || h.past != cells {
+				t.Fatalf("sibling %d made %+v give way", n, h)
+			}
+			if h := push(&held{priority: 3, writes: cells}); h.priority != 3 {
+				t.Fatalf("for one more of the store %+v gave way", h)
+			}
+		}
+		state("a quarter of the lane waits for it", 0, false, true)
+		if h := push(&held{priority: 8, writes: rows}); h.priority != 9 || h.past != 0 {
+			t.Errorf("then %+v gave way, want the least urgent of all", h)
+		}
+		l.wrote(cells)
+		taken(l)
+		state("the store goes on", 0, true, true)
+	})
+}
+
+// Nor does it take the share of other slow stores; and of what nothing would give
+// way to, none is asked for.
+func TestEachSlowStoreHasItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1000
+		jobs := storeSet(0).with(Transitory)
+		l := newLane(most, 4)
+		for _, s := range []storeSet{cells, rows, jobs} {
+			l.push(&held{priority: 1, writes: s})
+			taken(l)
+		}
+		for range most {
+			l.push(&held{priority: 1, writes: cells})
+		}
+		time.Sleep(slowAfter + 1)
+		for _, s := range []storeSet{rows, jobs, 0} {
+			if got := l.crowd(); got != cells || l.room() != most/2 {
+				t.Errorf("the lane is crowded by %v and asks for %d, want %v and %d", got, l.room(), cells, most/2)
+			}
+			for range most / share {
+				if h := l.push(&held{priority: 9, writes: s})[0]; h.writes != cells {
+					t.Fatalf("what writes to %v gave way to what writes to %v", h.writes, s)
+				}
+			}
+		}
+		if got := l.crowd(); got != 0 || l.room() != 0 {
+			t.Errorf("the lane is crowded by %v and asks for %d, want all to have their share", got, l.room())
+		}
+	})
+}
+
 // What writes to two stores is not left behind for ever by what writes to one of
 // them each, though one of the two is always full.
 func TestWritesToTwoStoresHaveTheirTurn(t *testing.T) {

@@ -59,7 +59,8 @@ type Options struct {
 	Rebuilds    int
 	RebuildRate int
 	// MaxHeld bounds the envelopes that this process holds in memory beyond
-	// those in flight; what is more waits in custody. Default 8192.
+	// those in flight; what is more waits in custody. While more than a quarter of them
+	// waits for a slow store, these give way to the others. Default 8192.
 	MaxHeld int
 	// Logger receives what a person should know. Default slog.Default(). A driver
 	// that was opened by URL has its own, which is slog.Default() too; the driver's

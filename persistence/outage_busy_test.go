@@ -163,6 +163,32 @@ func TestAStoreThatStaysSlowBesideAnother_D23(t *testing.T) {
 	})
 }
 
+// What waits in custody is not held up by the backlog of a slow store that came
+// before it, and is more than the process holds; nor are the less urgent tasks of
+// the objects in that backlog. All of it is done in the end.
+func TestTheBacklogOfASlowStoreIsPassed_D23(t *testing.T) {
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		inDrillOf(t, persistence.Options{MaxHeld: 128, Workers: 8}, func(d *drill) {
+			far := persistence.Declare(d.layer, "far", persistence.Plan[visit]{{Priority: 1, Name: "object", Purpose: persistence.Amorphous}}, opts)
+			mixed := persistence.Declare(d.layer, "mixed", persistence.Plan[visit]{
+				{Priority: 1, Name: "object", Purpose: persistence.Amorphous},
+				{Priority: 2, Name: "tell", Purpose: persistence.Transitory, Do: nothing},
+			}, opts)
+			near := persistence.Declare(d.layer, "near", persistence.Plan[visit]{{Priority: 3, Name: "tell", Purpose: persistence.Transitory, Do: nothing}}, opts)
+			backlog, passing := d.put(far, 400), d.put(mixed, 100)
+			siblings := d.put(near, 30)
+			d.faults.Slow(persistence.Amorphous, 1900*time.Millisecond)
+			d.serve()
+			d.within(5*time.Second, siblings)
+			d.within(5*time.Second, passing, "tell")
+			d.untouched(backlog[len(backlog)-100:], "object")
+			d.faults.Slow(persistence.Amorphous, 0)
+			d.within(20*time.Second, append(backlog, passing...))
+			d.clean()
+		})
+	})
+}
+
 // A transactional store that takes every call and answers none, as a server that
 // is stopped, holds up the kinds that need it, and no others: not even for their
 // versions, whose high-water mark it keeps.

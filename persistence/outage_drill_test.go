@@ -54,6 +54,12 @@ func (w *watcher) of(task string) (spent, runs int) {
 // inDrill runs test in a bubble. without removes stores from the layer.
 func inDrill(t *testing.T, test func(d *drill), without ...persistence.Purpose) {
 	t.Helper()
+	inDrillOf(t, persistence.Options{}, test, without...)
+}
+
+// inDrillOf is inDrill with options of the layer.
+func inDrillOf(t *testing.T, opts persistence.Options, test func(d *drill), without ...persistence.Purpose) {
+	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		d := &drill{T: t, faults: persistencetest.NewFaults(),
@@ -67,8 +73,9 @@ func inDrill(t *testing.T, test func(d *drill), without ...persistence.Purpose) 
 				stores.Volatile = nil
 			}
 		}
+		opts.Observer, opts.Lease = d.watch, 10*time.Second
 		var err error
-		d.layer, err = persistence.Open(t.Context(), d.faults.Wrap(stores), &persistence.Options{Observer: d.watch, Lease: 10 * time.Second})
+		d.layer, err = persistence.Open(t.Context(), d.faults.Wrap(stores), &opts)
 		if err != nil {
 			t.Fatal(err)
 		}

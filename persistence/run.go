@@ -79,7 +79,7 @@ func (w *worker) take() bool {
 func (w *worker) conduct(ctx context.Context) {
 	down, now := w.engine.health.down(), nowMicro()
 	for _, h := range w.group {
-		h.run.Down = down
+		h.without(down)
 		act := h.run.Begin(now, w.realTime)
 		if act.Kind == flow.Start && w.writesOnly(h, act.Tasks) {
 			if ctx.Err() != nil {

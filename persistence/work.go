@@ -186,7 +186,7 @@ const claimMost = 256
 // claim takes rows from the outbox into a lane, and reports whether there may
 // be more.
 func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
-	lanes := e.lanes(realTime, func(*kind) bool { return true })
+	lanes := e.lanes(realTime, e.shut(), anyKind)
 	if len(lanes) == 0 {
 		return false
 	}
@@ -231,7 +231,7 @@ func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 	ln := e.laneOf(realTime)
 	queued := func(k *kind) bool { return k.custody == TransitoryCustody }
 	for ctx.Err() == nil {
-		lanes := e.lanes(realTime, queued)
+		lanes := e.lanes(realTime, e.shut(), queued)
 		room := ln.room()
 		if room == 0 || len(lanes) == 0 || e.health.isDown[Transitory].Load() {
 			pause(ctx, tick/10)
@@ -265,9 +265,19 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// lanes names the lanes in custody that feed a lane of this process.
-func (e *engine) lanes(realTime bool, want func(*kind) bool) []string {
-	down := e.health.down()
+// shut are the stores from whose parked tasks nothing is taken: those that are
+// down, and slow ones that crowd a lane already.
+func (e *engine) shut() [8]bool {
+	out, crowd := e.health.down(), e.realTime.crowd()|e.background.crowd()
+	for p := Transitory; p <= Amorphous; p++ {
+		out[p] = out[p] || crowd.has(p)
+	}
+	return out
+}
+
+// lanes names the lanes in custody that feed a lane of this process, but for what
+// is parked on stores that are shut.
+func (e *engine) lanes(realTime bool, shut [8]bool, want func(*kind) bool) []string {
 	var out []string
 	for _, k := range e.layer.declared() {
 		if !want(k) || len(k.tasks) == 0 {
@@ -280,7 +290,7 @@ func (e *engine) lanes(realTime bool, want func(*kind) bool) []string {
 			}
 			out = append(out, lanes.background)
 			for p := Transitory; p <= Amorphous; p++ {
-				if !down[p] && e.layer.has(p) {
+				if !shut[p] && e.layer.has(p) {
 					out = append(out, lanes.parked[p])
 				}
 			}
