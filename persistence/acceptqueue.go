@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -73,10 +74,11 @@ func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt
 }
 
 // spilled are the envelopes that the queue may hold although nobody was told so:
-// the end of such a job is not the end of something that is counted as queued.
+// the end of such a job is not the end of something that is counted as queued, and
+// a task that ends for the job as well as for the outbox is counted once.
 type spilled struct {
 	mu  sync.Mutex
-	ids map[transactional.RecordID]struct{}
+	ids map[transactional.RecordID][]*task // whose end was counted
 }
 
 const spilledMost = 10_000 // of more, some are counted twice
@@ -85,7 +87,7 @@ func (s *spilled) add(id transactional.RecordID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ids == nil {
-		s.ids = map[transactional.RecordID]struct{}{}
+		s.ids = map[transactional.RecordID][]*task{}
 	}
 	if len(s.ids) == spilledMost {
 		for some := range s.ids {
@@ -93,7 +95,7 @@ func (s *spilled) add(id transactional.RecordID) {
 			break
 		}
 	}
-	s.ids[id] = struct{}{}
+	s.ids[id] = nil
 }
 
 func (s *spilled) has(id transactional.RecordID) bool {
@@ -101,6 +103,20 @@ func (s *spilled) has(id transactional.RecordID) bool {
 	defer s.mu.Unlock()
 	_, ok := s.ids[id]
 	return ok
+}
+
+// first reports whether the end of a task was not counted before.
+func (s *spilled) first(id transactional.RecordID, t *task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counted, ok := s.ids[id]
+	if slices.Contains(counted, t) {
+		return false
+	}
+	if ok {
+		s.ids[id] = append(counted, t)
+	}
+	return true
 }
 
 // finished reports whether no task remains.

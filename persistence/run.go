@@ -177,7 +177,8 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	t := h.tasks[e.Task]
 	act := h.run.Ended(nowMicro(), e.End)
 	state := h.run.Tasks[e.Task].State
-	if t.counter.ended(state) {
+	if state != flow.Waiting && state != flow.Dead && w.engine.spilled.first(h.id(), t) {
+		t.counter.ended(state)
 		w.engine.unqueue(h, t)
 	}
 	h.receipt.set(t.name, receiptState(state))

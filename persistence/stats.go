@@ -50,17 +50,14 @@ func (e *engine) unqueue(h *held, t *task) {
 	}
 }
 
-// ended counts a task that came to its end, and reports whether it did.
-func (c *counter) ended(s flow.State) bool {
+// ended counts a task that came to its end.
+func (c *counter) ended(s flow.State) {
 	switch s {
 	case flow.Done, flow.Skipped:
 		c.done.Add(1)
 	case flow.Superseded:
 		c.superseded.Add(1)
-	default:
-		return false
 	}
-	return true
 }
 
 // TaskStats counts one task. Done, Superseded and Skipped count what this layer
