@@ -11,6 +11,7 @@ import (
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
 )
 
 // acceptQueue records the envelope as one job. What a queue does not take, or
@@ -23,11 +24,8 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 		return nil, &fault.Error{Op: "put", Class: fault.ErrTooLarge,
 			Err: fmt.Errorf("the envelope has %d bytes, and transitory custody takes %d: use transactional custody", len(job.Body), MaxTransitory)}
 	}
-	// Followed before it is put: a worker may have it before Put returns.
-	e.follow(h.id(), a.receipt)
-	h.queued(1)
 	crash.Point("accept.queue.before")
-	id, err := e.queue.put(ctx, job)
+	id, err := e.enqueue(ctx, h, job)
 	crash.Point("accept.queue.after")
 	if err != nil {
 		return e.spill(ctx, a, err)
@@ -49,16 +47,28 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	return a.receipt, nil
 }
 
+// enqueue puts the job of an envelope into the queue, and counts its tasks as
+// queued.
+func (e *engine) enqueue(ctx context.Context, h *held, job transitory.Job) (transitory.ID, error) {
+	// Followed before it is put: a worker may have it before the queue answers.
+	e.follow(h.id(), h.receipt)
+	h.queued(1)
+	id, err := e.queue.put(ctx, job)
+	if err != nil {
+		e.unfollow(h.id())
+		if fault.Unknown(err) {
+			e.spilled.add(h.id())
+		}
+		h.queued(-1)
+	}
+	return id, err
+}
+
 // spill accepts in the outbox what the queue did not take. When nobody knows
 // whether it did, a task may run for the job as well, as any task of transitory
 // custody may run again; the caller knows that it is accepted.
 func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt, error) {
-	e.unfollow(a.held.id())
 	unknown := fault.Unknown(cause)
-	if unknown {
-		e.spilled.add(a.held.id())
-	}
-	a.held.queued(-1)
 	if e.outbox == nil || ctx.Err() != nil || !unknown && !fault.Outage(cause) {
 		return nil, cause
 	}

@@ -225,7 +225,8 @@ func (e *engine) revive(ctx context.Context, k *kind, env *envelope.Envelope, le
 		return err
 	}
 	h.custody = e.queue
-	if _, err := e.queue.put(ctx, e.queue.job(h, s, env.Tasks)); err != nil {
+	h.receipt = &Receipt{tasks: []TaskReceipt{{Name: h.tasks[0].name}}}
+	if _, err := e.enqueue(ctx, h, e.queue.job(h, s, env.Tasks)); err != nil {
 		return err
 	}
 	crash.Point("revive.between")

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,6 +215,66 @@ func TestSpilledTwiceIsCountedOnce(t *testing.T) {
 		d.within(5*time.Second, rs)
 		d.clean()
 	})
+}
+
+// A dead letter that goes back into the queue is pending there, until it ends, and
+// so is whatever else lies there: "Pending is what this layer accepted and has not
+// seen the end of". One that the queue did not take is not, nor is one of which
+// nobody knows.
+func TestWhatIsReplayedIsPending(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		var healed atomic.Bool
+		asks := persistence.Declare(d.layer, "ask", persistence.Plan[visit]{
+			{Priority: 1, Name: "ask", Purpose: persistence.Transitory, MaxAttempts: 1, Do: func(context.Context, visit) error {
+				if !healed.Load() {
+					return errors.New("broken")
+				}
+				return nil
+			}},
+		})
+		want := func(when string, pending, done int64) {
+			d.Helper()
+			stats, err := d.layer.Stats(d.Context())
+			if err != nil {
+				d.Fatal(err)
+			}
+			for _, s := range stats.Tasks {
+				if s.Kind == "ask" && (s.Pending != pending || s.Done != done) {
+					d.Errorf("%s: %d pending, %d done, want %d and %d", when, s.Pending, s.Done, pending, done)
+				}
+			}
+		}
+		d.put(asks, 3)
+		drain(d.T, d.layer)
+		letters, err := d.layer.DeadLetters().List(d.Context(), persistence.DeadFilter{})
+		if err != nil || len(letters) != 3 {
+			d.Fatalf("%d dead letters, %v", len(letters), err)
+		}
+		replay := func(i int) error {
+			_, err := d.layer.DeadLetters().Replay(d.Context(), 0, letters[i].ID)
+			return err
+		}
+		healed.Store(true)
+		d.put(asks, 1)
+		want("one put", 1, 0)
+		if err := replay(0); err != nil {
+			d.Fatal(err)
+		}
+		want("one replayed", 2, 0)
+		edit := func(v *visit) error { v.User = "bob"; return nil }
+		if err := persistence.EditDeadLetter(d.Context(), d.layer, letters[1].ID, edit); err != nil {
+			d.Fatal(err)
+		}
+		want("one edited", 3, 0)
+		puts := func(op persistencetest.Op) bool { return op.Name == "put" }
+		d.faults.Unknown(persistence.Transitory, 1, puts)
+		if err := replay(2); !fault.Unknown(err) {
+			d.Fatalf("the queue's answer was lost: %v", err)
+		}
+		want("one that the queue may have", 3, 0)
+		drain(d.T, d.layer)
+		want("drained", 0, 4)
+	}, persistence.Transactional)
 }
 
 // Queue answers that are lost: in transitory custody a task may repeat, none is
