@@ -237,7 +237,7 @@ func (l *lane) room() int {
 		return 0
 	}
 	n, crowd := l.behind()
-	room := l.most/2 - (l.waiting.len - n)
+	room := (l.most+1)/2 - (l.waiting.len - n)
 	if crowd == 0 { // nothing would give way
 		room = min(room, l.most-l.waiting.len)
 	}

@@ -174,6 +174,13 @@ func TestFewWorkersWriteOneGroupPerStore(t *testing.T) {
 	}
 }
 
+// The least lane that Options.MaxHeld allows takes from custody too.
+func TestALaneOfOneAsksCustody(t *testing.T) {
+	if got := newLane(1, 64).room(); got != 1 {
+		t.Errorf("an empty lane of one asks custody for %d", got)
+	}
+}
+
 // What waits for a slow store takes no room from its siblings, whatever is more
 // urgent, but for a quarter of the lane; and the lane never holds more than its most.
 func TestWhatWaitsForASlowStoreGivesWay(t *testing.T) {
