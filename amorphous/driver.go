@@ -80,7 +80,8 @@ type Features struct {
 	Durability fault.Durability // of a write that returned nil
 	MaxBody    int              // bytes; a larger body is fault.ErrTooLarge before anything is sent
 	// Superseded: Write tells a loser of the newest-wins rule. A driver
-	// without it (Cassandra, where a write is blind) returns nil for both.
+	// without it (Cassandra, where a write is blind) returns nil for both, and
+	// is spared Placed tables by a layer that can register places elsewhere.
 	Superseded bool
 }
 
@@ -165,4 +166,12 @@ type Tallier interface {
 // the server does not do so by itself.
 type Purger interface {
 	Purge(ctx context.Context, table Table, before time.Time) (removed int, err error)
+}
+
+// A Lister is a driver that keeps lists of places beside its Placed tables,
+// because its writes are blind.
+type Lister interface {
+	// Listed reports whether the list of a Placed table is there. It asks the
+	// server, and neither creates anything nor makes the table known.
+	Listed(ctx context.Context, table Table) (bool, error)
 }

@@ -87,6 +87,16 @@ func ExamplePurger() {
 	// Output: 1 <nil>
 }
 
+// A Lister keeps a list of places beside the rows; this driver knows them by
+// itself.
+func ExampleLister() {
+	driver, done := exampleDriver()
+	defer done()
+	_, lists := driver.(amorphous.Lister)
+	fmt.Println(lists)
+	// Output: false
+}
+
 // A Tallier keeps sums beside the members that they are of.
 func ExampleTallier() {
 	ctx := context.Background()

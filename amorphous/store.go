@@ -225,6 +225,21 @@ func (s *Store) Purge(ctx context.Context, table Table, before time.Time) (remov
 	return removed, locate(err, "purge", table.Name, "")
 }
 
+// Listed reports whether the list of places of a Placed table is there, where
+// the driver keeps one beside it (see Lister); true where nobody can tell.
+func (s *Store) Listed(ctx context.Context, table Table) (bool, error) {
+	qualified, err := s.enter(ctx, table)
+	lister, ok := s.driver.(Lister)
+	if err == nil && !ok {
+		return true, nil
+	}
+	listed := false
+	if err == nil {
+		listed, err = lister.Listed(ctx, qualified)
+	}
+	return listed, locate(err, "look for a list", table.Name, "")
+}
+
 // Features are the driver's.
 func (s *Store) Features() Features { return s.features }
 

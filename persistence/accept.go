@@ -91,6 +91,9 @@ func (l *Layer) putAll(ctx context.Context, k *kind, objs []any, p putOptions) [
 // accept makes an object durable where its kind's custody says, in one commit,
 // and then does what is due before Put returns.
 func (e *engine) accept(ctx context.Context, a *accepting) (*Receipt, error) {
+	if a.direct != nil && e.registers(ctx, a) {
+		a.direct = nil
+	}
 	switch {
 	case a.direct != nil:
 		return e.acceptDirect(ctx, a)
@@ -181,7 +184,7 @@ func (e *engine) elsewhere(t *task) bool {
 
 // acceptAfterAll puts an object into custody whose only write failed.
 func (e *engine) acceptAfterAll(ctx context.Context, a *accepting, cause error) (*Receipt, error) {
-	e.health.failed(a.direct.purpose, cause)
+	e.health.failed(e.storeOf(a.direct, cause), cause)
 	a.direct = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.layer.opts.Lease)
 	defer cancel()
@@ -215,6 +218,7 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 		recs[0].Owner, recs[0].Lease = e.layer.owner, e.layer.lease()
 	}
 	a.unit.Add = recs
+	a.register(e.health.down())
 	crash.Point("accept.outbox.before")
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
 	crash.Point("accept.outbox.after")
@@ -227,6 +231,7 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 	if res.Repeats != nil && res.Repeats[0] != (transactional.RecordID{}) {
 		return e.layer.Receipt(ctx, res.Repeats[0].String())
 	}
+	a.learn(res.Placed)
 	e.rowsDone(ctx, a, res)
 	return e.accepted(ctx, a, mine)
 }

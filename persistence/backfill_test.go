@@ -57,11 +57,19 @@ var (
 // afterwards it holds what the record holds.
 func TestBackfill(t *testing.T) {
 	const n = 1500
-	for name, record := range map[string]persistence.Purpose{"cells": persistence.Amorphous, "rows": persistence.Transactional} {
-		t.Run(name, func(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		record persistence.Purpose
+		stores func(dir string) persistence.Stores
+	}{
+		{"cells", persistence.Amorphous, embedded.Stores},
+		{"rows", persistence.Transactional, embedded.Stores},
+		{"blind", persistence.Transactional, blindStores},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			ctx, dir := t.Context(), t.TempDir()
-			before := persistence.Plan[stay]{{Name: "object", Purpose: record}}
-			layer := openIn(t, dir)
+			before := persistence.Plan[stay]{{Name: "object", Purpose: test.record}}
+			layer := openStores(t, test.stores(dir))
 			objects := make([]stay, n)
 			for i := range objects {
 				objects[i] = stayOf(i, []string{"ann", "bob", "hidden"}[i%3])
@@ -69,7 +77,7 @@ func TestBackfill(t *testing.T) {
 			putEach(t, persistence.Declare(layer, "visit", before), objects...)
 			layer.Close()
 
-			layer = openIn(t, dir)
+			layer = openStores(t, test.stores(dir))
 			h := persistence.Declare(layer, "visit", persistence.Plan[stay]{before[0], staysAfter[1]})
 			stop := work(t, layer)
 			writes := make(chan error, 1)

@@ -60,7 +60,8 @@ func (e *Erasure) String() string {
 // removed from their tables (free pages, Cassandra's gc_grace, backups); the
 // marks of finished envelopes name the key for Options.Remember at most, and
 // the list of a layout's buckets, that of a count's partitions, its sums of zero
-// and the tombstones of derived rows name the places that there were.
+// and the tombstones of rows name the places that there were; tombstones, and the
+// register of places, name the key.
 func (h *Handle[T]) Erase(ctx context.Context, key string, opts *EraseOptions) (*Erasure, error) {
 	e := &erasing{layer: h.layer, kind: h.kind, key: key, known: map[*task][]trace{}}
 	if opts != nil {

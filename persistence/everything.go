@@ -127,7 +127,7 @@ func (l *Layer) storedPage(ctx context.Context, k *kind, after string, n int) (s
 	if after != "" {
 		r.After = amorphous.Address{Partition: after, ID: after}.Cursor()
 	}
-	page, err := l.cells.Scan(ctx, k.record[0].cell, r)
+	page, err := l.cells.Scan(ctx, k.record[0].table(), r)
 	if err != nil {
 		return nil, false, err
 	}

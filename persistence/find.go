@@ -114,7 +114,7 @@ func (r *query) pull(ctx context.Context, n int, next puller) ([]any, *cursor, e
 // partitionPuller reads the rows of one partition.
 func (l *Layer) partitionPuller(r *query, partition string) puller {
 	return func(ctx context.Context, n int, after []byte) ([]any, []byte, error) {
-		page, err := l.cells.Scan(ctx, r.task.cell, amorphous.Range{
+		page, err := l.cells.Scan(ctx, r.task.table(), amorphous.Range{
 			Partition: partition, From: r.from, To: r.to, Reverse: r.reverse, Limit: n, After: after,
 		})
 		if err != nil {
@@ -129,7 +129,7 @@ func (l *Layer) partitionPuller(r *query, partition string) puller {
 // out what Where does not select. It costs a read of everything.
 func (l *Layer) cellPuller(r *query) puller {
 	return func(ctx context.Context, n int, after []byte) ([]any, []byte, error) {
-		page, err := l.cells.Scan(ctx, r.task.cell, amorphous.Range{Limit: n, After: after})
+		page, err := l.cells.Scan(ctx, r.task.table(), amorphous.Range{Limit: n, After: after})
 		if err != nil {
 			return nil, nil, err
 		}

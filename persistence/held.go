@@ -23,6 +23,7 @@ type held struct {
 	// not know.
 	tasks   []*task
 	reason  map[int]error // the errors that go into dead letters, by task
+	placed  []placedTask  // what the acceptance learned of older places
 	receipt *Receipt      // of this process's Put; may be nil
 
 	custody custodian

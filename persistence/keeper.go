@@ -163,14 +163,11 @@ func whereIs(r *amorphous.Row) string {
 }
 
 func (c *cellKeeper) find(ctx context.Context, of []sought) (map[string][]trace, error) {
-	at := make([]amorphous.Address, len(of))
-	for i := range of {
-		at[i] = amorphous.Address{ID: of[i].key}
-		if c.task.partition == nil {
-			at[i].Partition = of[i].key
-		}
+	at, err := c.layer.addresses(ctx, c.kind, c.task, of)
+	if err != nil {
+		return nil, err
 	}
-	cells, err := c.layer.cells.Read(ctx, c.task.cell, at...)
+	cells, err := c.layer.cells.Read(ctx, c.task.table(), at...)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +182,7 @@ func (c *cellKeeper) find(ctx context.Context, of []sought) (map[string][]trace,
 			}
 			traces = append(traces, known...)
 		}
-		out[row[0].ID] = traces
+		out[row[0].ID] = append(out[row[0].ID], traces...)
 	}
 	return out, nil
 }
@@ -204,7 +201,7 @@ func (c *cellKeeper) bucketOf(ctx context.Context, r *amorphous.Row) ([]trace, e
 }
 
 func (c *cellKeeper) walk(ctx context.Context, after []byte, n int) (w walked, err error) {
-	page, err := c.layer.cells.Scan(ctx, c.task.cell, amorphous.Range{Limit: n, After: after})
+	page, err := c.layer.cells.Scan(ctx, c.task.table(), amorphous.Range{Limit: n, After: after})
 	w.next = page.Next
 	for row := range amorphous.Grouped(page.Rows) {
 		one, _ := c.trace(row)
@@ -222,7 +219,7 @@ func (w *walked) add(key string, t trace) {
 func (c *cellKeeper) there(ctx context.Context, key string, t *trace) (bool, error) {
 	r := amorphous.Range{Partition: t.row.Partition, From: t.row.Order, To: append(slices.Clone(t.row.Order), 0)}
 	for {
-		page, err := c.layer.cells.Scan(ctx, c.task.cell, r)
+		page, err := c.layer.cells.Scan(ctx, c.task.table(), r)
 		if err != nil {
 			return false, err
 		}
@@ -266,22 +263,28 @@ func (c *cellKeeper) put(ctx context.Context, table amorphous.Table, row amorpho
 // drop buries a key. A row at a place that the table does not know of is made
 // its place first, so that burying finds it.
 func (c *cellKeeper) drop(ctx context.Context, key string, t *trace, stamp transactional.Stamp) (all bool, err error) {
-	if t != nil && c.task.partition != nil {
+	if _, err := c.layer.bookOf(ctx, c.kind, c.task); err != nil {
+		return true, err
+	}
+	if t != nil && c.task.partition != nil && !c.task.registered() {
 		adopted := t.row
 		adopted.Stamp, adopted.Expires = justBelow(stamp), t.row.Expires
 		adopted.Body, adopted.Shape = []byte("{}"), 1
-		if err := c.put(ctx, c.task.cell, adopted); err != nil {
+		if err := c.put(ctx, c.task.table(), adopted); err != nil {
 			return true, err
 		}
 	}
 	row := amorphous.Row{ID: key, Stamp: amorphous.Stamp(stamp), Deleted: true}
-	if c.task.partition == nil {
+	if c.task.registered() && t == nil {
+		return true, c.layer.buryPlaces(ctx, c.task, key, stamp)
+	}
+	if c.task.partition == nil || c.task.registered() {
 		row.Partition = key
 		if t != nil {
 			row.Partition, row.Order = t.row.Partition, t.row.Order
 		}
 	}
-	return true, c.put(ctx, c.task.cell, row)
+	return true, c.put(ctx, c.task.table(), row)
 }
 
 func justBelow(s transactional.Stamp) amorphous.Stamp {

@@ -37,6 +37,11 @@ func (c Custody) String() string {
 // KindOptions are options of Declare.
 type KindOptions struct {
 	// Custody is where accepted envelopes are recorded. Default AutoCustody.
+	//
+	// It also says how it is known where rows with PartitionBy lie, over a store
+	// that writes blindly (Cassandra): in transactional custody the transactional
+	// store knows, and those rows wait while it is down; else a list in the store
+	// itself does, at three times the cost. A layout keeps what it began with.
 	Custody Custody
 	// Formerly lists earlier names of the kind, so that what is queued under
 	// them still runs here. Stored objects keep the names of their tables: a
@@ -99,6 +104,7 @@ type task struct {
 	row       *transactional.Table // writeRow
 	cell      amorphous.Table      // writeCell, writeDerived
 	partition *record.Field        // writeCell by PartitionBy; nil: by key
+	book      atomic.Int32         // of writeCell by PartitionBy: a book, how it is known where its rows lie
 	newest    *record.Field        // nil: no order within the partition
 	bucket    time.Duration
 	count     *counting // writeCount

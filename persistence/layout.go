@@ -43,16 +43,22 @@ func (t *task) cellOf(obj any, body []byte, stamp amorphous.Stamp, deleted bool,
 			return cell, err
 		}
 	}
-	switch {
-	case t.ttl > 0:
-		cell.Expires = accepted.Add(t.ttl)
-	case t.expires != nil:
-		cell.Expires = value(obj).FieldByIndex(t.expires.Index).Interface().(time.Time)
-	}
+	cell.Expires = t.ends(obj, accepted)
 	var err error
 	cell.Shape = t.set.Shape
 	cell.Body, err = t.encode(nil, obj, body)
 	return cell, err
+}
+
+// ends is when the row of an object is over; zero: never.
+func (t *task) ends(obj any, accepted time.Time) time.Time {
+	switch {
+	case t.ttl > 0:
+		return accepted.Add(t.ttl)
+	case t.expires != nil:
+		return value(obj).FieldByIndex(t.expires.Index).Interface().(time.Time)
+	}
+	return time.Time{}
 }
 
 // encode appends what the task's default write stores of an object, whose

@@ -197,7 +197,12 @@ func (l *Layer) purge(ctx context.Context) {
 			case t.write == writeRow && k.typ.Version == nil:
 				_, err = l.rows.PurgeTombstones(ctx, t.row, before.UnixMicro())
 			case t.write == writeCell:
-				_, err = l.cells.Purge(ctx, t.cell, before)
+				if _, err = l.bookOf(ctx, k, t); err == nil {
+					_, err = l.cells.Purge(ctx, t.table(), before)
+				}
+				if err == nil && t.registered() {
+					_, err = l.rows.PurgePlaces(ctx, t.cell.Name, before)
+				}
 			case t.write == writeCount:
 				err = t.count.counter.Purge(ctx, before)
 			case t.write == writeDerived:

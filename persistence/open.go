@@ -158,6 +158,7 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	for _, t := range k.tasks {
 		t.limit = newLimiter(t.concurrency, t.perKey)
 		t.spec = t.specOf(k)
+		l.chooseBook(k, t)
 		if err := l.registerCounter(k, t); err != nil {
 			l.mu.Unlock()
 			return err
@@ -188,7 +189,7 @@ func (l *Layer) prepareTables(ctx context.Context, k *kind) error {
 				return err
 			}
 		case writeCell:
-			if err := l.cells.Prepare(ctx, t.cell); err != nil {
+			if err := l.cells.Prepare(ctx, t.table()); err != nil {
 				return err
 			}
 		case writeCount:

@@ -197,7 +197,7 @@ func (e *engine) followRecord(ctx context.Context, k *kind, t *task, v *version)
 		if err := l.writeFollower(ctx, t, row, want, v); err != nil {
 			return err
 		}
-		cells, err := l.cells.Read(ctx, t.cell, amorphous.Address{ID: v.key})
+		cells, err := l.cells.Read(ctx, t.table(), amorphous.Address{ID: v.key})
 		if err != nil {
 			return err
 		}
@@ -228,7 +228,7 @@ func (t *task) follows(cells []amorphous.Row, row amorphous.Row) bool {
 // followRow is the row that the record implies, at a version above what lies
 // there. An object that lacks what places it has none.
 func (l *Layer) followRow(ctx context.Context, t *task, key string, f found) (amorphous.Row, error) {
-	cells, err := l.cells.Read(ctx, t.cell, amorphous.Address{ID: key})
+	cells, err := l.cells.Read(ctx, t.table(), amorphous.Address{ID: key})
 	if err != nil {
 		return amorphous.Row{}, err
 	}
@@ -271,7 +271,7 @@ func (l *Layer) writeFollower(ctx context.Context, t *task, row amorphous.Row, f
 			return err
 		}
 	}
-	if err := l.cells.Write(ctx, t.cell, row)[0]; !errors.Is(err, amorphous.ErrSuperseded) {
+	if err := l.cells.Write(ctx, t.table(), row)[0]; !errors.Is(err, amorphous.ErrSuperseded) {
 		return err
 	}
 	return nil // seen by follows

@@ -28,6 +28,7 @@ type accepting struct {
 	receipt  *Receipt
 	held     *held   // nil when no task is left for after acceptance
 	external []*held // of the tasks that another program serves, each with an envelope of its own
+	placed   []*task // aligned with unit.Place
 	byRun    bool    // the token is that of a handler's run, and a repeat may have other content
 }
 

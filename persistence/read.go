@@ -129,7 +129,7 @@ func (l *Layer) readPart(ctx context.Context, t *task, keys []string, each func(
 	for i, key := range keys {
 		at[i] = amorphous.Address{Partition: key, ID: key}
 	}
-	cells, err := l.cells.Read(ctx, t.cell, at...)
+	cells, err := l.cells.Read(ctx, t.table(), at...)
 	if err != nil {
 		return err
 	}

@@ -41,8 +41,13 @@ func (l *Layer) CreateSchema(ctx context.Context) error {
 	if err := l.open("create schema"); err != nil {
 		return err
 	}
-	rows, cells := l.tables()
 	var first, second error
+	for _, k := range l.declared() {
+		for _, t := range k.tasks {
+			_, _ = l.bookOf(ctx, k, t) // what cannot be told yet is what the plan says
+		}
+	}
+	rows, cells := l.tables()
 	if l.rows != nil {
 		first = l.rows.CreateSchema(ctx, rows...)
 	}
@@ -77,7 +82,7 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 		case writeRow:
 			rows = append(rows, t.row)
 		case writeCell:
-			cells = append(cells, t.cell)
+			cells = append(cells, t.table())
 			if t.bucket > 0 {
 				cells = append(cells, t.bucketTable())
 			}

@@ -21,7 +21,7 @@ import (
 // TestRepairAfterDamage damages every store by hand: Verify finds all of it and
 // nothing else, and Repair mends it.
 func TestRepairAfterDamage(t *testing.T) {
-	vandals(t, func(t *testing.T, v *vandal) {
+	damage := func(t *testing.T, v *vandal) {
 		for name, record := range map[string]persistence.Purpose{"verrow": persistence.Transactional, "vercell": persistence.Amorphous} {
 			v := *v
 			t.Run(name, func(t *testing.T) {
@@ -29,6 +29,10 @@ func TestRepairAfterDamage(t *testing.T) {
 				testDamage(t, &v, name, record)
 			})
 		}
+	}
+	vandals(t, damage)
+	t.Run("blind", func(t *testing.T) {
+		damage(t, &vandal{t: t, layer: openStores(t, blindStores(t.TempDir())), ns: "ff"})
 	})
 }
 
@@ -51,6 +55,10 @@ func testDamage(t *testing.T, v *vandal, kind string, record persistence.Purpose
 		t.Fatalf("what is whole has no differences: %v", lines)
 	}
 	activity := kind + "__activity"
+	blind := !v.layer.Amorphous().Features().Superseded
+	if registered, err := v.layer.Transactional().AnyPlaced(t.Context(), activity); err != nil || registered != blind {
+		t.Errorf("that its places are registered is %v, %v, want %v", registered, err, blind)
+	}
 	v.remove(activity, "s1")
 	v.alter(activity, "s2", `"ann"`, `"eve"`)
 	v.copy(activity, "s3", "ghost\x1f1", "s3")

@@ -27,7 +27,7 @@ func (e *engine) write(ctx context.Context, h *held, t *task) (stale bool, err e
 func (e *engine) versionOf(h *held, t *task) version {
 	v := version{
 		body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
-		shape: h.env.Shape, late: t.write == writeCache && e.late(h),
+		shape: h.env.Shape, late: t.write == writeCache && e.late(h), known: h.placedOf(t),
 	}
 	if v.deleted {
 		return v
@@ -86,6 +86,8 @@ type version struct {
 	stored   bool   // it is what the record holds already
 	late     bool   // the cache may have forgotten a newer version meanwhile
 
+	known *transactional.Placed // what was known of older places, when that of its row was registered; nil: it is not
+
 	stale bool  // a newer version was there
 	err   error // before the write: why it cannot be written
 }
@@ -120,7 +122,7 @@ func (e *engine) writeAll(ctx context.Context, k *kind, t *task, vs []version) {
 			}
 			return
 		}
-		e.writeCells(ctx, k, t, vs)
+		e.writeWhereItLies(ctx, k, t, vs)
 	case writeCount:
 		e.writeCounts(ctx, t, vs)
 	case writeDerived:
@@ -208,6 +210,22 @@ func (t *task) known(w transactional.Write, body []byte) (transactional.Write, e
 	return w, err
 }
 
+// writeWhereItLies writes by the book of the layout.
+func (e *engine) writeWhereItLies(ctx context.Context, k *kind, t *task, vs []version) {
+	switch b, err := e.layer.bookOf(ctx, k, t); {
+	case err != nil:
+		for i := range vs {
+			if v := &vs[i]; v.err == nil {
+				v.err = err
+			}
+		}
+	case b == registeredBook:
+		e.writePlaced(ctx, k, t, vs)
+	default:
+		e.writeCells(ctx, k, t, vs)
+	}
+}
+
 func (e *engine) writeCells(ctx context.Context, k *kind, t *task, vs []version) {
 	rows := make([]amorphous.Row, 0, len(vs))
 	for i := range vs {
@@ -228,7 +246,7 @@ func (e *engine) writeCells(ctx context.Context, k *kind, t *task, vs []version)
 		return
 	}
 	crash.Point("write.cell.before")
-	errs := e.layer.cells.Write(ctx, t.cell, rows...)
+	errs := e.layer.cells.Write(ctx, t.table(), rows...)
 	crash.Point("write.cell.after")
 	answer(vs, errs, func(v *version, _ int) { v.superseded() })
 }
@@ -292,7 +310,7 @@ func (l *Layer) newer(ctx context.Context, k *kind, key string, stamp transactio
 				return true, nil
 			}
 		case writeCell:
-			cells, err := l.cells.Read(ctx, t.cell, amorphous.Address{Partition: key, ID: key})
+			cells, err := l.cells.Read(ctx, t.table(), amorphous.Address{Partition: key, ID: key})
 			if err != nil {
 				return false, err
 			}

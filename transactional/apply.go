@@ -90,7 +90,7 @@ func (s *Store) ApplyAll(ctx context.Context, units []*Unit) ([]Result, []error)
 func (u *Unit) clone() *Unit {
 	own := *u
 	own.Add, own.Unbury = slices.Clone(u.Add), slices.Clone(u.Unbury)
-	own.Settle, own.Bury = slices.Clone(u.Settle), slices.Clone(u.Bury)
+	own.Settle, own.Bury, own.Place = slices.Clone(u.Settle), slices.Clone(u.Bury), slices.Clone(u.Place)
 	for i := range own.Add {
 		own.Add[i].Orders = slices.Clone(own.Add[i].Orders)
 	}
@@ -257,6 +257,7 @@ const (
 	spaceRecord = "\x00record"
 	spaceToken  = "\x00token "
 	spaceDead   = "\x00dead"
+	spacePlace  = "\x00place "
 )
 
 // resources calls use for everything that a unit touches.
@@ -269,6 +270,9 @@ func (j *job) resources(use func(resource)) {
 		if a.Token != "" {
 			use(resource{space: spaceToken + a.Kind, id: a.Token})
 		}
+	}
+	for _, p := range j.places {
+		use(resource{space: spacePlace + p.Space, id: p.ID})
 	}
 	for i := range j.unit.Settle {
 		use(resource{space: spaceRecord, rec: j.unit.Settle[i].ID})
@@ -283,10 +287,23 @@ func (j *job) resources(use func(resource)) {
 
 // waves divides units such that those of one wave touch nothing in common.
 // Executed wave after wave, the units behave as if they had come one after
-// another, in their order.
+// another, in their order, but that those which only register places come last:
+// a wave locks rows before places, and so does a group then.
 func waves(jobs []*job) [][]*job {
 	if len(jobs) == 1 {
 		return [][]*job{jobs}
+	}
+	if slices.ContainsFunc(jobs, (*job).placesOnly) {
+		jobs = slices.Clone(jobs)
+		slices.SortStableFunc(jobs, func(a, b *job) int {
+			switch last := a.placesOnly(); {
+			case last == b.placesOnly():
+				return 0
+			case last:
+				return 1
+			}
+			return -1
+		})
 	}
 	next := make(map[resource]int, 2*len(jobs))
 	var out [][]*job

@@ -23,6 +23,7 @@ func (t *systemTable) definition(s *Store) definition {
 			colName:       s.dialect.Key + " NOT NULL DEFAULT ''",
 			colID:         s.dialect.ID + " NOT NULL",
 			colNumber:     s.dialect.Types[Int] + " NOT NULL DEFAULT 0",
+			colPlaces:     s.dialect.Types[Bytes] + " NOT NULL",
 			string(Bytes): s.dialect.Types[Bytes],
 			string(Text):  s.dialect.Types[Text],
 		}[c[1]]

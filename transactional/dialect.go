@@ -34,6 +34,14 @@ type Dialect struct {
 	// Replace renders the clause that follows VALUES (...) and replaces each of
 	// the set columns whatever the old row holds.
 	Replace func(key []string, set []string) string
+	// Place is the clause that follows VALUES (...) in the register of places.
+	// Where the row is there it raises touched by one, and where its (version,
+	// tie) is not newer also replaces version, tie, until and place, after it
+	// has appended the old place to former, if the two places differ.
+	Place string
+	// AllNew reports whether the number of rows affected by Place proves that
+	// every one of its rows was inserted.
+	AllNew func(affected int64, rows int) bool
 	// IgnoreDuplicate renders the clause that follows VALUES (...) and leaves
 	// a row that is there unchanged.
 	IgnoreDuplicate func(key []string) string

@@ -59,6 +59,14 @@
 // never run again by itself. Deadlocks and lock waits are: the whole unit, or
 // the transaction's function, from the start.
 //
+// # Places
+//
+// What belongs to an object may lie in another store, at a place that its
+// content says. A [Placement] registers the place of a version in the commit of
+// its unit. The versions of one object wait for each other there, so each is
+// told where older ones lie, or may come to lie yet ([Result.Placed]), and can
+// remove what is there at its own version, in whatever order they go on.
+//
 // # Schema
 //
 // Where the driver owns its schema, tables appear when they are first used and

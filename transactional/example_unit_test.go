@@ -61,7 +61,7 @@ func ExampleWrite() {
 	_, err := store.Apply(ctx, &transactional.Unit{Writes: []transactional.Write{next}})
 	fmt.Println(errors.Is(err, fault.ErrConflict))
 	// Output:
-	// {[] []} <nil>
+	// {[] [] []} <nil>
 	// true
 }
 
@@ -178,4 +178,39 @@ func ExampleTx() {
 	// Output:
 	// 1 42
 	// <nil>
+}
+
+// An object that moves: who writes its newest version elsewhere finds where
+// older ones may lie.
+func ExamplePlacement() {
+	ctx := context.Background()
+	store, done := tempStore(ctx)
+	defer done()
+	for version, place := range []string{"/inbox/", "/archive/"} {
+		result := must(store.Apply(ctx, &transactional.Unit{Place: []transactional.Placement{{
+			Space: "letters", ID: "l1", Stamp: transactional.Stamp{Version: int64(version + 1)}, Place: []byte(place)}}}))
+		fmt.Printf("at %s, before at %q\n", result.Placed[0].Place, result.Placed[0].Former)
+	}
+	// Output:
+	// at /inbox/, before at ""
+	// at /archive/, before at "/inbox/"
+}
+
+// What is removed from where it was is taken out of the register.
+func ExamplePlaced() {
+	ctx := context.Background()
+	store, done := tempStore(ctx)
+	defer done()
+	for version, place := range []string{"/inbox/", "/archive/"} {
+		must(store.Apply(ctx, &transactional.Unit{Place: []transactional.Placement{{
+			Space: "letters", ID: "l1", Stamp: transactional.Stamp{Version: int64(version + 1)}, Place: []byte(place)}}}))
+	}
+	known := must(store.Placed(ctx, "letters", "l1"))
+	fmt.Println(store.LeavePlaces(ctx, "letters", known...))
+	for _, p := range must(store.Placed(ctx, "letters", "l1")) {
+		fmt.Printf("at %s, version %d, before at %q\n", p.Place, p.Stamp.Version, p.Former)
+	}
+	// Output:
+	// <nil>
+	// at /archive/, version 2, before at ""
 }

@@ -14,6 +14,7 @@ type job struct {
 	writes []*write // at most one per row
 	later  [][]*write
 	adds   []*add
+	places []*placing
 	size   int
 	seen   *seen // of the Tx that executes it; nil in a group
 
@@ -43,14 +44,17 @@ type add struct {
 }
 
 // single reports whether one statement is all that the unit executes to write: a
-// row that wins or loses by its own guard, or a record.
+// row that wins or loses by its own guard, a place, or a record.
 func (j *job) single() bool {
 	u := j.unit
-	if j.later != nil || len(u.Settle)+len(u.Bury)+len(u.Unbury) > 0 || len(j.writes)+len(j.adds) != 1 {
+	if j.later != nil || len(u.Settle)+len(u.Bury)+len(u.Unbury) > 0 || len(j.writes)+len(j.adds)+len(j.places) != 1 {
 		return false
 	}
-	if len(j.writes) == 1 {
+	switch {
+	case len(j.writes) == 1:
 		return !j.writes[0].careful()
+	case len(j.places) == 1:
+		return true
 	}
 	return j.adds[0].Token == "" && len(j.adds[0].Orders) == 0
 }
@@ -75,6 +79,9 @@ func (s *Store) prepare(u *Unit, planOf func(*Table) (*plan, error)) (*job, erro
 		}
 		j.adds = append(j.adds, a)
 		j.size += len(u.Add[i].Body) + len(u.Add[i].Progress) + 256
+	}
+	if err := s.preparePlaces(j); err != nil {
+		return nil, err
 	}
 	if err := validSettlements(u); err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ const (
 	colName   = "name"   // Dialect.Key
 	colID     = "id"     // Dialect.ID
 	colNumber = "number" // Int
+	colPlaces = "places" // Bytes
 )
 
 var systemTables = []systemTable{
@@ -89,6 +90,14 @@ var systemTables = []systemTable{
 		indexes: [][]string{{"kind", "task", "id"}},
 	},
 	{
+		name: "whereabouts",
+		columns: [][2]string{
+			{"space", colName}, {"okey", colName}, {"version", colNumber}, {"tie", colNumber}, {"until", colNumber},
+			{"place", colPlaces}, {"former", colPlaces}, {"struck", colNumber}, {"touched", colNumber},
+		},
+		key: []string{"space", "okey"},
+	},
+	{
 		name:    "meta",
 		columns: [][2]string{{"name", colName}, {"value", colNumber}},
 		key:     []string{"name"},
@@ -125,6 +134,7 @@ type ourSQL struct {
 	claim, unclaimed, find, extend, freeSome, promoteSome          sized
 	deadThere, deleteDead                                          sized
 	deleteMarks                                                    sized
+	place, placed, placedSkip, placedThere                         sized
 
 	laneReady, expired, due, claimedAny          string
 	nextLater, nextOver                          string
@@ -135,6 +145,7 @@ type ourSQL struct {
 	marksOver, tokensOver, deleteToken           string
 	slots, insertSlot, takeSlot, staySlot        string
 	leaveSlot, slotsOver                         string
+	leavePlaces, walkPlaces, deletePlace         string
 	table                                        map[string]string // quoted names
 }
 
@@ -148,6 +159,7 @@ func (o *ourSQL) compile(s *Store) {
 	o.compileSettle(&s.dialect)
 	o.compileClaim(&s.dialect)
 	o.compileSlots(&s.dialect)
+	o.compilePlaces(&s.dialect)
 	o.compileRest(&s.dialect)
 }
 
@@ -234,6 +246,22 @@ func (o *ourSQL) compileSlots(d *Dialect) {
 	o.staySlot = "UPDATE " + slots + " SET until = ?" + one + mine
 	o.leaveSlot = "DELETE FROM " + slots + one + mine
 	o.slotsOver = "SELECT name, okey, place, owner FROM " + slots + " WHERE until <= ? ORDER BY until LIMIT ?" + d.LockSkip
+}
+
+func (o *ourSQL) compilePlaces(d *Dialect) {
+	places := o.table["whereabouts"]
+	const one = " WHERE space = ? AND okey = ?"
+	o.place.build = o.into("whereabouts", ourTable("whereabouts").names(), " "+d.Place)
+	const some = " WHERE space = ? AND okey"
+	o.placed.build = in("SELECT okey, version, tie, place, former, struck FROM "+places+some, "")
+	o.placedThere.build = in("SELECT okey FROM "+places+some, "")
+	o.placedSkip.build = in("SELECT okey FROM "+places+some, d.LockSkip)
+	// struck counts the bytes of former places that were taken out, so that a
+	// number says where in all of them somebody's knowledge ends.
+	o.leavePlaces = "UPDATE " + places + " SET former = SUBSTR(former, ? - struck + 1), struck = ?" + one +
+		" AND struck < ? AND struck + LENGTH(former) >= ?"
+	o.walkPlaces = "SELECT okey, until, LENGTH(former) FROM " + places + " WHERE space = ? AND okey > ? ORDER BY okey LIMIT ?"
+	o.deletePlace = "DELETE FROM " + places + one + " AND until < ? AND until <> 0 AND LENGTH(former) = 0"
 }
 
 func (o *ourSQL) compileRest(d *Dialect) {

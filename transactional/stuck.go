@@ -26,6 +26,9 @@ func (s *Store) stuck(ctx context.Context, jobs []*job) []bool {
 		if err := s.lookAtRecords(ctx, c, jobs, free, there); err != nil {
 			return err
 		}
+		if err := s.lookAtPlaces(ctx, c, jobs, free, there); err != nil {
+			return err
+		}
 		return errLooked
 	})
 	if err != errLooked {
@@ -85,6 +88,33 @@ func (s *Store) lookAtRecords(ctx context.Context, c Conn, jobs []*job, free, th
 		})
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) lookAtPlaces(ctx context.Context, c Conn, jobs []*job, free, there map[resource]bool) error {
+	bySpace := map[string][]string{}
+	for _, j := range jobs {
+		for _, p := range j.places {
+			bySpace[p.Space] = append(bySpace[p.Space], p.ID)
+		}
+	}
+	for space, ids := range bySpace {
+		slices.Sort(ids)
+		for z, into := range map[*sized]map[resource]bool{&s.ours.placedSkip: free, &s.ours.placedThere: there} {
+			err := inChunks(ids, textArg, func(args []any) error {
+				args = append([]any{space}, args...)
+				return c.Query(ctx, z.text(len(args)-1), args, func(scan func(...any) error) error {
+					r := resource{space: spacePlace + space}
+					err := scan(&r.id)
+					into[r] = true
+					return err
+				})
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

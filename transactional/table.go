@@ -35,7 +35,7 @@ func ValidName(name string) bool {
 // The names of ours. A table or column of the user's that bears one gets an
 // underscore behind it, see escape.
 var (
-	ourTables  = []string{"outbox", "marks", "tokens", "orders", "slots", "dead", "meta"}
+	ourTables  = []string{"outbox", "marks", "tokens", "orders", "slots", "dead", "whereabouts", "meta"}
 	ourColumns = []string{"id", "version", "tie", "deleted"}
 )
 

@@ -159,6 +159,7 @@ type Unit struct {
 	Settle []Settlement
 	Bury   []DeadLetter // a letter whose ID is there is left as it is
 	Unbury []string     // ids of dead letters to remove; fault.ErrNotFound when one is not there
+	Place  []Placement  // in their order
 }
 
 // A Result tells what a Unit did beyond succeeding.
@@ -171,4 +172,7 @@ type Result struct {
 	// nothing of the unit was applied. Nil when none was. The same token with
 	// another digest is fault.ErrConflict.
 	Repeats []RecordID
+	// Placed is aligned with Unit.Place: what is known of its ID then. A newer
+	// Stamp than that of the placement says that it came too late.
+	Placed []Placed
 }

@@ -36,6 +36,9 @@ func (s *Store) wave(ctx context.Context, c Conn, jobs []*job) error {
 	if err := s.writeLater(ctx, c, jobs); err != nil {
 		return err
 	}
+	if err := s.registerPlaces(ctx, c, jobs); err != nil {
+		return err
+	}
 	if err := s.addRecords(ctx, c, jobs, now); err != nil {
 		return err
 	}

@@ -269,6 +269,18 @@ func (c *cells) CreateSchema(ctx context.Context, tables []amorphous.Table) erro
 	return c.Driver.CreateSchema(ctx, tables)
 }
 
+// Listed is true, which is nobody's answer, for a driver that keeps no lists.
+func (c *cells) Listed(ctx context.Context, table amorphous.Table) (bool, error) {
+	lister, ok := c.Driver.(amorphous.Lister)
+	if !ok {
+		return true, nil
+	}
+	if _, err := c.faults.before(ctx, Op{Name: "listed", On: []string{table.Name}}); err != nil {
+		return false, err
+	}
+	return lister.Listed(ctx, table)
+}
+
 func (c *cells) Features() amorphous.Features { return c.Driver.(amorphous.Featured).Features() }
 
 func (c *cells) Check(ctx context.Context) fault.Report {

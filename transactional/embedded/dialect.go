@@ -33,6 +33,8 @@ var dialect = transactional.Dialect{
 	Upsert:          upsert,
 	AllWon:          func(affected int64, rows int) bool { return affected == int64(rows) },
 	Replace:         replace,
+	Place:           place,
+	AllNew:          func(int64, int) bool { return false },
 	IgnoreDuplicate: func(key []string) string { return "ON CONFLICT (" + list(key) + ") DO NOTHING" },
 	TableSuffix:     " WITHOUT ROWID",
 	Columns:         "SELECT name FROM pragma_table_info(?)",
@@ -66,6 +68,14 @@ func upsert(key, set []string) string {
 	return replace(key, set) +
 		" WHERE excluded.version > version OR excluded.version = version AND excluded.tie > tie"
 }
+
+const (
+	newer = "WHEN excluded.version > version OR excluded.version = version AND excluded.tie >= tie THEN "
+	place = "ON CONFLICT (space, okey) DO UPDATE SET touched = touched + 1" +
+		", former = CASE WHEN excluded.place = place THEN former " + newer + "CAST(former || place AS BLOB) ELSE former END" +
+		", place = CASE " + newer + "excluded.place ELSE place END, until = CASE " + newer + "excluded.until ELSE until END" +
+		", tie = CASE " + newer + "excluded.tie ELSE tie END, version = max(excluded.version, version)"
+)
 
 func replace(key, set []string) string {
 	assign := make([]string, len(set))

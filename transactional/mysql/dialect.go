@@ -39,6 +39,8 @@ var dialect = transactional.Dialect{
 	Replace: func(_, set []string) string {
 		return duplicate(set, func(c string) string { return "VALUES(" + c + ")" })
 	},
+	Place:           place,
+	AllNew:          func(affected int64, rows int) bool { return affected == int64(rows) }, // one that was there counts for two
 	IgnoreDuplicate: func(key []string) string { return duplicate(key[:1], func(c string) string { return c }) },
 	Lock:            " FOR UPDATE",
 	LockSkip:        " FOR UPDATE SKIP LOCKED",
@@ -72,6 +74,16 @@ func duplicate(set []string, value func(quoted string) string) string {
 	}
 	return "ON DUPLICATE KEY UPDATE " + strings.Join(assign, ", ")
 }
+
+// place assigns from left to right, too: what reads a column comes before what
+// replaces it.
+const (
+	newer = "(VALUES(version) > version OR VALUES(version) = version AND VALUES(tie) >= tie)"
+	place = "ON DUPLICATE KEY UPDATE touched = touched + 1" +
+		", former = IF(" + newer + " AND VALUES(place) <> place, CONCAT(former, place), former)" +
+		", place = IF(" + newer + ", VALUES(place), place), until = IF(" + newer + ", VALUES(until), until)" +
+		", tie = IF(" + newer + ", VALUES(tie), tie), version = GREATEST(VALUES(version), version)"
+)
 
 // upsert guards every assignment by the stamp, and by the key: the clause also
 // meets a row that has another key and the same value in a unique index, which

@@ -45,7 +45,7 @@ func Run(t *testing.T, h Harness) {
 		{"Modes", testModes}, {"Tombstones", testTombstones}, {"Unique", testUnique}, {"Columns", testColumns},
 		{"Values_D25", testValues}, {"Identity_D16", testIdentity}, {"Refusals", testRefusals}, {"Units", testUnits},
 		{"Groups", testGroups}, {"Scan", testScan}, {"Claim", testClaim}, {"Due", testDue}, {"Settle", testSettle},
-		{"Leases", testLeases}, {"Tokens", testTokens}, {"Orders", testOrders}, {"Slots", testSlots}, {"Walk", testWalk},
+		{"Leases", testLeases}, {"Tokens", testTokens}, {"Orders", testOrders}, {"Slots", testSlots}, {"Places", testPlaces}, {"Walk", testWalk},
 		{"Dead", testDead}, {"Meta", testMeta}, {"Tx", testTx}, {"TxFaults", testTxFaults}, {"Schema", testSchema},
 		{"Life", testLife}, {"Faults", testFaults}, {"Restart", testRestart}, {"Load", testLoad}, {"Model", testModel},
 	} {

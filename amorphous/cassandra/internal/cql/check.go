@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -59,6 +60,13 @@ func (d *Driver) lacking(ctx context.Context) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// Listed implements amorphous.Lister.
+func (d *Driver) Listed(ctx context.Context, t amorphous.Table) (bool, error) {
+	found, err := d.names(ctx, Statement{"SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
+		[]any{d.opts.Keyspace, listName(t.Name)}})
+	return len(found) > 0, err
 }
 
 // names reads the first column of a statement's rows.

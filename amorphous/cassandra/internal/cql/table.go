@@ -33,10 +33,13 @@ type table struct {
 // markerShape is the shape of the marker, as it is stored: first in its row.
 const markerShape = math.MinInt64
 
+// listName is the name of a Placed table's companion.
+func listName(table string) string { return table + "_At" }
+
 func newTable(keyspace string, t amorphous.Table) *table {
 	out := &table{Table: t}
 	out.cells = `"` + keyspace + `"."` + t.Name + `"`
-	out.places = `"` + keyspace + `"."` + t.Name + `_At"`
+	out.places = `"` + keyspace + `"."` + listName(t.Name) + `"`
 	const row = " WHERE part = ? AND ord = ? AND id = ?"
 	const read = "SELECT part, ord, id, shape, cell, writetime(cell) FROM "
 	out.put = "UPDATE " + out.cells + " USING TIMESTAMP ? SET cell = ?" + row + " AND shape = ?"
