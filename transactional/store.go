@@ -29,8 +29,12 @@ const (
 	groupQueue = 16384
 )
 
-// groupPatience is how long a group keeps the next one from beginning beside it.
-const groupPatience = 10 * time.Millisecond
+// groupPatience is how long a group keeps the next one from beginning beside it,
+// and groupSmall how many units it must have for that.
+const (
+	groupPatience = 10 * time.Millisecond
+	groupSmall    = 4
+)
 
 // Options of a Store; zero values are the defaults.
 type Options struct {
@@ -116,7 +120,7 @@ func New(driver Driver, opts *Options) (*Store, error) {
 	s.ours.compile(s)
 	s.group = group.New(group.Options{
 		MaxItems: groupItems, MaxSize: groupBytes, MaxQueue: groupQueue,
-		Parallel: max(1, f.Parallel), Eager: 1, Patience: groupPatience,
+		Parallel: max(1, f.Parallel), Eager: 1, Small: groupSmall, Patience: groupPatience,
 	}, func(j *job) int { return j.size }, s.runGroup)
 	return s, nil
 }

@@ -19,10 +19,12 @@ type Options struct {
 	MaxSize  int // sum of sizes of one group, in the caller's own unit; zero: no bound; a larger item travels alone
 	Parallel int // groups under way at once; default 1
 	// Eager is how many of them begin whatever is under way; default Parallel.
-	// More begin only past groups that have been under way for longer than
-	// Patience: fewer groups are larger ones, and one that stands holds up
-	// nobody else for long.
+	// More begin only past groups of fewer items than Small, which cost little
+	// side by side and would keep a lone caller waiting, and past those that
+	// have been under way for longer than Patience: fewer groups are larger
+	// ones, and one that stands holds up nobody else for long.
 	Eager    int
+	Small    int
 	Patience time.Duration
 	MaxQueue int // items that may wait; over it Do waits until its context ends; default 16384
 }

@@ -225,3 +225,45 @@ func TestWhatAGroupLeavesPassesItWhenItStands(t *testing.T) {
 		})
 	}
 }
+
+// A lone caller does not wait for another's small group; a large one it waits
+// for, to share the next.
+func TestSmallGroupsKeepNobodyWaiting(t *testing.T) {
+	for small, want := range map[int]string{0: "a", 2: "a b", 3: "a b"} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var began []string
+			g := New(Options{Parallel: 2, Eager: 1, Small: small, Patience: time.Second}, nil, func(_ context.Context, items []string) []error {
+				mu.Lock()
+				began = append(began, strings.Join(items, ""))
+				mu.Unlock()
+				time.Sleep(10 * time.Millisecond)
+				return nil
+			})
+			put := func(items ...string) {
+				go g.DoAll(context.Background(), items)
+				synctest.Wait()
+			}
+			put("a")
+			put("b")
+			soFar := func() string {
+				synctest.Wait()
+				mu.Lock()
+				defer mu.Unlock()
+				return strings.Join(began, " ")
+			}
+			if got := soFar(); got != want {
+				t.Errorf("small is %d: %q began, want %q", small, got, want)
+			}
+			time.Sleep(time.Second)
+			put("c", "d", "e")
+			put("f")
+			put("g")
+			time.Sleep(time.Second)
+			if got := soFar(); got != "a b cde fg" {
+				t.Errorf("small is %d: past a group that is not, %q began", small, got)
+			}
+			g.Close()
+		})
+	}
+}

@@ -13,6 +13,7 @@ import (
 // A worker is a goroutine that runs groups.
 type worker struct {
 	began time.Time // its group; kept where Eager is less than Parallel
+	items int       // of its group; none while it looks for one
 }
 
 // staff starts a worker for what waits, or sees to it that somebody does when
@@ -38,14 +39,17 @@ func (g *Group[T]) staff() {
 	}
 }
 
-// moving counts the groups under way that do not stand, and says how long it is
-// until the first of them does. The caller holds mu.
+// moving counts the groups under way that are not small and do not stand, and
+// says how long it is until the first of them does. The caller holds mu.
 func (g *Group[T]) moving() (n int, next time.Duration) {
 	if g.opts.Eager == g.opts.Parallel {
 		return len(g.workers), 0
 	}
 	next = g.opts.Patience
 	for _, w := range g.workers {
+		if w.items > 0 && w.items < g.opts.Small {
+			continue
+		}
 		if left := g.opts.Patience - time.Since(w.began); left > 0 {
 			n, next = n+1, min(next, left)
 		}
@@ -78,7 +82,7 @@ func (g *Group[T]) work(w *worker) {
 func (g *Group[T]) take(w *worker) []*entry[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w.began = time.Now()
+	w.began, w.items = time.Now(), 0
 	if moving, _ := g.moving(); g.queue.head == nil || moving > g.opts.Eager {
 		g.workers = slices.DeleteFunc(g.workers, func(of *worker) bool { return of == w })
 		if len(g.workers) == 0 && g.closed {
@@ -99,6 +103,7 @@ func (g *Group[T]) take(w *worker) []*entry[T] {
 		e.state = taken
 		entries = append(entries, e)
 	}
+	w.items = len(entries)
 	g.staff() // for what is left, should this group come to stand
 	return entries
 }

@@ -76,7 +76,7 @@ func New(conn *Connector, opts Options) (*Driver, error) {
 		opts.InFlight = 256
 	}
 	d := &Driver{conn: conn, opts: opts, slots: make(chan struct{}, opts.InFlight), spare: make(chan struct{}, max(opts.InFlight/4, 1)), tables: map[amorphous.Table]*table{}}
-	d.writes = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes, Parallel: groupsAtOnce, Eager: groupsEager, Patience: groupPatience}, (*call).cost, d.runGroup)
+	d.writes = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes, Parallel: groupsAtOnce, Eager: groupsEager, Small: groupSmall, Patience: groupPatience}, (*call).cost, d.runGroup)
 	return d, nil
 }
 

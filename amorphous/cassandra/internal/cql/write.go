@@ -13,7 +13,7 @@ import (
 
 // A lone caller's write is a group of its own. When groupsEager of them are under
 // way, what arrives forms the next, and others, up to groupsAtOnce, begin only
-// past those that take longer than groupPatience. More of them would be smaller
+// past small ones and those that take longer than groupPatience. More of them would be smaller
 // ones: with 16, rows of 64 callers went to the servers a few at a time, and cost
 // both sides half as much again.
 const (
@@ -21,6 +21,7 @@ const (
 	groupBytes   = 1 << 20
 	groupsAtOnce = 4
 	groupsEager  = 2
+	groupSmall   = 4 // calls
 	rowCost      = 256
 	callRows     = 512
 
