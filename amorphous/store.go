@@ -229,14 +229,14 @@ func (s *Store) Purge(ctx context.Context, table Table, before time.Time) (remov
 // the driver keeps one beside it (see Lister); true where nobody can tell.
 func (s *Store) Listed(ctx context.Context, table Table) (bool, error) {
 	qualified, err := s.enter(ctx, table)
+	if err != nil {
+		return false, locate(err, "look for a list", table.Name, "")
+	}
 	lister, ok := s.driver.(Lister)
-	if err == nil && !ok {
+	if !ok {
 		return true, nil
 	}
-	listed := false
-	if err == nil {
-		listed, err = lister.Listed(ctx, qualified)
-	}
+	listed, err := lister.Listed(ctx, qualified)
 	return listed, locate(err, "look for a list", table.Name, "")
 }
 

@@ -263,10 +263,13 @@ func (c *cellKeeper) put(ctx context.Context, table amorphous.Table, row amorpho
 // drop buries a key. A row at a place that the table does not know of is made
 // its place first, so that burying finds it.
 func (c *cellKeeper) drop(ctx context.Context, key string, t *trace, stamp transactional.Stamp) (all bool, err error) {
-	if _, err := c.layer.bookOf(ctx, c.kind, c.task); err != nil {
+	switch b, err := c.layer.bookOf(ctx, c.kind, c.task); {
+	case err != nil:
 		return true, err
+	case b == registeredBook:
+		return true, c.bury(ctx, key, t, stamp)
 	}
-	if t != nil && c.task.partition != nil && !c.task.registered() {
+	if t != nil && c.task.partition != nil {
 		adopted := t.row
 		adopted.Stamp, adopted.Expires = justBelow(stamp), t.row.Expires
 		adopted.Body, adopted.Shape = []byte("{}"), 1
@@ -275,16 +278,27 @@ func (c *cellKeeper) drop(ctx context.Context, key string, t *trace, stamp trans
 		}
 	}
 	row := amorphous.Row{ID: key, Stamp: amorphous.Stamp(stamp), Deleted: true}
-	if c.task.registered() && t == nil {
-		return true, c.layer.buryPlaces(ctx, c.task, key, stamp)
-	}
-	if c.task.partition == nil || c.task.registered() {
+	if c.task.partition == nil {
 		row.Partition = key
 		if t != nil {
 			row.Partition, row.Order = t.row.Partition, t.row.Order
 		}
 	}
 	return true, c.put(ctx, c.task.table(), row)
+}
+
+// bury buries a key where a trace is, or else wherever the register knows of.
+func (c *cellKeeper) bury(ctx context.Context, key string, t *trace, stamp transactional.Stamp) (err error) {
+	var at []amorphous.Address
+	if t != nil {
+		at = append(at, amorphous.Address{Partition: t.row.Partition, Order: t.row.Order, ID: key})
+	} else {
+		at, err = c.layer.placesOf(ctx, c.task, []string{key})
+	}
+	for i := 0; i < len(at) && err == nil; i++ {
+		err = c.put(ctx, c.task.table(), tombstoneAt(at[i], stamp))
+	}
+	return err
 }
 
 func justBelow(s transactional.Stamp) amorphous.Stamp {

@@ -50,7 +50,7 @@ func (l *Layer) mayRegister(k *kind, t *task) bool {
 func (l *Layer) chooseBook(k *kind, t *task) {
 	t.cell.Placed = t.partition != nil && !l.wouldRegister(k, t)
 	if !l.mayRegister(k, t) {
-		t.book.Store(int32(listedBook))
+		t.keepBook(listedBook)
 	}
 }
 
@@ -63,8 +63,11 @@ func (l *Layer) bookOf(ctx context.Context, k *kind, t *task) (book, error) {
 	}
 	would := l.wouldRegister(k, t)
 	listed, err := l.cells.Listed(ctx, t.cell)
-	if err != nil || would && !listed {
-		return t.keepBook(registeredBook, err)
+	switch {
+	case err != nil:
+		return unknownBook, err
+	case would && !listed:
+		return t.keepBook(registeredBook), nil
 	}
 	var lacks *transactional.SchemaError
 	registered, err := l.rows.AnyPlaced(ctx, t.cell.Name)
@@ -77,17 +80,14 @@ func (l *Layer) bookOf(ctx context.Context, k *kind, t *task) (book, error) {
 		return unknownBook, err
 	}
 	if registered {
-		return t.keepBook(registeredBook, nil)
+		return t.keepBook(registeredBook), nil
 	}
-	return t.keepBook(listedBook, nil)
+	return t.keepBook(listedBook), nil
 }
 
-func (t *task) keepBook(b book, err error) (book, error) {
-	if err != nil {
-		return unknownBook, err
-	}
+func (t *task) keepBook(b book) book {
 	t.book.Store(int32(b))
-	return b, nil
+	return b
 }
 
 // table is the table of a layout, as it is by the book that was chosen.
@@ -132,7 +132,7 @@ func (e *engine) registers(ctx context.Context, a *accepting) bool {
 // register adds to the acceptance where an object's rows will lie that are
 // written before Put returns.
 func (a *accepting) register(down [8]bool) {
-	if a.held == nil || down[Amorphous] {
+	if down[Amorphous] {
 		return // not written now, but by a worker, which registers them
 	}
 	for _, t := range a.held.tasks {
@@ -370,22 +370,4 @@ func (l *Layer) placesOf(ctx context.Context, t *task, keys []string) (out []amo
 		out = append(append(out, now...), former...)
 	}
 	return out, err
-}
-
-// buryPlaces buries what lies at any place of an object.
-func (l *Layer) buryPlaces(ctx context.Context, t *task, key string, stamp transactional.Stamp) error {
-	at, err := l.placesOf(ctx, t, []string{key})
-	if err != nil || len(at) == 0 {
-		return err
-	}
-	rows := make([]amorphous.Row, len(at))
-	for i := range at {
-		rows[i] = tombstoneAt(at[i], stamp)
-	}
-	for _, err := range l.cells.Write(ctx, t.table(), rows...) {
-		if err != nil && !errors.Is(err, amorphous.ErrSuperseded) {
-			return err
-		}
-	}
-	return nil
 }

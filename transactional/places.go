@@ -40,8 +40,10 @@ type placing struct {
 	job   *job
 	index int // in Unit.Place
 	*Placement
-	place any
+	args []any // as the register has its columns
 }
+
+func (p *placing) row() []any { return p.args }
 
 func comparePlacings(a, b *placing) int {
 	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.ID, b.ID))
@@ -58,7 +60,15 @@ func (s *Store) preparePlaces(j *job) error {
 		if err := s.fits(size); err != nil {
 			return s.locate(err, "place", nil, p.ID)
 		}
-		j.places = append(j.places, &placing{j, i, p, blob(p.Place)})
+		until := int64(0)
+		switch {
+		case !p.Until.IsZero():
+			until = p.Until.UnixMicro()
+		case len(p.Place) == 0:
+			until = time.Now().UnixMicro()
+		}
+		j.places = append(j.places, &placing{j, i, p, []any{
+			p.Space, p.ID, p.Stamp.Version, flip(p.Stamp.Tie), until, blob(p.Place), []byte{}, int64(0), int64(0)}})
 		j.size += size
 	}
 	return nil
@@ -80,30 +90,9 @@ func (s *Store) registerPlaces(ctx context.Context, c Conn, jobs []*job) error {
 		}
 	}
 	slices.SortStableFunc(all, comparePlacings) // in one order, like rows
-	for len(all) > 0 {
-		width := len(ourTable("whereabouts").columns)
-		n := s.chunk(len(all), width)
-		args := make([]any, 0, n*width)
-		for _, p := range all[:n] {
-			until := int64(0)
-			switch {
-			case !p.Until.IsZero():
-				until = p.Until.UnixMicro()
-			case len(p.Place) == 0:
-				until = time.Now().UnixMicro()
-			}
-			args = append(args, p.Space, p.ID, p.Stamp.Version, flip(p.Stamp.Tie), until, p.place, []byte{}, int64(0), int64(0))
-		}
-		affected, err := c.Exec(ctx, s.ours.place.text(n), args...)
-		if err == nil {
-			err = s.notePlaced(ctx, c, all[:n], affected)
-		}
-		if err != nil {
-			return err
-		}
-		all = all[n:]
-	}
-	return nil
+	return eachChunk(ctx, s, c, &s.ours.place, all, func(some []*placing, affected int64) error {
+		return s.notePlaced(ctx, c, some, affected)
+	})
 }
 
 // notePlaced notes what is known after some placements were executed. Most
@@ -176,12 +165,12 @@ func (s *Store) Placed(ctx context.Context, space string, ids ...string) ([]Plac
 }
 
 // AnyPlaced reports whether the register of places has anything of a space.
-func (s *Store) AnyPlaced(ctx context.Context, space string) (any bool, err error) {
+func (s *Store) AnyPlaced(ctx context.Context, space string) (found bool, err error) {
 	if err := s.open(ctx); err != nil {
 		return false, s.locate(err, "placed", nil, "")
 	}
-	err = s.walkPlaces(ctx, space, "", 1, func(string, int64, int64) { any = true })
-	return any, s.explain(ctx, err, "placed", nil)
+	err = s.walkPlaces(ctx, space, "", 1, func(string, int64, int64) { found = true })
+	return found, s.explain(ctx, err, "placed", nil)
 }
 
 // LeavePlaces takes former places out of the register, where nothing of an older
@@ -248,18 +237,31 @@ func (s *Store) PurgePlaces(ctx context.Context, space string, before time.Time)
 		})
 		for chunk := range slices.Chunk(over, sweepChunk) {
 			if err == nil {
-				err = s.run(ctx, func(ctx context.Context, c Conn) error {
-					for _, id := range chunk {
-						gone, err := c.Exec(ctx, s.ours.deletePlace, space, id, end)
-						if err != nil {
-							return err
-						}
-						removed += int(gone)
-					}
-					return nil
-				})
+				var n int
+				n, err = s.forgetPlaces(ctx, space, chunk, end)
+				removed += n
 			}
 		}
 	}
 	return removed, s.explain(ctx, err, "purge", nil)
+}
+
+// forgetPlaces forgets those of some IDs that still lie nowhere since before a
+// moment.
+func (s *Store) forgetPlaces(ctx context.Context, space string, ids []string, before int64) (removed int, err error) {
+	err = s.run(ctx, func(ctx context.Context, c Conn) error {
+		removed = 0
+		for _, id := range ids {
+			n, err := c.Exec(ctx, s.ours.deletePlace, space, id, before)
+			if err != nil {
+				return err
+			}
+			removed += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		removed = 0
+	}
+	return removed, err
 }

@@ -186,17 +186,18 @@ func (s *Store) writeTable(ctx context.Context, c Conn, t *tableWrites) error {
 
 // insertRows inserts rows that must not be there.
 func (s *Store) insertRows(ctx context.Context, c Conn, z *sized, ws []*write) error {
-	return s.eachChunk(ctx, c, z, ws, func([]*write, int64) error { return nil })
+	return eachChunk(ctx, s, c, z, ws, func([]*write, int64) error { return nil })
 }
 
 // eachChunk executes a multi-row statement for rows, a power of two of them
 // at a time.
-func (s *Store) eachChunk(ctx context.Context, c Conn, z *sized, ws []*write, done func(chunk []*write, affected int64) error) error {
+func eachChunk[T interface{ row() []any }](ctx context.Context, s *Store, c Conn, z *sized, ws []T, done func(chunk []T, affected int64) error) error {
 	for len(ws) > 0 {
-		n := s.chunk(len(ws), len(ws[0].args))
-		args := make([]any, 0, n*len(ws[0].args))
+		width := len(ws[0].row())
+		n := s.chunk(len(ws), width)
+		args := make([]any, 0, n*width)
 		for _, w := range ws[:n] {
-			args = append(args, w.args...)
+			args = append(args, w.row()...)
 		}
 		affected, err := c.Exec(ctx, z.text(n), args...)
 		if err == nil {
@@ -213,7 +214,7 @@ func (s *Store) eachChunk(ctx context.Context, c Conn, z *sized, ws []*write, do
 // upsertRows writes rows where the row is absent or older, and notes which
 // were superseded.
 func (s *Store) upsertRows(ctx context.Context, c Conn, p *plan, ws []*write) error {
-	return s.eachChunk(ctx, c, &p.upsert, ws, func(chunk []*write, affected int64) error {
+	return eachChunk(ctx, s, c, &p.upsert, ws, func(chunk []*write, affected int64) error {
 		if s.dialect.AllWon(affected, len(chunk)) {
 			return nil
 		}

@@ -128,6 +128,8 @@ type write struct {
 	args    []any // id, version, tie, deleted, then the columns, which a tombstone does not have
 }
 
+func (w *write) row() []any { return w.args }
+
 // careful reports whether the row that is there decides before anything is
 // written. A plain newest write leaves that to the database; a tombstone is
 // written by removing the row and inserting, so that columns which this

@@ -58,19 +58,23 @@ func testPlaced(t *testing.T, h Harness) {
 		tb.must(away)
 		tb.one("a move removes every cell of the old place", "g", away)
 	})
-	t.Run("Listed", func(t *testing.T) {
-		if listed, err := tb.store.Listed(t.Context(), tb.table); !listed || err != nil {
-			t.Errorf("the list of a table that has rows is there: %v, %v", listed, err)
-		}
-		other := tb.table
-		other.Name += "_no"
-		listed, err := tb.store.Listed(t.Context(), other)
-		if again, errAgain := tb.store.Listed(t.Context(), other); again != listed || err != nil || errAgain != nil {
-			t.Errorf("asking makes no list: %v, %v; %v, %v", listed, err, again, errAgain)
-		}
-	})
+	t.Run("Listed", func(t *testing.T) { testListed(tb.on(t, tb.store)) })
 	t.Run("EveryOrder", func(t *testing.T) { testEveryOrder(tb.on(t, tb.store)) })
 	t.Run("Race", func(t *testing.T) { testPlaceRace(tb.on(t, tb.store), h.Rows/20) })
+}
+
+// testListed asks for the list of a table that has rows, and of one that nobody
+// made.
+func testListed(tb *table) {
+	if listed, err := tb.store.Listed(tb.Context(), tb.table); !listed || err != nil {
+		tb.Errorf("the list of a table that has rows is there: %v, %v", listed, err)
+	}
+	other := tb.table
+	other.Name += "_no"
+	listed, err := tb.store.Listed(tb.Context(), other)
+	if again, errAgain := tb.store.Listed(tb.Context(), other); again != listed || err != nil || errAgain != nil {
+		tb.Errorf("asking makes no list: %v, %v; %v, %v", listed, err, again, errAgain)
+	}
 }
 
 // one checks that an ID has exactly these cells, by read and by scan.

@@ -1,12 +1,11 @@
-// Package group forms groups without waiting for more: while one group is under way,
-// what arrives meanwhile forms the next. A lone item never waits; under load
+// Package group forms groups without waiting for more: while one group is under
+// way, what arrives meanwhile forms the next. A lone item never waits; under load
 // groups grow by themselves.
 //
 // There is no goroutine while there is no work. The first item to arrive
 // starts one, it runs group after group until nothing waits, and then it ends;
 // [Options.Parallel] bounds how many do so side by side, and [Options.Eager]
-// how many do while none of them stands: two callers who do not come together may
-// each wait for one group of the other's.
+// how many do while none of them is small or stands.
 //
 // A caller that leaves never takes the others with it: its item is withdrawn
 // when no group has it yet, and otherwise the group goes on without anybody

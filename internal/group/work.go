@@ -12,7 +12,7 @@ import (
 
 // A worker is a goroutine that runs groups.
 type worker struct {
-	began time.Time // its group; kept where Eager is less than Parallel
+	began time.Time // its group
 	items int       // of its group; none while it looks for one
 }
 

@@ -110,7 +110,7 @@ type database struct {
 const maxTrusted = 256
 
 // groupsAtOnce is how many groups of units are worth having under way: one, and
-// another past a group that stands, for a lock or a slow disk. More of them are
+// another past a group that is small, or stands for a lock or a slow disk. More of them are
 // smaller ones, and each costs its own round trips, its own statements and its
 // own fsync. It is also what keeps connections for transactions of the program's
 // own.

@@ -13,9 +13,9 @@ import (
 
 // A lone caller's write is a group of its own. When groupsEager of them are under
 // way, what arrives forms the next, and others, up to groupsAtOnce, begin only
-// past small ones and those that take longer than groupPatience. More of them would be smaller
-// ones: with 16, rows of 64 callers went to the servers a few at a time, and cost
-// both sides half as much again.
+// past small ones and those that take longer than groupPatience. More of them
+// would be smaller ones: with 16, rows of 64 callers went to the servers a few at
+// a time, and cost both sides half as much again.
 const (
 	groupCalls   = 256
 	groupBytes   = 1 << 20
