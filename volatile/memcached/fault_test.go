@@ -193,7 +193,7 @@ func TestLongOutageBeginsAGeneration(t *testing.T) {
 	reader := openAt(t, Options{Timeout: patient}, s.addr)
 	must(t, writer.set("k", "old"))
 	reader.want(t, "k", "old")
-	gen := writer.members[0].gen
+	gen := writer.generation()
 	s.pause()
 	if _, err := writer.get("k"); err == nil {
 		t.Fatal("a silent member answered")
@@ -206,11 +206,20 @@ func TestLongOutageBeginsAGeneration(t *testing.T) {
 	settled := func(d *driver) func() bool { return func() bool { return d.set("after", "new") == nil } }
 	eventually(t, 8*time.Second, "the writer has settled", settled(writer))
 	eventually(t, 8*time.Second, "the reader has settled", settled(reader))
-	if writer.members[0].gen == gen || writer.members[0].gen != reader.members[0].gen {
-		t.Errorf("generations %q, then %q and %q", gen, writer.members[0].gen, reader.members[0].gen)
+	if w, r := writer.generation(), reader.generation(); w == gen || w != r {
+		t.Errorf("generations %q, then %q and %q", gen, w, r)
 	}
 	writer.want(t, "after", "new")
 	reader.want(t, "after", "new")
+}
+
+// generation is the one of the first member. Each epoch that is verified in the
+// background writes it anew.
+func (d *driver) generation() string {
+	m := d.members[0]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gen
 }
 
 // More lost writes than can be remembered cost a member all that it has.
