@@ -89,6 +89,32 @@ func TestWhatArrivesMeanwhileFormsTheNextGroup(t *testing.T) {
 	})
 }
 
+// Callers that an answer, or a lock, wakes together share a group: the first of
+// them does not travel alone while the others are about to come. The scheduler
+// may run us before them now and then, and does so more often under the race
+// detector.
+func TestWhoCanRunSharesTheGroup(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const rounds, callers = 40, 20
+	groups := 0
+	g := New(Options{}, nil, func(context.Context, []int) []error { groups++; return nil })
+	defer g.Close()
+	for range rounds {
+		var done sync.WaitGroup
+		for i := range callers {
+			done.Go(func() {
+				if err := g.Do(t.Context(), i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		done.Wait()
+	}
+	if groups > rounds*3/2 {
+		t.Errorf("%d times %d callers came in %d groups, want about one each time", rounds, callers, groups)
+	}
+}
+
 func TestMaxSizeBoundsAGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -68,6 +69,10 @@ func (g *Group[T]) work(w *worker) {
 		}
 	}()
 	for {
+		// Whoever can run now runs before us, and what it adds shares the group.
+		// Without it the first of many callers that an answer has just woken was
+		// a group of its own, and the rest of them the next.
+		runtime.Gosched()
 		entries := g.take(w)
 		if entries == nil {
 			ended = true
