@@ -34,15 +34,27 @@ func find(server, program, debian string) (string, error) {
 	return "", &MissingError{server, program, "install it (Debian package " + debian + ")"}
 }
 
-// A Program is something that the tests use beside Go, and the Debian package
-// that holds it.
+// A Program is something that the tests use beside Go, and the Debian packages
+// that hold it.
 type Program struct{ Name, Debian string }
 
-// Programs are what tests run, without Cassandra, which is no Debian package.
+// Programs are what tests run, without Cassandra, which is no Debian package,
+// and without the servers that the environment names. The C compiler links the
+// race detector.
 func Programs() []Program {
-	programs := []Program{
-		{"beanstalkd", "beanstalkd"}, {"memcached", "memcached"},
-		{"mariadbd", "mariadb-server"}, {"mariadb-install-db", "mariadb-server"},
+	programs := []Program{{"cc", "gcc libc6-dev"}}
+	for _, p := range Purposes() {
+		if p.Given() != "" {
+			continue
+		}
+		switch p.Kind.(type) {
+		case Beanstalkd:
+			programs = append(programs, Program{"beanstalkd", "beanstalkd"})
+		case Memcached:
+			programs = append(programs, Program{"memcached", "memcached"})
+		case MariaDB:
+			programs = append(programs, Program{"mariadbd", "mariadb-server"}, Program{"mariadb-install-db", "mariadb-server"})
+		}
 	}
 	if runtime.GOOS == "linux" {
 		programs = append(programs, Program{"strace", "strace"}, Program{"nft", "nftables"})

@@ -3,6 +3,7 @@ package servers
 import (
 	"context"
 	"errors"
+	"reflect"
 )
 
 // TB is what this package needs of a *testing.T or *testing.B; a program that
@@ -18,13 +19,14 @@ type TB interface {
 }
 
 // Test starts a server that ends with the test. Where a program is missing the
-// test is skipped, aloud; the check command makes a failure of that in CI. When
-// the test fails, the last lines that the server printed are in its log.
+// test is skipped, aloud; the check command makes a failure of that in CI, unless
+// the environment names a server of that kind. When the test fails, the last
+// lines that the server printed are in its log.
 func Test(tb TB, kind Kind) *Server {
 	tb.Helper()
 	server, err := Start(tb.Context(), kind, nil)
 	if err != nil {
-		giveUp(tb, err)
+		giveUp(tb, kind, err)
 	}
 	end(tb, server)
 	return server
@@ -36,18 +38,24 @@ func TestRing(tb TB, n int, kind Cassandra) []*Server {
 	tb.Helper()
 	nodes, err := Ring(tb.Context(), n, kind, nil)
 	if err != nil {
-		giveUp(tb, err)
+		giveUp(tb, kind, err)
 	}
 	end(tb, nodes...)
 	return nodes
 }
 
-func giveUp(tb TB, err error) {
+func giveUp(tb TB, kind Kind, err error) {
 	tb.Helper()
-	if missing, ok := errors.AsType[*MissingError](err); ok {
-		tb.Skipf("NOT TESTED on a real server: %v", missing)
+	missing, ok := errors.AsType[*MissingError](err)
+	if !ok {
+		tb.Fatalf("%v", err)
 	}
-	tb.Fatalf("%v", err)
+	for _, p := range Purposes() {
+		if reflect.TypeOf(p.Kind) == reflect.TypeOf(kind) && p.Given() != "" {
+			tb.Skipf("the server that %s names is not ours to kill: NOT TESTED, %v", p.Variable, missing)
+		}
+	}
+	tb.Skipf("NOT TESTED on a real server: %v", missing)
 }
 
 func end(tb TB, servers ...*Server) {

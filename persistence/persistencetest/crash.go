@@ -113,7 +113,7 @@ func (s *Scenario) runs(points int) int {
 		points = min(points, s.Runs)
 	}
 	if testing.Short() || raceEnabled {
-		return min(points, 6)
+		return min(points, 2)
 	}
 	return points
 }

@@ -1,7 +1,7 @@
 // Command check installs what the tests need, starts the four real servers, and
 // runs everything that has to hold before a change goes in, and says aloud what
-// it does: formatting, vet, lint, tests under the race detector, every fuzz
-// target for a moment, every benchmark once.
+// it does: formatting, vet, lint, tests under the race detector, programs killed
+// at every point, every fuzz target for a moment, every benchmark once.
 //
 //	go run ./internal/cmd/check                # all of it
 //	go run ./internal/cmd/check format vet     # some of it, without servers
@@ -24,8 +24,8 @@
 // shown nothing.
 //
 // It lies under internal/ because it serves those who change Fourfold, not
-// those who use it, and it is a Go program so that it needs nothing but Go and,
-// for the race detector, a C compiler.
+// those who use it, and it is a Go program so that it needs nothing but Go; a C
+// compiler, which the race detector links with, is a Debian package among others.
 package main
 
 import (
@@ -70,6 +70,7 @@ var steps = []step{
 	{name: "vet", purpose: "suspicious constructs", run: checkVet},
 	{name: "lint", purpose: "bugs and dead code that vet does not look for", run: checkLint},
 	{name: "test", purpose: "all tests, under the race detector", run: checkTests, waits: true},
+	{name: "crash", purpose: "programs killed at every point, five times over", run: checkCrashes, waits: true},
 	{name: "fuzz", purpose: "every fuzz target for a moment", run: checkFuzz},
 	{name: "bench", purpose: "every benchmark once, so that none rots", run: checkBenchmarks, waits: true},
 	{name: "long", purpose: "the long campaigns of kills, cuts and delays: hours", run: checkLong, named: true},

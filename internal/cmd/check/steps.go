@@ -8,6 +8,7 @@ import (
 	"go/format"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,7 +117,12 @@ func checkTests(ctx context.Context, c *checker) error {
 	if err != nil {
 		return err
 	}
-	cmd := c.prepare(ctx, "go", append([]string{"test", "-race", "-count=1", "-timeout=40m", "-json"}, longestFirst(pkgs)...)...)
+	args := []string{"test", "-count=1", "-timeout=40m", "-json"}
+	noRace := compiler(ctx)
+	if noRace == nil {
+		args = append(args, "-race")
+	}
+	cmd := c.prepare(ctx, "go", append(args, longestFirst(pkgs)...)...)
 	cmd.Env = append(cmd.Environ(), c.fleet.environment()...)
 	events, err := cmd.StdoutPipe()
 	if err != nil {
@@ -129,7 +135,52 @@ func checkTests(ctx context.Context, c *checker) error {
 	readErr := r.read(events)
 	runErr := cmd.Wait()
 	r.summarize()
-	return errors.Join(readErr, r.verdict(c.strict, runErr))
+	if err := errors.Join(readErr, r.verdict(c.strict, runErr)); err != nil {
+		return err
+	}
+	return noRace
+}
+
+// compiler is nil when there is a C compiler. The race detector links with it;
+// nothing of ours uses cgo.
+func compiler(ctx context.Context) error {
+	name, err := exec.CommandContext(ctx, "go", "env", "CC").Output()
+	if err == nil {
+		_, err = exec.LookPath(strings.Fields(string(name) + " cc")[0])
+	}
+	if err != nil {
+		return &lackError{errors.New("no C compiler, so the tests ran without the race detector")}
+	}
+	return nil
+}
+
+// killed is how many programs each campaign of checkCrashes kills: at the sixty
+// points of the first, five times each, and at each point of the others once.
+var killed = [][]string{
+	{"-run=^TestCrash_", "-args", "-crash.runs=300"},
+	{"-run=^TestCrash[^_]"},
+}
+
+// checkCrashes runs without the race detector: a program under it takes seconds
+// to begin, and these begin by the hundred. The tests under it kill a few.
+func checkCrashes(ctx context.Context, c *checker) error {
+	pkgs, err := listPackages(ctx, c)
+	if err != nil {
+		return err
+	}
+	for _, p := range pkgs {
+		if !strings.HasSuffix(p.path, "/persistence") {
+			continue
+		}
+		for _, args := range killed {
+			cmd := c.prepare(ctx, "go", append([]string{"test", "-v", "-count=1", "-timeout=20m", p.path}, args...)...)
+			cmd.Stdout = c.out
+			if err := cmd.Run(); err != nil {
+				return fmt.Errorf("%s: %w", strings.Join(args, " "), err)
+			}
+		}
+	}
+	return nil
 }
 
 // checkBenchmarks runs without the race detector, which would only make them
