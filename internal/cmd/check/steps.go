@@ -117,7 +117,7 @@ func checkTests(ctx context.Context, c *checker) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"test", "-count=1", "-timeout=40m", "-json"}
+	args := []string{"test", "-vet=off", "-count=1", "-timeout=40m", "-json"} // there is a step for vet
 	noRace := compiler(ctx)
 	if noRace == nil {
 		args = append(args, "-race")
