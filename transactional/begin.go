@@ -82,7 +82,15 @@ func (s *Store) run(ctx context.Context, unit func(context.Context, Conn) error)
 // view executes a unit that only reads.
 func (s *Store) view(ctx context.Context, unit func(Conn) error) error {
 	for attempt := 0; ; attempt++ {
-		err := s.driver.View(ctx, unit)
+		nameless := false
+		err := s.driver.View(ctx, func(c Conn) error {
+			err := unit(c)
+			nameless = err == nil && s.notice(ctx, c)
+			return err
+		})
+		if nameless {
+			_ = s.learn(ctx) // for Join, which says what is wrong
+		}
 		if !errors.Is(err, fault.ErrBusy) || !backoff(ctx, attempt) {
 			return err
 		}

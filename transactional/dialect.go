@@ -50,6 +50,9 @@ type Dialect struct {
 	// LockSkip is Lock for rows that nobody else has locked: " FOR UPDATE SKIP
 	// LOCKED", or "".
 	LockSkip string
+	// LockShared is appended to a SELECT to lock its rows together with others
+	// who read them so: " LOCK IN SHARE MODE". Only a Joiner needs it.
+	LockShared string
 	// TableSuffix follows CREATE TABLE (...): engine, character set.
 	TableSuffix string
 	// InlineIndex says that CREATE TABLE (...) also creates the indexes that
@@ -62,6 +65,9 @@ type Dialect struct {
 	// Now is an expression for the server's UTC clock in microseconds since
 	// 1970.
 	Now string
+	// Database is an expression for the name of the database that a statement
+	// works in. Only a Joiner needs it.
+	Database string
 }
 
 // A Type is the type of a column.

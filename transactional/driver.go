@@ -92,14 +92,17 @@ type Counting interface {
 }
 
 // Joiner is implemented by drivers whose database a caller may share: Join
-// wraps the caller's own transaction, after it has proved that one is open and
-// that it is in our database. The Conn may be a Prover.
+// wraps the caller's own transaction, after it has proved that one is open. It
+// takes no second connection: the pool may be the caller's, and have none left.
+// That the transaction is in our database the Store proves, by Dialect.Database
+// and Dialect.LockShared. The Conn may be a Prover.
 type Joiner interface {
 	Join(ctx context.Context, tx *sql.Tx) (Conn, error)
 }
 
 // A Prover is a Conn on a transaction that somebody else may end or break.
-// Before each operation Prove proves again what Join proved; after one that
+// Before each operation Prove proves again what Join proved, and that the
+// database is still the same; after one that
 // failed, Undo takes back what was executed since, so that a caller who
 // commits in spite of the error commits nothing of it.
 type Prover interface {

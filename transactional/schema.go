@@ -126,6 +126,9 @@ func (s *Store) CreateSchema(ctx context.Context, tables ...*Table) error {
 	if err == nil {
 		err = s.add(ctx, definitions...)
 	}
+	if _, joins := s.driver.(Joiner); joins && err == nil {
+		_ = s.learn(ctx) // which the first Join would do
+	}
 	return s.locate(err, "create schema", nil, "")
 }
 

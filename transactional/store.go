@@ -92,6 +92,7 @@ type Store struct {
 	ours     ourSQL
 	clock    clock
 	lulls    lulls
+	self     acquaintance
 
 	mu       sync.Mutex // guards plans; never held while the database works
 	plans    map[*Table]*plan
@@ -222,8 +223,11 @@ type insideTx struct{ s *Store }
 func (s *Store) inside(ctx context.Context) bool { return ctx.Value(insideTx{s}) != nil }
 
 // Join returns a Tx on the caller's own transaction, which the caller commits.
-// It is fault.ErrUnsupported where the driver cannot. The Tx is valid until
-// then, and after an error the caller must roll back.
+// It is fault.ErrUnsupported where the driver cannot, and fault.ErrInvalid for a
+// transaction in another database. It needs no connection but the caller's,
+// unless nothing was read by the store before: then it is fault.ErrBusy when none
+// is free. The Tx is valid until the commit, and after an error the caller must
+// roll back.
 func (s *Store) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, s.locate(err, "join", nil, "")
@@ -233,6 +237,9 @@ func (s *Store) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
 		return nil, fault.New(fault.ErrUnsupported, purpose, "join", "the driver "+s.features.Name+" cannot share a transaction")
 	}
 	c, err := joiner.Join(ctx, tx)
+	if err == nil {
+		err = s.same(ctx, c)
+	}
 	if err != nil {
 		return nil, s.locate(err, "join", nil, "")
 	}

@@ -92,6 +92,10 @@ func (c *conn) fits(args []any) error {
 
 // fail remembers and classifies an error of a statement.
 func (c *conn) fail(ctx context.Context, err error, at phase) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		c.err = over("the transaction is over")
+		return c.err
+	}
 	var server *mysql.MySQLError
 	answered := errors.As(err, &server)
 	// A connection whose statement was abandoned is out of step; one whose
@@ -109,90 +113,63 @@ func readOnly(number uint16) bool { return number == 1290 || number == 1792 || n
 // joined is a conn on the caller's own transaction.
 type joined struct {
 	conn
-	name string // of our database
+	proved bool   // once, so that name counts
+	name   string // of the database
 }
 
 // Join implements transactional.Joiner.
 func (d *database) Join(ctx context.Context, tx *sql.Tx) (transactional.Conn, error) {
-	if tx == nil {
+	switch {
+	case tx == nil:
 		return nil, fault.New(fault.ErrInvalid, "", "join", "there is no *sql.Tx")
+	case d.isClosed():
+		return nil, errClosed()
 	}
-	sc, err := d.take(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer sc.Close()
 	j := &joined{conn: conn{q: tx, d: d}}
-	var ours, theirs [3]string
-	const where = "SELECT @@hostname, @@port, COALESCE(DATABASE(), '')"
-	if err := scanInto(ctx, sc, where, &ours); err != nil {
+	if err := j.Prove(ctx); err != nil {
 		return nil, err
 	}
-	if err := scanInto(ctx, tx, where, &theirs); err != nil {
-		return nil, err
-	}
-	if ours != theirs {
-		return nil, fault.New(fault.ErrInvalid, "", "join", "the transaction is in another database than the store")
-	}
-	j.name = ours[2]
-	return j, j.Prove(ctx)
+	return j, nil
 }
 
-func scanInto(ctx context.Context, q querier, query string, into *[3]string) error {
-	rows, err := q.QueryContext(ctx, query)
-	if err == nil {
-		defer rows.Close()
-		if rows.Next() {
-			err = rows.Scan(&into[0], &into[1], &into[2])
-		}
-		err = errors.Join(err, rows.Err())
-	}
-	if errors.Is(err, sql.ErrTxDone) {
-		return over("the transaction is over")
-	}
-	return classify(err, executing)
-}
+func errClosed() error { return fault.New(fault.ErrClosed, "", "connect", "the store was closed") }
 
 func over(message string) error { return fault.New(fault.ErrClosed, "", "join", message) }
 
 // Prove implements transactional.Prover: the transaction is open, strict, and
-// in our database. Outside of a transaction a savepoint is gone as soon as it
-// is made, so going back to it fails.
+// in the database that it was in at first. Outside of a transaction a savepoint
+// is gone as soon as it is made, so going back to it fails.
 func (j *joined) Prove(ctx context.Context) error {
 	if j.err != nil {
 		return j.err
 	}
-	if _, err := j.q.ExecContext(ctx, "SAVEPOINT fourfold"); err != nil {
-		return j.refuse(ctx, err)
+	for _, text := range []string{"SAVEPOINT fourfold", "ROLLBACK TO SAVEPOINT fourfold"} {
+		if _, err := j.q.ExecContext(ctx, text); err != nil {
+			return j.refuse(ctx, err)
+		}
 	}
-	if _, err := j.q.ExecContext(ctx, "ROLLBACK TO SAVEPOINT fourfold"); err != nil {
-		return j.refuse(ctx, err)
-	}
-	var now [3]string
-	if err := scanInto(ctx, j.q, "SELECT COALESCE(DATABASE(), ''), @@sql_mode, ''", &now); err != nil {
-		return j.refuse(ctx, err)
-	}
+	var name, mode string
+	err := j.Query(ctx, "SELECT "+dialect.Database+", @@sql_mode", nil, func(scan func(...any) error) error { return scan(&name, &mode) })
 	switch {
-	case now[0] != j.name:
+	case err != nil:
+		return err
+	case j.proved && name != j.name:
 		j.err = fault.New(fault.ErrInvalid, "", "join", "the transaction is in another database than the store")
-	case !isStrict(now[1]):
+	case !isStrict(mode):
 		j.err = fault.New(fault.ErrMisconfigured, "", "join", "the transaction's session has no strict sql_mode, so that values would be cut silently")
 	}
+	j.proved, j.name = true, name
 	return j.err
 }
 
 // refuse remembers why the transaction cannot be used.
 func (j *joined) refuse(ctx context.Context, err error) error {
 	var server *mysql.MySQLError
-	switch {
-	case errors.Is(err, sql.ErrTxDone):
-		j.err = over("the transaction is over")
-	case errors.As(err, &server) && server.Number == 1305:
+	if errors.As(err, &server) && server.Number == 1305 {
 		j.err = over("no transaction is open on the connection: the server has ended it, as it does after a deadlock")
-	default:
-		j.fail(ctx, err, executing)
+		return j.err
 	}
-	return j.err
+	return j.fail(ctx, err, executing)
 }
 
 // Undo implements transactional.Prover: what was executed since Prove is gone,

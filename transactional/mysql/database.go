@@ -220,7 +220,7 @@ func (d *database) begin(ctx context.Context) (*sql.Conn, error) {
 // take gets a connection.
 func (d *database) take(ctx context.Context) (*sql.Conn, error) {
 	if d.isClosed() {
-		return nil, fault.New(fault.ErrClosed, "", "connect", "the store was closed")
+		return nil, errClosed()
 	}
 	sc, err := d.db.Conn(ctx)
 	switch {

@@ -44,13 +44,15 @@ var dialect = transactional.Dialect{
 	IgnoreDuplicate: func(key []string) string { return duplicate(key[:1], func(c string) string { return c }) },
 	Lock:            " FOR UPDATE",
 	LockSkip:        " FOR UPDATE SKIP LOCKED",
+	LockShared:      " LOCK IN SHARE MODE", // MariaDB has no FOR SHARE
 	TableSuffix:     " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4",
 	InlineIndex:     true,
 	Columns: "SELECT column_name FROM information_schema.columns" +
 		" WHERE table_schema = DATABASE() AND table_name = ?",
 	Indexes: "SELECT DISTINCT index_name FROM information_schema.statistics" +
 		" WHERE table_schema = DATABASE() AND table_name = ?",
-	Now: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+	Now:      "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+	Database: "COALESCE(DATABASE(), '')",
 }
 
 // allUpdated: a row that was replaced counts for two. One that was inserted

@@ -82,6 +82,12 @@
 //   - Names cannot be bound, and a URL holds a password: names are checked and
 //     quoted, URLs are never repeated, several statements in one are off
 //     (TestIdentifiers, TestURLs, TestPlaintextOnlyByName, TestPasswords).
+//   - A service whose transactions hold every connection of its pool waits for
+//     Join, and Join would wait for a connection: it asks by the transaction alone
+//     where that is. A random number in the store's own table tells, because
+//     @@hostname is another one on each server behind a load balancer
+//     (TestJoinNeedsNoSecondConnection, TestJoinOnAnotherNode,
+//     TestJoinLeavesTheSnapshot, transactional.TestJoinKnowsItsDatabase).
 //   - The outbox must not grow, nor claims become slow (TestOutboxStaysSmall,
 //     TestPlans).
 package mysql

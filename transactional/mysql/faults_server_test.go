@@ -46,7 +46,7 @@ func TestReadOnly_D8(t *testing.T) {
 
 // D10: the server takes no more connections.
 func TestTooManyConnections_D10(t *testing.T) {
-	s := ownServer(t, "--max-connections=10")
+	s := ownServer(t, "max_connections = 10")
 	name := s.database(t)
 	store := open(t, mysql.Open(s.url(name), nil), things)
 	store.Close()
@@ -216,7 +216,7 @@ func TestDurability_D4(t *testing.T) {
 // D13: what no packet can hold is refused before it is sent; what is large
 // together is split.
 func TestPackets_D13(t *testing.T) {
-	s := ownServer(t, "--max-allowed-packet=1M")
+	s := ownServer(t, "max_allowed_packet = 1048576")
 	name := s.database(t)
 	store := open(t, mysql.Open(s.url(name), &mysql.Options{MaxRow: 900_000}), things)
 	big := func(id string, n int) transactional.Write {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -139,6 +140,86 @@ func TestJoinProves(t *testing.T) {
 	tx.Exec("USE " + other)
 	_, err = joined.Apply(t.Context(), unit(put("a", 1, 1)))
 	class(t, "a transaction that moved to another database is refused", err, fault.ErrInvalid)
+}
+
+// TestJoinNeedsNoSecondConnection: the caller's transaction holds the only
+// connection that the pool has, and Join proves by it alone where it is.
+func TestJoinNeedsNoSecondConnection(t *testing.T) {
+	s := theServer(t)
+	single := func(name string) (*sql.DB, *transactional.Store) {
+		db := s.pool(t, name, strict)
+		db.SetMaxOpenConns(1)
+		return db, open(t, mysql.FromDB(db, &mysql.Options{MaxConns: 2}), things)
+	}
+	name, other, copied := s.database(t), s.database(t), s.database(t)
+	db, store := single(name)
+	elsewhere, _ := single(other)
+	s.exec(t, "CREATE TABLE "+copied+".ff_meta AS SELECT * FROM "+name+".ff_meta")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for range 2 {
+		tx := begin(t, elsewhere)
+		_, err := store.Join(ctx, tx)
+		class(t, "another layer's database is refused", err, fault.ErrInvalid)
+		tx.Rollback()
+		_, err = store.Join(ctx, begin(t, s.pool(t, copied, strict)))
+		class(t, "so is a copy of the store's own", err, fault.ErrInvalid)
+		tx = begin(t, db)
+		joined, err := store.Join(ctx, tx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := joined.Apply(ctx, unit(put("a", 1, 1))); err != nil {
+			t.Error(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
+	}
+	if value(t, store, "a") != 1 {
+		t.Error("the caller's commit has it")
+	}
+}
+
+// TestJoinOnAnotherNode: behind a load balancer the transaction is on a server of
+// another name, which has the same data.
+func TestJoinOnAnotherNode(t *testing.T) {
+	s, name, _, store := joining(t)
+	node := ownServer(t)
+	node.exec(t, "CREATE DATABASE IF NOT EXISTS "+name)
+	t.Cleanup(func() { node.exec(t, "DROP DATABASE "+name) })
+	db := node.pool(t, name, strict)
+	open(t, mysql.FromDB(db, nil), things)
+	tx := begin(t, db)
+	_, err := store.Join(t.Context(), tx)
+	class(t, "a database that only bears the same name is refused", err, fault.ErrInvalid)
+	tx.Rollback()
+	var number int64
+	const where = ".ff_meta WHERE name = 'fourfold.identity'"
+	if err := s.root.QueryRow("SELECT value FROM " + name + where).Scan(&number); err != nil {
+		t.Fatal(err)
+	}
+	node.exec(t, "UPDATE "+name+".ff_meta SET value = ? WHERE name = 'fourfold.identity'", number)
+	if _, err := store.Join(t.Context(), begin(t, db)); err != nil {
+		t.Errorf("another server with the store's data is the store's: %v", err)
+	}
+}
+
+// TestJoinLeavesTheSnapshot: the caller's reads begin where the caller begins
+// them, and not with Join.
+func TestJoinLeavesTheSnapshot(t *testing.T) {
+	_, _, db, store := joining(t)
+	tx := begin(t, db)
+	if _, err := store.Join(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Apply(t.Context(), unit(put("late", 1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	var n int64
+	if err := tx.QueryRow("SELECT n FROM " + store.Name(things) + " WHERE id = 'late'").Scan(&n); err != nil || n != 1 {
+		t.Errorf("what was committed before the caller's first read: %d, %v", n, err)
+	}
 }
 
 // TestJoinAfterDeadlock: the caller's own statement deadlocks and the error is

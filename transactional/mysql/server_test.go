@@ -30,16 +30,16 @@ type server struct {
 }
 
 var (
-	once    sync.Once
-	shared  *server
-	sharedE error
-	count   atomic.Int64
+	shared = sync.OnceValues(func() (*server, error) { return startServer() })
+	second = sync.OnceValues(func() (*server, error) { return startServer() })
+	ends   []func() // when all tests are over
+	count  atomic.Int64
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if shared != nil {
-		shared.stop()
+	for _, end := range ends {
+		end()
 	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
@@ -51,24 +51,32 @@ func TestMain(m *testing.M) {
 // theServer starts the server that most tests share.
 func theServer(t testing.TB) *server {
 	t.Helper()
-	once.Do(func() { shared, sharedE = startServer() })
-	if missing, ok := errors.AsType[*servers.MissingError](sharedE); ok {
+	s, err := shared()
+	if missing, ok := errors.AsType[*servers.MissingError](err); ok {
 		t.Skipf("NOT TESTED on a real server: %v", missing)
 	}
-	if sharedE != nil {
-		t.Fatal(sharedE)
-	}
-	return shared
-}
-
-// ownServer starts a server for a test that breaks it.
-func ownServer(t *testing.T, args ...string) *server {
-	theServer(t)
-	s, err := startServer(args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.stop)
+	return s
+}
+
+// ownServer is a second server for tests that break it, one after the other.
+// Global variables are set for the time of the test, and so are those that it
+// sets itself.
+func ownServer(t *testing.T, globals ...string) *server {
+	theServer(t)
+	s, err := second()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Resume()
+		s.exec(t, "SET GLOBAL read_only = DEFAULT, max_connections = DEFAULT, max_allowed_packet = DEFAULT, innodb_flush_log_at_trx_commit = DEFAULT")
+	})
+	for _, g := range globals {
+		s.exec(t, "SET GLOBAL "+g)
+	}
 	return s
 }
 
@@ -85,7 +93,11 @@ func startServer(args ...string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startWith(authority, cert, append([]string{"--innodb-buffer-pool-size=128M", "--max-connections=200"}, args...)...)
+	s, err := startWith(authority, cert, append([]string{"--innodb-buffer-pool-size=128M", "--max-connections=200"}, args...)...)
+	if err == nil {
+		ends = append(ends, s.stop)
+	}
+	return s, err
 }
 
 // startWith starts a server with a certificate.
