@@ -54,7 +54,8 @@ func TestBadURLs(t *testing.T) {
 		"cassandra://h:x/k", "cassandra://h:99999/k", "cassandra://:9042/k", "cassandra://h/k-k", "cassandra://h/" + strings.Repeat("k", 49),
 		"cassandra://h/k?consistency=most", "cassandra://h/k?timeout=soon", "cassandra://h/k?timeout=-1s", "cassandra://h/k?canary=1", "cassandra://h/k?tls=perhaps",
 		"cassandra://h/k?conns=-1", "cassandra://h/k?%zz", "cassandra://h/k?tls=true&plaintext=true", "cassandra://h/k?ca=/nonexistent",
-		"cassandra://:canary@h/k", "cassandra://h/k?password-env=CANARY",
+		"cassandra://127.0.0.1/k?tls=true&plaintext=true", "cassandra://127.0.0.1/k?tls=true;ca=canary", "cassandra://127.0.0.1/k?dc=canary&dc=b",
+		"cassandra://127.0.0.1/k#canary?tls=true", "cassandra://ann:can#ary@127.0.0.1/k", "cassandra://:canary@h/k", "cassandra://h/k?password-env=CANARY",
 	} {
 		_, err := amorphous.Open(t.Context(), amorphous.URL(text), nil)
 		if fault.ClassOf(err) != fault.ErrInvalid || strings.Contains(fmt.Sprintf("%v %+v", err, err), "canary") {

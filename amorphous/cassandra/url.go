@@ -12,6 +12,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/internal/secure"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -33,7 +34,10 @@ const form = "the URL has the form cassandra://[user:password@]host[:port][,host
 func parseURL(text string) (Options, error) {
 	var opts Options
 	rest, ok := strings.CutPrefix(text, "cassandra://")
-	rest, query, _ := strings.Cut(rest, "?")
+	rest, options, err := schemes.Split(rest)
+	if err != nil {
+		return opts, badURL(err.Error())
+	}
 	authority, keyspace, found := strings.Cut(rest, "/")
 	if !ok || !found || keyspace == "" || authority == "" {
 		return opts, badURL(form)
@@ -52,12 +56,8 @@ func parseURL(text string) (Options, error) {
 		authority = authority[at+1:]
 	}
 	opts.Hosts, opts.Keyspace = strings.Split(authority, ","), keyspace
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return opts, badURL("the parameters cannot be read")
-	}
-	for _, name := range slices.Sorted(maps.Keys(values)) { // what read and write say counts more than consistency
-		if err := opts.set(name, values.Get(name)); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(options)) { // what read and write say counts more than consistency
+		if err := opts.set(name, options[name]); err != nil {
 			return opts, err
 		}
 	}

@@ -4,7 +4,9 @@ package schemes
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -90,4 +92,26 @@ func valid(scheme string) bool {
 		}
 	}
 	return scheme != ""
+}
+
+// Split divides a URL into what stands before its options, and the options, each
+// of them given once. What package net/url drops without a word is an error, which
+// quotes no value: a pair that is malformed may be the one that asks for TLS.
+func Split(text string) (before string, options map[string]string, err error) {
+	before, query, _ := strings.Cut(text, "?")
+	if strings.Contains(text, "#") {
+		return "", nil, errors.New("a URL with a # would end there; write %23")
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", nil, errors.New("the options of the URL cannot be read; they have the form name=value&name=value, with %-escapes for other letters")
+	}
+	options = map[string]string{}
+	for name, given := range values {
+		if len(given) > 1 {
+			return "", nil, fmt.Errorf("option %q is given more than once", name)
+		}
+		options[name] = given[0]
+	}
+	return before, options, nil
 }

@@ -56,3 +56,21 @@ func TestASchemeIsTakenOnce(t *testing.T) {
 		}()
 	}
 }
+
+func TestWhatIsDroppedElsewhereIsAnError(t *testing.T) {
+	before, options, err := Split("other://u:p%23@h1,h2/x?tls=true&ca=%2Fa%20b&empty")
+	if err != nil || before != "other://u:p%23@h1,h2/x" || len(options) != 3 || options["tls"] != "true" || options["ca"] != "/a b" {
+		t.Errorf("%q, %q, %v", before, options, err)
+	}
+	for url, want := range map[string]string{
+		"other://h?tls=true;ca=secret":    "cannot be read",
+		"other://h?tls=true&ca=%zzsecret": "cannot be read",
+		"other://h?tls=true#secret":       "%23",
+		"other://h#secret?tls=true":       "%23",
+		"other://h?ca=secret&ca=secret":   `"ca" is given more than once`,
+	} {
+		if _, _, err := Split(url); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want %q", url, err, want)
+		}
+	}
+}

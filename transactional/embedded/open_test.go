@@ -12,7 +12,7 @@ import (
 
 func TestURLs(t *testing.T) {
 	for _, url := range []string{
-		"embedded:", "embedded://host/dir", "embedded://user:pw@/dir", "embedded:///d?relaxed=maybe", "embedded:///d?fast=true",
+		"embedded:", "embedded://host/dir", "embedded://user:pw@/dir", "embedded:///d?relaxed=maybe", "embedded:///d?fast=true", "embedded:///d?relaxed=%zz", "embedded:///d?relaxed=true;x=1",
 		"embedded:%zz", "nosuch://x", "no scheme at all", "",
 	} {
 		if _, err := transactional.Open(t.Context(), transactional.URL(url), nil); !errors.Is(err, fault.ErrInvalid) {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/internal/secure"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -115,9 +118,16 @@ func invalid(message string) error { return fault.New(fault.ErrInvalid, purpose,
 // parseURL reads a URL into the client library's Config. No error repeats a
 // part of the URL, which may hold a password.
 func parseURL(text string, opts *Options) (*mysql.Config, error) {
+	text, options, err := schemes.Split(text)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
 	u, err := url.Parse(text)
 	if err != nil || u.Opaque != "" {
 		return nil, invalid("the URL cannot be read; it has the form mysql://user@host:3306/database?option=value, with %-escapes for other letters")
+	}
+	if strings.Contains(u.Host, ",") {
+		return nil, invalid("the URL names several hosts, and one is possible: the address of what stands before them")
 	}
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr = "tcp", address(u)
@@ -132,8 +142,8 @@ func parseURL(text string, opts *Options) (*mysql.Config, error) {
 		}
 	}
 	ca := ""
-	for name, values := range u.Query() {
-		if err := option(cfg, opts, &ca, name, values[len(values)-1]); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if err := option(cfg, opts, &ca, name, options[name]); err != nil {
 			return nil, err
 		}
 	}

@@ -28,6 +28,9 @@ func TestURLs(t *testing.T) {
 		"mysql://app:" + canary + "@host/db?" + "conns=many", "mysql://app:" + canary + "@host/db?conns=1", "mysql://app:" + canary + "@host/db?nosuch=1",
 		"mysql://app:" + canary + "@host/db?tls=perhaps", "mysql://app:" + canary + "@host/db?durability=replicated",
 		"mysql://app:" + canary + "@host/db?tls=true&plaintext=true", "mysql://app:" + canary + "@host/db?ca=/nonexistent",
+		"mysql://app:" + canary + "@127.0.0.1/db?tls=true;ca=/nonexistent", "mysql://app:" + canary + "@127.0.0.1/db?password-file=%zz",
+		"mysql://app:" + canary + "@127.0.0.1/db?nosuch=%zz&tls=true", "mysql://app:" + canary + "@127.0.0.1/db#fragment?nosuch=1",
+		"mysql://app:" + canary + "@h1,h2/db?tls=true", "mysql://app:" + canary + "@127.0.0.1/db?tls=true&tls=false", "mysql://app:" + canary + "@127.0.0.1/db?conns=3#4",
 	} {
 		_, err := Open(bad, nil).OpenDriver(t.Context())
 		if !errors.Is(err, fault.ErrInvalid) {
@@ -245,6 +248,8 @@ func TestIdentifiers(t *testing.T) {
 func FuzzURL(f *testing.F) {
 	f.Add("mysql://a@h:3306/db?conns=3")
 	f.Add("mysql://a@[::1]/db?tls=true&ca=")
+	f.Add("127.0.0.1/db?tls=true;ca=x")
+	f.Add("h1,h2/db?nosuch=%zz&tls=true#fragment?plaintext=1")
 	f.Fuzz(func(t *testing.T, rest string) {
 		var opts Options
 		cfg, err := parseURL("mysql://u:"+canary+"@"+rest, &opts)

@@ -22,8 +22,9 @@
 //	conns=N              connections at most, default 12
 //
 // A server on another machine is reached by TLS, and its certificate verified,
-// unless plaintext=true says otherwise by name. Passwords appear in no error
-// and no log.
+// unless plaintext=true says otherwise by name. An option that is unknown,
+// malformed or given twice is refused, and so is one that contradicts another.
+// Passwords appear in no error and no log.
 //
 // # What the server must be
 //

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -80,6 +81,7 @@ func (o Options) validate(addrs []string) error {
 	add(o.Consumers < 0, "Consumers is %d; it must not be negative", o.Consumers)
 	known := []fault.Durability{"", fault.Memory, fault.Written, fault.Fsynced}
 	add(!slices.Contains(known, o.Durability), "Durability is %q; it is memory, written or fsynced", o.Durability)
+	add(o.Plaintext && o.TLS != nil, "plaintext contradicts the options for TLS")
 	add(len(addrs) == 0, "no server is named; a URL is such as beanstalkd://127.0.0.1:11300")
 	for i, addr := range addrs {
 		_, _, err := network(addr)
@@ -134,7 +136,10 @@ func parseURL(text string) (addrs []string, opts Options, err error) {
 	if !ok {
 		return nil, opts, invalid("write beanstalkd://host:11300, beanstalkd://host1,host2 or beanstalkd:///path/to.sock")
 	}
-	rest, query, _ := strings.Cut(rest, "?")
+	rest, options, err := schemes.Split(rest)
+	if err != nil {
+		return nil, opts, invalid(err.Error())
+	}
 	if strings.Contains(rest, "@") {
 		return nil, opts, invalid("the URL has a user or a password, and beanstalkd knows neither")
 	}
@@ -149,11 +154,7 @@ func parseURL(text string) (addrs []string, opts Options, err error) {
 			addrs = append(addrs, withPort(host))
 		}
 	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, opts, invalid("the options of the URL cannot be read")
-	}
-	opts, err = parseOptions(values)
+	opts, err = parseOptions(options)
 	return addrs, opts, err
 }
 
@@ -167,11 +168,11 @@ func withPort(host string) string {
 var optionNames = []string{"plaintext", "tls", "durability", "timeout", "dial_timeout", "producers", "consumers"}
 
 // parseOptions reads the options of a URL and lists every fault.
-func parseOptions(values url.Values) (Options, error) {
+func parseOptions(options map[string]string) (Options, error) {
 	var o Options
 	var faults []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := o.set(name, values.Get(name)); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if err := o.set(name, options[name]); err != nil {
 			faults = append(faults, err.Error())
 		}
 	}

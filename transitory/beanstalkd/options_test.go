@@ -27,8 +27,8 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", url, addrs, err, want)
 		}
 	}
-	_, opts, err := parseURL("beanstalkd://h?plaintext=true&tls=true&durability=memory&timeout=1s&dial_timeout=2s&producers=3&consumers=4")
-	if err != nil || !opts.Plaintext || opts.TLS == nil || opts.Durability != fault.Memory || opts.Timeout != time.Second ||
+	_, opts, err := parseURL("beanstalkd://h?plaintext=false&tls=true&durability=memory&timeout=1s&dial_timeout=2s&producers=3&consumers=4")
+	if err != nil || opts.Plaintext || opts.TLS == nil || opts.Durability != fault.Memory || opts.Timeout != time.Second ||
 		opts.DialTimeout != 2*time.Second || opts.Producers != 3 || opts.Consumers != 4 {
 		t.Errorf("got %+v, %v", opts, err)
 	}
@@ -53,6 +53,10 @@ func TestFaultyURLs(t *testing.T) {
 		"beanstalkd://127.0.0.1:1,":                       {"server 2"},
 		"beanstalkd:relative":                             {"write beanstalkd://"},
 		"beanstalkd://127.0.0.1?%zz":                      {"options"},
+		"beanstalkd://127.0.0.1?tls=true;producers=2":     {"options"},
+		"beanstalkd://127.0.0.1?tls=true&plaintext=true":  {"plaintext contradicts"},
+		"beanstalkd://127.0.0.1?producers=1&producers=2":  {"producers", "more than once"},
+		"beanstalkd://127.0.0.1#x?plaintext=true":         {"%23"},
 	} {
 		addrs, opts, err := parseURL(url)
 		if err == nil {

@@ -100,7 +100,11 @@ func parseURL(text string) (string, Options, error) {
 		return invalid("the URL names no directory")
 	}
 	var opts Options
-	for name, values := range u.Query() {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return invalid("the options of the URL cannot be read; the only one is relaxed=true")
+	}
+	for name, values := range query {
 		if name != "relaxed" {
 			return invalid(fmt.Sprintf("unknown option %q; the only one is relaxed=true", name))
 		}

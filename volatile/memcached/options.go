@@ -9,13 +9,13 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
 )
@@ -105,6 +105,9 @@ func (o Options) withDefaults(names []string) (Options, []address, error) {
 	if o.MaxValue < 64<<10 || o.MaxValue > 1<<30-1024 {
 		faults = append(faults, fmt.Errorf("values of %d bytes at most; 64 KiB to 1 GiB", o.MaxValue))
 	}
+	if o.AllowPlaintext && o.TLS != nil {
+		faults = append(faults, errors.New("plaintext contradicts the options for TLS"))
+	}
 	if len(names) == 0 {
 		faults = append(faults, errors.New("no address; name one member at least, such as localhost:11211"))
 	}
@@ -173,7 +176,10 @@ func parse(raw string) (*source, error) {
 	if !ok {
 		return nil, errors.New("a memcached URL begins with memcached://")
 	}
-	hosts, query, _ := strings.Cut(rest, "?")
+	hosts, options, err := schemes.Split(rest)
+	if err != nil {
+		return nil, err
+	}
 	if strings.Contains(hosts, "@") {
 		return nil, errors.New("a memcached URL takes no user or password: memcached has none in its text protocol")
 	}
@@ -183,14 +189,10 @@ func parse(raw string) (*source, error) {
 			s.addresses = append(s.addresses, host)
 		}
 	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, errors.New("the options of the URL cannot be parsed")
-	}
 	var faults []error
 	var ca string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := s.set(name, values[name][len(values[name])-1], &ca); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if err := s.set(name, options[name], &ca); err != nil {
 			faults = append(faults, err)
 		}
 	}

@@ -246,7 +246,11 @@ func TestOptions(t *testing.T) {
 		"memcached://local host":                               "host",
 		"memcached://localhost?tls=maybe":                      "tls=maybe",
 		"memcached://localhost?ca=/no/such/file":               "ca:",
-		"memcached://localhost?%zz":                            "cannot be parsed",
+		"memcached://localhost?%zz":                            "cannot be read",
+		"memcached://localhost?tls=true;ca=/no/such/file":      "cannot be read",
+		"memcached://localhost?tls=true&plaintext=true":        "plaintext contradicts",
+		"memcached://localhost?tls=true&tls=false":             `"tls" is given more than once`,
+		"memcached://localhost#x?timeout=1s":                   "%23",
 		"memcached:localhost":                                  "begins with memcached://",
 		"memcached://localhost?timeout=1h&conns=-1&max=1&tls=": "connections",
 	} {
