@@ -99,11 +99,32 @@ func (l *Layer) warnings(k *kind, e *Explanation) []string {
 	if k.limit > 0 && e.Object > k.limit {
 		out = append(out, fmt.Sprintf("the object has %d bytes, and a store of its plan takes %d: Put would refuse it", e.Object, k.limit))
 	}
+	out = append(out, l.cacheWarnings(k, e)...)
 	if len(k.record) == 0 && k.cache == nil {
 		out = append(out, "the kind has no record, so Get returns an error")
 	}
 	if k.cache != nil && !k.holdsAll() {
 		out = append(out, "the cache does not hold every field, so Get reads the record as well")
+	}
+	return out
+}
+
+// cacheWarnings names the entries that are larger than what the cache takes.
+func (l *Layer) cacheWarnings(k *kind, e *Explanation) []string {
+	var out []string
+	for i := range e.Tasks {
+		x, t := &e.Tasks[i], k.tasks[i]
+		if t.write != writeCache || x.Bytes <= l.cacheTakes(t) {
+			continue
+		}
+		follows := "the entry is left out, and Get reads the record"
+		switch {
+		case slices.Contains(k.alone, t):
+			follows = "Put would refuse it"
+		case len(k.record) == 0:
+			follows = "the entry is left out, and Get finds nothing"
+		}
+		out = append(out, fmt.Sprintf("the entry of task %q has %d bytes, and the volatile store takes %d: %s", t.name, x.Bytes, l.cacheTakes(t), follows))
 	}
 	return out
 }

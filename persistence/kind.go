@@ -161,6 +161,7 @@ type kind struct {
 	record []*task
 	cache  *task   // the volatile default write of the whole object; nil: not cached
 	parts  []*task // volatile default writes of tagged fields only
+	alone  []*task // volatile default writes that keep what no durable one does
 
 	lane    kindLanes
 	served  []*kindLanes // of the kind's name and its former names

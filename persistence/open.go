@@ -158,6 +158,9 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	for _, t := range k.tasks {
 		t.limit = newLimiter(t.concurrency, t.perKey)
 		t.spec = t.specOf(k)
+		if k.keepsAlone(t) {
+			k.alone = append(k.alone, t)
+		}
 		l.chooseBook(k, t)
 		if err := l.registerCounter(k, t); err != nil {
 			l.mu.Unlock()

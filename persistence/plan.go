@@ -127,8 +127,8 @@ type Task[T any] struct {
 	// volatile.Keeping): how long past its TTL Get returns the old one at once,
 	// while it is read again from the record behind the caller's back; how long
 	// before its end what is read often is read again ahead of time. Parts lets
-	// an object over the cache's limit lie in parts; else it is not cached. An
-	// entry is replaced by every Put in any case: only its time makes it stale.
+	// an object over the cache's limit lie in parts; else it is not cached, and
+	// Put refuses it where no durable task keeps it. An entry is replaced by every Put in any case: only its time makes it stale.
 	Stale time.Duration
 	Ahead time.Duration
 	Parts bool

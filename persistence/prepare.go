@@ -111,6 +111,9 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 		return &fault.Error{Op: "put", Class: fault.ErrTooLarge,
 			Err: fmt.Errorf("the encoded object has %d bytes, and a store of its plan takes %d", len(a.version.body), limit)}
 	}
+	if err = l.cacheable(a.kind, obj, a.version.body); err != nil {
+		return err
+	}
 	a.version.obj, a.version.shape = obj, a.kind.all.Shape
 	return nil
 }

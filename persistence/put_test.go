@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,7 @@ func TestFaultyObjectsAreRefusedBeforeAnyStore_A29(t *testing.T) {
 	if _, err := g.visits.Put(t.Context(), visit{ID: "big", User: strings.Repeat("x", 40<<20)}); !errors.Is(err, fault.ErrTooLarge) {
 		t.Errorf("40 MB: %v, want ErrTooLarge", err)
 	}
+	largerThanTheCache(t, g.layer)
 	stats, err := g.layer.Stats(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +183,39 @@ func TestFaultyObjectsAreRefusedBeforeAnyStore_A29(t *testing.T) {
 		if s.Accepted != 0 {
 			t.Errorf("%s/%s: accepted %d of nothing but faulty objects", s.Kind, s.Task, s.Accepted)
 		}
+	}
+}
+
+// largerThanTheCache puts what only the cache would keep, and cannot.
+func largerThanTheCache(t *testing.T, layer *persistence.Layer) {
+	t.Helper()
+	type page struct {
+		ID   string `persistence:"key"`
+		Text string
+	}
+	type guest struct {
+		ID    string `persistence:"key"`
+		Name  string `transactional:"name"`
+		Photo string `volatile:"photo"`
+	}
+	pages := persistence.Declare(layer, "page", persistence.Plan[page]{{Purpose: persistence.Volatile}})
+	kept := persistence.Declare(layer, "kept", persistence.Plan[page]{{Purpose: persistence.Volatile}, {Purpose: persistence.Amorphous}})
+	guests := persistence.Declare[guest](layer, "guest", nil)
+	most, size := layer.Volatile().Features().MaxValue, 2<<20
+	big := page{ID: "big", Text: strings.Repeat("x", size)}
+	_, alone := pages.Put(t.Context(), big)
+	_, part := guests.Put(t.Context(), guest{ID: "big", Photo: big.Text})
+	for what, err := range map[string]error{"the object": alone, "its fields of the object": part} {
+		says := err != nil && strings.Contains(err.Error(), fmt.Sprintf("alone keeps %s, 2097", what)) &&
+			strings.Contains(err.Error(), fmt.Sprintf("takes %d", most))
+		if !errors.Is(err, fault.ErrTooLarge) || !says {
+			t.Errorf("%s in the cache alone: %v, want ErrTooLarge with the bytes and the limit, %d", what, err, most)
+		}
+	}
+	refused, err := pages.Explain(big)
+	left, err2 := kept.Explain(big)
+	if err != nil || err2 != nil || !strings.Contains(refused.String(), "Put would refuse it") || !strings.Contains(left.String(), "the entry is left out") {
+		t.Errorf("Explain: %v, %v:\n%s%s", err, err2, refused, left)
 	}
 }
 

@@ -3,6 +3,8 @@ package persistence
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -80,6 +82,69 @@ func (t *task) cacheWrite(k *kind, v *version, mode volatile.WriteMode) (volatil
 	}
 	w.Entry.Value = body
 	return w, nil
+}
+
+// cacheTakes is the largest value that the cache takes as the task's entry.
+func (l *Layer) cacheTakes(t *task) int {
+	most := l.cache.Features().MaxValue
+	switch {
+	case most == 0:
+		return math.MaxInt
+	case t.parts:
+		return most * volatile.MaxParts
+	}
+	return most
+}
+
+// keepsAlone reports whether a volatile default write keeps a field that no
+// durable one does.
+func (k *kind) keepsAlone(t *task) bool {
+	if t.write != writeCache || t.set == nil {
+		return false
+	}
+	var durable []*task
+	for _, other := range k.tasks {
+		if (other.write == writeRow || other.write == writeCell) && other.when == nil {
+			durable = append(durable, other)
+		}
+	}
+	return !k.covers(durable, t.set) || len(durable) == 0
+}
+
+// cacheable refuses an object that only the cache would keep, and cannot.
+// Elsewhere an entry that is too large is left out.
+func (l *Layer) cacheable(k *kind, obj any, body []byte) error {
+	for _, t := range k.alone {
+		most := l.cacheTakes(t)
+		if shapeLen+len(body) <= most {
+			continue // and so is every part of it
+		}
+		entry, err := t.cacheOf(obj, body)
+		if err != nil {
+			return err
+		}
+		if len(entry) > most {
+			return &fault.Error{Op: "put", Class: fault.ErrTooLarge,
+				Err: fmt.Errorf("task %q alone keeps %s, %d bytes, and the volatile store takes %d: %s", t.name, t.keeps(k), len(entry), most, t.largerWay())}
+		}
+	}
+	return nil
+}
+
+// keeps says in words what of an object the entry of a volatile task is.
+func (t *task) keeps(k *kind) string {
+	if t == k.cache {
+		return "the object"
+	}
+	return "its fields of the object"
+}
+
+// largerWay is the way out for an entry that the cache does not take.
+func (t *task) largerWay() string {
+	if t.parts {
+		return "give the plan a durable default write of it"
+	}
+	return "give the task Parts, or the plan a durable default write of it"
 }
 
 // refresh is refreshAll for one version.
