@@ -180,6 +180,7 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	if state != flow.Waiting && state != flow.Dead && w.engine.spilled.first(h.id(), t) {
 		t.counter.ended(state)
 		w.engine.unqueue(h, t)
+		h.ends.Or(1 << e.Task)
 	}
 	h.receipt.set(t.name, receiptState(state))
 	if e.Outcome == flow.Outage {

@@ -144,7 +144,7 @@ func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskS
 		}
 		return nil
 	}
-	now := time.Now()
+	now, untold := time.Now(), l.engine.untold()
 	err := l.rows.Walk(ctx, func(rec transactional.Record) bool {
 		tasks, err := envelope.DecodeTasks(rec.Progress)
 		if err != nil {
@@ -152,7 +152,7 @@ func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskS
 		}
 		for _, t := range tasks {
 			s := l.statOf(index, rec.Kind, t.Name)
-			if s == nil || t.Seen&envelope.SeenDead != 0 {
+			if s == nil || t.Seen&envelope.SeenDead != 0 || untold[rec.ID].ended(t.Name) {
 				continue
 			}
 			s.Pending++
@@ -173,6 +173,32 @@ func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskS
 		}
 	}
 	return err
+}
+
+// untold are the envelopes that this process holds: custody may still have
+// tasks of them as pending that are in the counters already.
+func (e *engine) untold() map[transactional.RecordID]*held {
+	out := map[transactional.RecordID]*held{}
+	for _, h := range e.holding() {
+		out[h.id()] = h
+	}
+	e.unsettled.mu.Lock()
+	defer e.unsettled.mu.Unlock()
+	for i := range e.unsettled.list {
+		h := e.unsettled.list[i].held
+		out[h.id()] = h
+	}
+	return out
+}
+
+// ended reports whether the end of a task is in the counters. Of no envelope
+// it is not.
+func (h *held) ended(task string) bool {
+	if h == nil {
+		return false
+	}
+	i := slices.Index(h.tasks, h.kind.task(task))
+	return i >= 0 && h.ends.Load()&(1<<i) != 0
 }
 
 // statOf finds the entry of a task by its present or former names.

@@ -146,6 +146,33 @@ func TestStatsAccountForEverything(t *testing.T) {
 	check(0, 5)
 }
 
+// The envelope of a Put whose tasks are all done lies in custody until that has
+// been told so, which is after Put returned.
+func TestStatsCountAPutOnce(t *testing.T) {
+	layer := openLayer(t, nil)
+	type place struct {
+		ID   string `persistence:"key"`
+		Name string `transactional:"name"`
+		Text string `amorphous:"text"`
+	}
+	places := persistence.Declare[place](layer, "place", nil)
+	const puts = 20
+	for i := range puts {
+		if _, err := places.Put(t.Context(), place{ID: fmt.Sprint(i), Name: "pier", Text: "long"}); err != nil {
+			t.Fatal(err)
+		}
+		stats, err := layer.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range stats.Tasks {
+			if n := int64(i + 1); s.Accepted != n || s.Done != n || s.Pending != 0 {
+				t.Fatalf("after %d puts: %+v; their receipts say that all is done", n, s)
+			}
+		}
+	}
+}
+
 func TestADeadLetterThatBlocksKeepsItsOrderingKey(t *testing.T) {
 	for _, decide := range []string{"replay", "discard"} {
 		t.Run(decide, func(t *testing.T) {
