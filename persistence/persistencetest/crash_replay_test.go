@@ -1,0 +1,62 @@
+package persistencetest_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
+)
+
+// setFlag sets a flag until the test ends.
+func setFlag(t *testing.T, name, value string) {
+	t.Helper()
+	was := flag.Lookup(name).Value.String()
+	if err := flag.Set(name, value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := flag.Set(name, was); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A run that is ordered with -crash.at proves something only if each of its
+// kills struck, and what is random in it is what it was in the run that failed,
+// as long as -crash.seed is the same.
+func TestCrashAtReplays(t *testing.T) {
+	setFlag(t, "crash.seed", "7")
+	random := fmt.Sprint(rand.New(rand.NewPCG(7, 0)).Uint64())
+	for at, want := range map[string]string{
+		"no.such.point:1":                "unknown: 0 of 1 kills struck",
+		"accept.after:1,no.such.point:1": "unknown: 1 of 2 kills struck",
+		"accept.after:1":                 "",
+	} {
+		t.Run(at, func(t *testing.T) {
+			setFlag(t, "crash.at", at)
+			d := &diary{do: fine}
+			s := d.scenario(func(_ context.Context, h *persistencetest.History) error {
+				if !h.Tried(random) {
+					return fmt.Errorf("seed 7 begins with %s: acknowledged %v, open %v", random, h.Acked, h.Open)
+				}
+				return nil
+			})
+			s.Load = func(ctx context.Context, _ *persistence.Layer, r *persistencetest.Recorder) error {
+				put := func(id string) error {
+					return r.Try(id, func() error { _, err := d.notes.Put(ctx, note{ID: id}); return err })
+				}
+				_ = r.Try("before", func() error { return nil }) // there is something to be lost
+				return put(fmt.Sprint(r.Rand.Uint64()))
+			}
+			got := (&recorder{TB: t}).run(func(tb testing.TB) { persistencetest.Crash(tb, s) })
+			if want == "" && got != "" || !strings.Contains(got, want) {
+				t.Errorf("the harness reports %q, want %q", got, want)
+			}
+		})
+	}
+}
