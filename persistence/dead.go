@@ -2,15 +2,13 @@ package persistence
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
-	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -26,7 +24,7 @@ type DeadLetter struct {
 	Detail   string // the error's full text; the stack of a panic
 	Attempts int
 	Version  int64
-	Accepted time.Time
+	Accepted time.Time // first: a replay does not change it
 	Died     time.Time
 	Object   []byte // the object as JSON, as it was accepted; nil for a delete
 }
@@ -70,11 +68,6 @@ func openLetter(r *transactional.DeadLetter) DeadLetter {
 	return out
 }
 
-// graves is the table of dead letters in an amorphous store.
-var graves = amorphous.Table{Name: "dead_letters"}
-
-const gravesPartition = "dead"
-
 func (d *DeadLetters) raw(ctx context.Context, f DeadFilter) ([]transactional.DeadLetter, error) {
 	l := d.layer
 	if err := l.open("dead letters"); err != nil {
@@ -114,9 +107,11 @@ func before(id string) string {
 // Replay gives dead letters another chance: each becomes a new envelope with
 // its one task and no attempts spent, in one commit with its removal. perSecond
 // bounds the rate; zero means 100. It stops at the first error and returns how
-// many were replayed. A default write whose version is older than the horizon
-// is not replayed (fault.ErrExpired): the tombstone of what was deleted since
-// may be gone.
+// many were replayed. A default write whose version is older than the horizon,
+// or which was first accepted before it where versions are the program's own, is
+// not replayed (fault.ErrExpired): the tombstone of what was deleted since may
+// be gone. One that becomes so old while it waits for its store is a dead letter
+// again.
 func (d *DeadLetters) Replay(ctx context.Context, perSecond int, ids ...string) (int, error) {
 	if perSecond <= 0 {
 		perSecond = 100
@@ -160,9 +155,10 @@ func (d *DeadLetters) replay(ctx context.Context, id string, edit func(obj any) 
 	if k == nil || k.task(letter.Task) == nil {
 		return fault.New(fault.ErrUnsupported, "", "replay", "this program does not serve "+letter.Kind+"/"+letter.Task)
 	}
-	if !k.task(letter.Task).handles() && k.typ.Version == nil &&
-		time.Since(time.UnixMicro(env.Version)) > l.opts.Horizon {
-		return fault.New(fault.ErrExpired, "", "replay", "the version is older than the horizon; put the object again instead")
+	if !k.task(letter.Task).handles() {
+		if err := l.pastHorizon(k, env); err != nil {
+			return err
+		}
 	}
 	if edit != nil {
 		if err := editBody(k, env, edit); err != nil {
@@ -177,9 +173,25 @@ func (d *DeadLetters) replay(ctx context.Context, id string, edit func(obj any) 
 		return err
 	}
 	env.ID = newID(tick)
+	env.First = env.FirstAccepted()
 	env.Accepted = time.Now().UTC().Truncate(time.Microsecond)
 	env.Tasks = []envelope.Task{{Name: letter.Task}}
 	return l.engine.revive(ctx, k, env, id)
+}
+
+// pastHorizon refuses a default write that is so old that the tombstone of what
+// was deleted since may be gone. The version tells its age, unless it is the
+// program's own number: then its first acceptance does.
+func (l *Layer) pastHorizon(k *kind, env *envelope.Envelope) error {
+	since := env.FirstAccepted()
+	if k.typ.Version == nil {
+		since = time.UnixMicro(env.Version)
+	}
+	if time.Since(since) <= l.opts.Horizon {
+		return nil
+	}
+	return &fault.Error{Op: "replay", Kind: k.name, Key: env.Key, Class: fault.ErrExpired,
+		Err: errors.New("the version is older than the horizon: put the object again instead")}
 }
 
 func editBody(k *kind, env *envelope.Envelope, edit func(obj any) error) error {
@@ -324,67 +336,4 @@ func (d *DeadLetters) remove(ctx context.Context, id string) error {
 		return err
 	}
 	return d.take(ctx, letter, env)
-}
-
-// buryCells keeps dead letters in the amorphous store.
-func (l *Layer) buryCells(ctx context.Context, dead []transactional.DeadLetter) error {
-	if err := l.cells.Prepare(ctx, graves); err != nil {
-		return err
-	}
-	for i := range dead {
-		body, err := json.Marshal(&dead[i])
-		if err != nil {
-			return err
-		}
-		row := amorphous.Row{Partition: gravesPartition, Order: []byte(dead[i].ID), ID: dead[i].ID, Shape: 1,
-			Stamp: amorphous.Stamp{Version: dead[i].Died.UnixMicro(), Tie: record.Digest(body)}, Body: body}
-		if err := l.cells.Write(ctx, graves, row)[0]; err != nil && err != amorphous.ErrSuperseded {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *Layer) unburyCell(ctx context.Context, id string) error {
-	row := amorphous.Row{Partition: gravesPartition, Order: []byte(id), ID: id, Deleted: true,
-		Stamp: amorphous.Stamp{Version: nowMicro(), Tie: ^uint64(0)}}
-	return l.cells.Write(ctx, graves, row)[0]
-}
-
-func (l *Layer) cellLetters(ctx context.Context, f DeadFilter) ([]transactional.DeadLetter, error) {
-	if err := l.cells.Prepare(ctx, graves); err != nil {
-		return nil, err
-	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	var out []transactional.DeadLetter
-	r := amorphous.Range{Partition: gravesPartition, Limit: limit}
-	if f.After != "" {
-		r.From = append([]byte(f.After), 0)
-	}
-	for {
-		page, err := l.cells.Scan(ctx, graves, r)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range page.Rows {
-			var d transactional.DeadLetter
-			if err := json.Unmarshal(row.Body, &d); err != nil {
-				return nil, &fault.Error{Op: "dead letters", Class: fault.ErrCorrupt, Err: err}
-			}
-			if matches(f, &d) && len(out) < limit {
-				out = append(out, d)
-			}
-		}
-		if page.Next == nil || len(out) >= limit {
-			return out, nil
-		}
-		r.After = page.Next
-	}
-}
-
-func matches(f DeadFilter, d *transactional.DeadLetter) bool {
-	return (f.Kind == "" || f.Kind == d.Kind) && (f.Task == "" || f.Task == d.Task) && (f.Key == "" || f.Key == d.Key)
 }

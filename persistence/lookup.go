@@ -166,7 +166,7 @@ func (h *held) letter(i int, t *flow.Task) transactional.DeadLetter {
 	return transactional.DeadLetter{
 		ID:   taskID(h.kind.name, env.Key, name, env.Token, env.Version),
 		Kind: h.kind.name, Key: env.Key, Task: name, Reason: oneLine(t.Reason), Detail: detail(h.reason[i]),
-		Attempts: t.Attempts, Accepted: env.Accepted, Died: time.Now().UTC().Truncate(time.Microsecond),
+		Attempts: t.Attempts, Accepted: env.FirstAccepted(), Died: time.Now().UTC().Truncate(time.Microsecond),
 		Envelope: env.Append(nil),
 	}
 }

@@ -29,7 +29,11 @@ func (e *engine) versionOf(h *held, t *task) version {
 		body: h.env.Body, key: h.env.Key, stamp: h.stamp(), deleted: h.env.Delete, accepted: h.env.Accepted,
 		shape: h.env.Shape, late: t.write == writeCache && e.late(h), known: h.placedOf(t),
 	}
-	if v.deleted {
+	if !h.env.First.IsZero() {
+		// A replay gave it a horizon of its own, in which its object's may end.
+		v.err = e.layer.pastHorizon(h.kind, h.env)
+	}
+	if v.deleted || v.err != nil {
 		return v
 	}
 	obj, err := h.object()

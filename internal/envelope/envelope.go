@@ -9,7 +9,7 @@
 //
 //	"4F" format(1 byte) flags(1 byte) crc32c(4 bytes, of everything after it)
 //	id(16 bytes) kind key version(zigzag) tie(8 bytes) token accepted(zigzag, µs)
-//	trace shape(8 bytes) body tasks…
+//	trace shape(8 bytes) body tasks… first(zigzag, µs; in a replayed one only)
 //
 // A string or byte string is its length and its bytes; tasks are a count and
 // that many Task records. Fields that a later format appends after the tasks
@@ -41,9 +41,10 @@ const (
 )
 
 const (
-	magic      = "4F"
-	headLen    = 8
-	flagDelete = 1
+	magic        = "4F"
+	headLen      = 8
+	flagDelete   = 1
+	flagReplayed = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -96,6 +97,15 @@ type Envelope struct {
 	Shape    uint64    // digest of the property names that the program knew
 	Body     []byte    // the object, encoded
 	Tasks    []Task
+	First    time.Time // of a dead letter that was replayed: when it was first accepted; else zero
+}
+
+// FirstAccepted is when the object was accepted, by whichever envelope.
+func (e *Envelope) FirstAccepted() time.Time {
+	if e.First.IsZero() {
+		return e.Accepted
+	}
+	return e.First
 }
 
 // Append appends the whole envelope to buf.
@@ -106,6 +116,9 @@ func (e *Envelope) Append(buf []byte) []byte {
 	var flags byte
 	if e.Delete {
 		flags |= flagDelete
+	}
+	if !e.First.IsZero() {
+		flags |= flagReplayed
 	}
 	buf = append(buf, Format, flags, 0, 0, 0, 0)
 	buf = append(buf, e.ID[:]...)
@@ -120,6 +133,9 @@ func (e *Envelope) Append(buf []byte) []byte {
 	buf = binary.AppendUvarint(buf, uint64(len(e.Body)))
 	buf = append(buf, e.Body...)
 	buf = AppendTasks(buf, e.Tasks)
+	if flags&flagReplayed != 0 {
+		buf = binary.AppendVarint(buf, e.First.UnixMicro())
+	}
 	sum := crc32.Checksum(buf[start+headLen:], castagnoli)
 	sum = crc32.Update(sum, castagnoli, buf[start:start+4])
 	binary.BigEndian.PutUint32(buf[start+4:], sum)
@@ -128,7 +144,7 @@ func (e *Envelope) Append(buf []byte) []byte {
 
 // size is at least as much as Append appends.
 func (e *Envelope) size() int {
-	const numbers = headLen + len(ID{}) + 2*binary.MaxVarintLen64 + 2*8 + 5*binary.MaxVarintLen32
+	const numbers = headLen + len(ID{}) + 3*binary.MaxVarintLen64 + 2*8 + 5*binary.MaxVarintLen32
 	return numbers + len(e.Kind) + len(e.Key) + len(e.Token) + len(e.Trace) + len(e.Body) + sizeOfTasks(e.Tasks)
 }
 
@@ -186,6 +202,9 @@ func Decode(data []byte) (*Envelope, error) {
 		e.Body = append([]byte{}, r.bytes(int(n))...)
 	}
 	e.Tasks = r.tasks()
+	if data[3]&flagReplayed != 0 {
+		e.First = time.UnixMicro(r.varint()).UTC()
+	}
 	if r.bad {
 		return nil, corrupt("truncated or malformed")
 	}

@@ -45,6 +45,11 @@ var goldens = map[string]Envelope{
 		ID: ID{1}, Kind: "blob", Key: strings.Repeat("k", 255), Version: -1, Accepted: time.UnixMicro(1).UTC(),
 		Body: bytes.Repeat([]byte{0, 255, '4', 'F', 1}, 100), Tasks: []Task{},
 	},
+	"replayed": {
+		ID: ID{0, 3, 93, 1, 59, 55, 227, 232, 9}, Kind: "checkin", Key: "c1", Version: 1767225600000000, Tie: 7, Shape: 9,
+		Accepted: time.Date(2026, 1, 7, 0, 0, 0, 0, time.UTC), First: time.Date(2026, 1, 1, 0, 0, 0, 123000, time.UTC),
+		Body: []byte(`{"id":"c1"}`), Tasks: []Task{{Name: "object"}},
+	},
 }
 
 func goldenPath(name string) string { return filepath.Join("testdata", "format1", name+".envelope") }
@@ -246,6 +251,9 @@ func draw(t *rapid.T) Envelope {
 		Version: rapid.Int64().Draw(t, "version"), Tie: rapid.Uint64().Draw(t, "tie"), Shape: rapid.Uint64().Draw(t, "shape"),
 		Accepted: time.UnixMicro(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "accepted")).UTC(),
 		Delete:   rapid.Bool().Draw(t, "delete"), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"), Tasks: []Task{},
+	}
+	if rapid.Bool().Draw(t, "replayed") {
+		e.First = time.UnixMicro(rapid.Int64Range(-1<<50, 1<<50).Draw(t, "first")).UTC()
 	}
 	copy(e.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 	for range rapid.IntRange(0, 8).Draw(t, "tasks") {
