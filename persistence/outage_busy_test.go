@@ -86,7 +86,7 @@ func TestAHandlersOutageParksItsTask(t *testing.T) {
 
 // A store that is busy refuses for the moment: no attempt is spent, and nothing
 // is lost.
-func TestBusyStores_F5(t *testing.T) {
+func TestBusyStores(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
 		d.faults.Busy(persistence.Amorphous, 30)
