@@ -14,6 +14,10 @@
 //	servername=NAME  verify them under this name
 //	plaintext=true   permit plaintext to other machines
 //
+// [New] takes the same without a URL, and [FromClient] a *memcache.Client that
+// the program has already: its servers are named again, and its DialContext,
+// Timeout and MaxIdleConns hold for the driver's own connections.
+//
 // memcached's text protocol has neither encryption nor a password: plaintext
 // to anything but loopback and Unix sockets is refused unless it is permitted
 // by name.
@@ -116,4 +120,7 @@
 //     up once: hashing is consistent, and names are resolved at every dial
 //     (TestRing, TestDeadShareIsAMiss).
 //   - TLS is none of its business: the driver dials, and verifies (TestTLS).
+//   - It hides its servers and its connections: of a caller's client the driver
+//     uses what it exports, and closes nothing (TestFromClient, TestFromClientRestart_C14,
+//     TestFromClientRefusals).
 package memcached

@@ -3,7 +3,10 @@ package memcached_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
 
 	"github.com/fourfold-dev/fourfold/volatile"
 	"github.com/fourfold-dev/fourfold/volatile/memcached"
@@ -18,6 +21,27 @@ func ExampleNew() {
 	// Output:
 	// <nil>
 	// memcached true
+}
+
+// A service that has a client of its own hands it over, and closes it: the cache
+// dials as the client does.
+func ExampleFromClient() {
+	addresses := []string{"localhost:11211"}
+	client := memcache.New(addresses...)
+	client.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		fmt.Println("dialling", address)
+		return nil, fmt.Errorf("the tunnel is closed")
+	}
+	defer client.Close()
+	cache, err := volatile.Open(context.Background(), memcached.FromClient(client, addresses, nil), nil)
+	if err != nil {
+		panic(err)
+	}
+	defer cache.Close()
+	fmt.Println(cache.Check(context.Background()).Problems)
+	// Output:
+	// dialling localhost:11211
+	// [localhost:11211: it cannot be reached, and its share of the entries is a miss: dial: the tunnel is closed]
 }
 
 func ExampleOptions() {

@@ -29,6 +29,8 @@ type member struct {
 
 	// outage is outageMost, shorter in tests.
 	outage time.Duration
+	// dialer is that of a caller's client; nil: the driver's own.
+	dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu      sync.Mutex
 	closed  bool
@@ -184,6 +186,13 @@ func (m *member) establish() (*epoch, error) {
 
 // dial connects, below the client.
 func (m *member) dial(ctx context.Context) (nc, raw net.Conn, err error) {
+	if m.dialer != nil {
+		nc, err = m.dialer(ctx, m.addr.network, m.addr.name)
+		if err != nil {
+			return nil, nil, &dialError{err}
+		}
+		return nc, below(nc), nil
+	}
 	dialer := net.Dialer{Timeout: m.opts.Timeout}
 	raw, err = dialer.DialContext(ctx, m.addr.network, m.addr.name)
 	if err != nil {

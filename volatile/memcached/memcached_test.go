@@ -31,14 +31,17 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// Three members, reached as a client of the caller's reaches them.
 func TestConformanceMembers(t *testing.T) {
 	t.Parallel() // it mostly waits for time to pass
 	volatiletest.Run(t, volatiletest.Harness{
 		Small: true,
 		Start: func(t testing.TB) volatiletest.Server {
 			a, b, c := startServer(t), startServer(t), startUnix(t)
+			client := new(dialHook).client(a.addr, b.addr, c.addr)
+			client.MaxIdleConns = 0
 			return volatiletest.Server{
-				Source:  New([]string{a.addr, b.addr, c.addr}, &Options{Timeout: patient}),
+				Source:  FromClient(client, []string{a.addr, b.addr, c.addr}, nil),
 				Restart: func() { a.restart(); b.restart(); c.restart() },
 			}
 		},
