@@ -220,20 +220,27 @@ func (s *Store) mayRace(err error) bool {
 func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, 2*s.opts.TxTimeout)
 	defer cancel()
-	try := make([]attempt, len(jobs))
-	for i, j := range jobs {
-		j.try = &try[i]
-	}
 	var failed atomic.Bool
 	run := s.driver.Run
 	if single, ok := s.driver.(Single); ok && len(jobs) == 1 && jobs[0].single() {
 		run = single.RunSingle
 	}
-	err = s.beginWith(bounded, run, func(ctx context.Context, c Conn) error {
-		err := s.execute(ctx, c, jobs)
-		failed.Store(err != nil)
-		return err
-	})
+	for again := true; again; {
+		try := make([]attempt, len(jobs))
+		for i, j := range jobs {
+			j.try = &try[i]
+		}
+		err = s.beginWith(bounded, run, func(ctx context.Context, c Conn) error {
+			err := s.execute(ctx, c, jobs)
+			failed.Store(err != nil)
+			return err
+		})
+		if again = errors.Is(err, errLook); again {
+			for _, j := range jobs {
+				j.looked = true
+			}
+		}
+	}
 	if fault.Cancelled(err) && fault.ClassOf(err) == nil && ctx.Err() == nil {
 		err = &fault.Error{Op: "apply", Store: purpose, Class: fault.ErrUnavailable, Err: err}
 	}

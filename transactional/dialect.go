@@ -27,9 +27,10 @@ type Dialect struct {
 	// error, never be replaced. The last two of the set columns are tie and
 	// version.
 	Upsert func(key []string, set []string) string
-	// AllWon reports whether the number of rows affected by an Upsert proves
-	// that every one of its rows was inserted or replaced. Where it does not,
-	// the rows are looked at.
+	// AllWon reports whether what Exec returned of an Upsert, the number of rows
+	// that it affected or what the driver has in its place, proves that every one
+	// of its rows was inserted or replaced. Where it does not, the rows are looked
+	// at.
 	AllWon func(affected int64, rows int) bool
 	// Replace renders the clause that follows VALUES (...) and replaces each of
 	// the set columns whatever the old row holds.

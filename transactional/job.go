@@ -17,6 +17,7 @@ type job struct {
 	places []*placing
 	size   int
 	seen   *seen // of the Tx that executes it; nil in a group
+	looked bool  // it is run again, with a look at what it settles
 
 	// try is what the attempt under way found out. A driver may return early
 	// when a context ends, and leave an attempt running that is rolled back:

@@ -128,7 +128,7 @@ var claimColumns = []string{
 type ourSQL struct {
 	insertRecord, insertMark, insertToken, insertOrder, insertDead sized
 	held, heldSkip, heldThere                                      sized
-	deleteRecords, deleteOrders, ordersOf                          sized
+	finish, deleteRecords, deleteOrders, ordersOf                  sized
 	back, backProgress, hold, holdProgress                         sized
 	tokens                                                         sized
 	claim, unclaimed, find, extend, freeSome, promoteSome          sized
@@ -176,6 +176,7 @@ func in(head, tail string) func(int) string {
 }
 
 func (o *ourSQL) compileWrites(d *Dialect) {
+	o.insertRecord.fine, o.insertMark.fine, o.place.fine = true, true, true
 	o.insertRecord.build = o.into("outbox", ourTable("outbox").names(), "")
 	o.insertMark.build = o.into("marks", ourTable("marks").names(), " "+d.IgnoreDuplicate([]string{"id"}))
 	o.insertToken.build = o.into("tokens", ourTable("tokens").names(), "")
@@ -190,6 +191,7 @@ func (o *ourSQL) compileSettle(d *Dialect) {
 	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+outbox+" WHERE id", d.Lock)
 	o.heldThere.build = in("SELECT id FROM "+outbox+" WHERE id", "")
 	o.heldSkip.build = in("SELECT id FROM "+outbox+" WHERE id", d.LockSkip)
+	o.finish.build = in("DELETE FROM "+outbox+" WHERE state = 1 AND owner = ? AND seq = 0 AND orders = 0 AND id", "")
 	o.deleteRecords.build = in("DELETE FROM "+outbox+" WHERE id", "")
 	o.deleteOrders.build = in("DELETE FROM "+orders+" WHERE id", "")
 	o.ordersOf.build = in("SELECT task, okey, id FROM "+orders+" WHERE id", "")

@@ -2,6 +2,8 @@ package transactional
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -14,14 +16,19 @@ type heldRow struct {
 	seq    uint64
 	orders int64
 	wake   bool // an order that it waited for was released while it was claimed
+	gone   bool // finishNow has removed it
 }
 
 // checkSettle reads and locks what is to be settled, and decides the units
 // whose claim is no longer theirs.
 func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[RecordID]heldRow, error) {
 	var ids []RecordID
+	gone, err := s.finishNow(ctx, c, jobs)
+	if err != nil {
+		return nil, err
+	}
 	for _, j := range jobs {
-		if j.try.out {
+		if j.try.out || gone != nil && j.finishes() {
 			continue
 		}
 		for i := range j.unit.Settle {
@@ -34,7 +41,7 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 		}
 	}
 	if len(ids) == 0 {
-		return nil, nil
+		return gone, nil
 	}
 	slices.SortFunc(ids, compareIDs)
 	held, err := s.readHeld(ctx, c, ids)
@@ -42,6 +49,9 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 		return nil, err
 	}
 	for _, j := range jobs {
+		if gone != nil && j.finishes() {
+			continue
+		}
 		for i := range j.unit.Settle {
 			t := &j.unit.Settle[i]
 			row, there := held[t.ID]
@@ -50,7 +60,68 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 			}
 		}
 	}
+	maps.Copy(held, gone)
 	return held, nil
+}
+
+// finishes reports whether a unit does nothing but end records that were never
+// settled before, as nearly all are.
+func (j *job) finishes() bool {
+	u := j.unit
+	if j.looked || j.seen != nil || len(j.writes)+len(j.later)+len(j.adds)+len(j.places)+len(u.Bury)+len(u.Unbury) > 0 {
+		return false
+	}
+	for i := range u.Settle {
+		if t := &u.Settle[i]; !t.Done || t.Seq != 0 || t.Owner != u.Settle[0].Owner {
+			return false
+		}
+	}
+	return len(u.Settle) > 0
+}
+
+// errLook says that the records which finishNow removed were not all that it
+// should have removed. The transaction is rolled back, and run again with a look
+// at each of them.
+var errLook = errors.New("not all records are held as they were thought to be")
+
+// finishNow removes the records of units that finish them, without a look
+// beforehand: how many were removed tells whether they were all held, by this
+// owner, never settled, and without orders. It is for a server, to which a look
+// is a round trip; nil: nothing was tried.
+func (s *Store) finishNow(ctx context.Context, c Conn, jobs []*job) (map[RecordID]heldRow, error) {
+	if !s.features.SharedLog {
+		return nil, nil
+	}
+	var done []*Settlement
+	for _, j := range jobs {
+		if j.try.out || !j.finishes() {
+			continue
+		}
+		for i := range j.unit.Settle {
+			done = append(done, &j.unit.Settle[i])
+		}
+	}
+	if len(done) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(done, func(a, b *Settlement) int { return compareIDs(a.ID, b.ID) })
+	gone := make(map[RecordID]heldRow, len(done))
+	for _, t := range done {
+		if t.Owner != done[0].Owner {
+			return nil, errLook
+		}
+		gone[t.ID] = heldRow{gone: true}
+	}
+	removed := int64(0)
+	err := inChunks(done, func(t *Settlement) any { return idArg(t.ID) }, func(args []any) error {
+		n, err := c.Exec(ctx, s.ours.finish.text(len(args)), append([]any{int64(done[0].Owner)}, args...)...)
+		removed += n
+		return err
+	})
+	if err == nil && removed != int64(len(gone)) {
+		err = errLook
+	}
+	return gone, err
 }
 
 // lost is what a settlement is told whose claim is no longer its owner's.
@@ -170,7 +241,7 @@ func (s *Store) settleRecords(ctx context.Context, c Conn, jobs []*job, held map
 		func() error {
 			return s.chunked(ctx, c, &s.ours.backProgress, len(d.backProgress), 11, progress(d.backProgress, back(d.backProgress)))
 		},
-		func() error { return s.finish(ctx, c, d.done, now) },
+		func() error { return s.finish(ctx, c, d.done, held, now) },
 	)
 	if err != nil {
 		return err
@@ -202,8 +273,9 @@ func (t *Settlement) appendBack(args []any, wake bool, now int64) []any {
 }
 
 // finish removes records that are done and leaves their marks.
-func (s *Store) finish(ctx context.Context, c Conn, done []*Settlement, now int64) error {
-	err := inChunks(done, func(t *Settlement) any { return idArg(t.ID) }, func(args []any) error {
+func (s *Store) finish(ctx context.Context, c Conn, done []*Settlement, held map[RecordID]heldRow, now int64) error {
+	there := slices.DeleteFunc(slices.Clone(done), func(t *Settlement) bool { return held[t.ID].gone })
+	err := inChunks(there, func(t *Settlement) any { return idArg(t.ID) }, func(args []any) error {
 		_, err := c.Exec(ctx, s.ours.deleteRecords.text(len(args)), args...)
 		return err
 	})

@@ -156,34 +156,52 @@ func validTable(t *Table) error {
 }
 
 // sized is a statement whose text depends on how many rows it is for. Texts
-// are built once and kept, and there are few, because sizes are powers of two.
+// are built once and kept, and there are few sizes, since a connection keeps a
+// prepared statement for each.
 type sized struct {
 	build func(n int) string
+	// fine is for a statement of every commit: any number of rows up to exactFine
+	// is one statement, and one round trip.
+	fine  bool
 	mu    sync.Mutex
-	texts [maxChunkBits + 1]string
+	texts map[int]string
 }
 
 const (
-	maxChunkBits = 7
-	maxChunk     = 1 << maxChunkBits // rows of one statement
+	maxChunk  = 128 // rows of one statement
+	exactMost = 8   // rows, up to which there is a size for each number
+	exactFine = 32
 )
 
-// text returns the statement for n rows, a power of two up to maxChunk.
+// text returns the statement for n rows, a size of chunk or of padded.
 func (z *sized) text(n int) string {
-	i := bits.TrailingZeros(uint(n))
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if z.texts[i] == "" {
-		z.texts[i] = z.build(n)
+	text, ok := z.texts[n]
+	if !ok {
+		if z.texts == nil {
+			z.texts = map[int]string{}
+		}
+		text = z.build(n)
+		z.texts[n] = text
 	}
-	return z.texts[i]
+	return text
 }
 
-// chunk returns the largest power of two up to n whose rows of width
-// arguments fit into one statement.
-func (s *Store) chunk(n, width int) int {
+// chunk returns how many of n rows go into the next statement, as many as fit
+// into it with width arguments each. Beyond the exact sizes these are the powers
+// of two and, between two of them, half as much again as the lower: 12, 16, 24,
+// 32 and so on.
+func (s *Store) chunk(z *sized, n, width int) int {
 	n = min(n, maxChunk, max(1, s.maxArgs/max(1, width)))
-	return 1 << (bits.Len(uint(n)) - 1)
+	if n <= exactMost || z.fine && n <= exactFine {
+		return n
+	}
+	lower := 1 << (bits.Len(uint(n)) - 1)
+	if between := lower + lower/2; between <= n {
+		return between
+	}
+	return lower
 }
 
 // padded returns the smallest power of two that holds n, up to maxChunk.

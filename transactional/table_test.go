@@ -49,20 +49,32 @@ func TestEscapeIsInjective(t *testing.T) {
 	}
 }
 
-// TestChunks: the sizes of the statements are powers of two, they add up, and
-// none has more arguments than the server takes.
+// TestChunks: the sizes of the statements add up, there are few of them, and
+// none has more arguments than the server takes. What every commit has is one
+// statement, up to 32 rows.
 func TestChunks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := &Store{maxArgs: rapid.IntRange(1, 70_000).Draw(t, "args")}
-		width, n := rapid.IntRange(1, 400).Draw(t, "width"), rapid.IntRange(1, 1000).Draw(t, "rows")
-		for n > 0 {
-			c := s.chunk(n, width)
-			if c < 1 || c > n || c&(c-1) != 0 || c > maxChunk || c > 1 && c*width > s.maxArgs {
-				t.Fatalf("chunk of %d for %d rows of %d", c, n, width)
+	for z, most := range map[*sized]int{{}: 16, {fine: true}: 36} {
+		sizes := map[int]bool{}
+		rapid.Check(t, func(t *rapid.T) {
+			s := &Store{maxArgs: rapid.IntRange(1, 70_000).Draw(t, "args")}
+			width, n := rapid.IntRange(1, 400).Draw(t, "width"), rapid.IntRange(1, 1000).Draw(t, "rows")
+			left := n
+			for left > 0 {
+				c := s.chunk(z, left, width)
+				if c < 1 || c > left || c > maxChunk || c > 1 && c*width > s.maxArgs {
+					t.Fatalf("chunk of %d for %d rows of %d", c, left, width)
+				}
+				if z.fine && n <= 32 && n*width <= s.maxArgs && c != n {
+					t.Fatalf("%d rows are one statement, not one of %d and another", n, c)
+				}
+				sizes[c] = true
+				left -= c
 			}
-			n -= c
+		})
+		if len(sizes) > most {
+			t.Errorf("%d sizes, want %d at most: %v", len(sizes), most, sizes)
 		}
-	})
+	}
 }
 
 func TestPadded(t *testing.T) {

@@ -189,12 +189,12 @@ func (s *Store) insertRows(ctx context.Context, c Conn, z *sized, ws []*write) e
 	return eachChunk(ctx, s, c, z, ws, func([]*write, int64) error { return nil })
 }
 
-// eachChunk executes a multi-row statement for rows, a power of two of them
-// at a time.
+// eachChunk executes a multi-row statement for rows, as many of them at a time
+// as chunk says.
 func eachChunk[T interface{ row() []any }](ctx context.Context, s *Store, c Conn, z *sized, ws []T, done func(chunk []T, affected int64) error) error {
 	for len(ws) > 0 {
 		width := len(ws[0].row())
-		n := s.chunk(len(ws), width)
+		n := s.chunk(z, len(ws), width)
 		args := make([]any, 0, n*width)
 		for _, w := range ws[:n] {
 			args = append(args, w.row()...)
@@ -242,7 +242,7 @@ func (s *Store) upsertRows(ctx context.Context, c Conn, p *plan, ws []*write) er
 // chunked executes a multi-row INSERT of ours for n rows.
 func (s *Store) chunked(ctx context.Context, c Conn, z *sized, n, width int, row func(args []any, i int) []any) error {
 	for i := 0; i < n; {
-		size := s.chunk(n-i, width)
+		size := s.chunk(z, n-i, width)
 		args := make([]any, 0, size*width)
 		for k := range size {
 			args = row(args, i+k)

@@ -47,6 +47,9 @@ func (c *conn) Exec(ctx context.Context, query string, args ...any) (int64, erro
 	if err != nil {
 		return 0, c.fail(ctx, err, executing)
 	}
+	if id, err := res.LastInsertId(); err == nil && id == leftAloneID {
+		return leftAlone, nil
+	}
 	return n, nil
 }
 

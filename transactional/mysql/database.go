@@ -122,10 +122,6 @@ const othersAtOnce = 2
 
 // Features implements transactional.Driver.
 func (d *database) Features() transactional.Features {
-	dialect := dialect
-	if d.ours {
-		dialect.AllWon = allWon
-	}
 	return transactional.Features{
 		Name: "mysql", Durability: d.opts.Durability, MaxRow: d.opts.MaxRow, MaxArgs: 65535,
 		Parallel: groupsAtOnce, Transactions: max(1, d.opts.MaxConns-groupsAtOnce-othersAtOnce), SharedLog: true, Dialect: dialect,

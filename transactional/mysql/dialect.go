@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -35,7 +36,7 @@ var dialect = transactional.Dialect{
 	Quote:  quote,
 	Uint:   func(n uint64) any { return n },
 	Upsert: upsert,
-	AllWon: allUpdated,
+	AllWon: allWon,
 	Replace: func(_, set []string) string {
 		return duplicate(set, func(c string) string { return "VALUES(" + c + ")" })
 	},
@@ -55,17 +56,20 @@ var dialect = transactional.Dialect{
 	Database: "COALESCE(DATABASE(), '')",
 }
 
-// allUpdated: a row that was replaced counts for two. One that was inserted
-// counts for one, and so may one that was left alone, if the caller's pool sets
-// clientFoundRows.
-func allUpdated(affected int64, rows int) bool { return affected == 2*int64(rows) }
+// leftAlone is what an upsert answers, in place of a number of rows, of which a
+// row was left alone. The number says little: a row that was inserted counts for
+// one, one that was replaced for two, and one that was left alone for none, or
+// for one where the caller's pool sets clientFoundRows.
+const leftAlone = -1
 
-// allWon is allUpdated for our own connections, where a row that was left alone
-// counts for nothing. Of several rows a sum of ones, twos and noughts says
-// little.
-func allWon(affected int64, rows int) bool {
-	return rows == 1 && affected > 0 || allUpdated(affected, rows)
-}
+// leftAloneID is how a statement tells: what LAST_INSERT_ID(expr) was given comes
+// with the statement's answer ("Information Functions", MySQL 8.4 manual), and no
+// column counts so far. A caller of Join who asks for LAST_INSERT_ID() later may
+// see it.
+const leftAloneID = 0x4f7572_526f77_0000
+
+// allWon reports whether all rows of an upsert were inserted or replaced.
+func allWon(affected int64, _ int) bool { return affected != leftAlone }
 
 func quote(name string) string { return "`" + name + "`" }
 
@@ -90,11 +94,19 @@ const (
 // upsert guards every assignment by the stamp, and by the key: the clause also
 // meets a row that has another key and the same value in a unique index, which
 // must be left alone. The server assigns from left to right and reads what it
-// has assigned, so tie comes before version, and both after all else.
+// has assigned, so tie comes before version, and both after all else. The last
+// tells of a row that is left alone.
 func upsert(key, set []string) string {
 	guard := "VALUES(version) > version OR VALUES(version) = version AND VALUES(tie) > tie"
 	for _, name := range key {
 		guard = quote(name) + " = VALUES(" + quote(name) + ") AND (" + guard + ")"
 	}
-	return duplicate(set, func(c string) string { return "IF(" + guard + ", VALUES(" + c + "), " + c + ")" })
+	last := set[len(set)-1]
+	return duplicate(set, func(c string) string {
+		alone := c
+		if c == quote(last) {
+			alone = fmt.Sprintf("IF(LAST_INSERT_ID(%d), %s, %s)", leftAloneID, c, c)
+		}
+		return "IF(" + guard + ", VALUES(" + c + "), " + alone + ")"
+	})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // cachedStmts is how many prepared statements a connection keeps.
-const cachedStmts = 256
+const cachedStmts = 384
 
 // keepIdle is how long the pool keeps a connection that has nothing to do. The
 // server keeps it for TxIdle longer, so that it never closes one that is about

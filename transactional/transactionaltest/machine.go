@@ -159,7 +159,11 @@ func (m *machine) settle(t *rapid.T) {
 	case 2:
 		s.Due = time.Now().Add(time.Hour)
 	}
-	m.compare(t, &transactional.Unit{Settle: []transactional.Settlement{s}, Writes: []transactional.Write{m.write(t)}})
+	u := &transactional.Unit{Settle: []transactional.Settlement{s}}
+	if rapid.Bool().Draw(t, "writes") {
+		u.Writes = []transactional.Write{m.write(t)}
+	}
+	m.compare(t, u)
 }
 
 // check compares everything that can be read.

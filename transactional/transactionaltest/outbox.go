@@ -186,6 +186,7 @@ func testSettle(t *testing.T, h Harness) {
 	h.run(t, "Done", testSettleDone)
 	h.run(t, "Back", testBack)
 	h.run(t, "Together", testSettleTogether)
+	h.run(t, "DoneTogether", testDoneTogether)
 }
 
 func testSettleDone(e *env) {
@@ -259,6 +260,56 @@ func testSettleTogether(e *env) {
 		}
 		e.same("each settlement does what it says", [4]any{mark != nil, r.Lane, r.Priority, r.Owner}, want)
 	}
+}
+
+// testDoneTogether ends many records in one commit, some of which have orders,
+// were settled before, or are gone.
+func testDoneTogether(e *env) {
+	var u transactional.Unit
+	for i := range 40 {
+		r := e.record("lane", 1)
+		if i%7 == 3 {
+			r.Orders = []transactional.Order{{Task: "t", Key: fmt.Sprint(i)}}
+		}
+		u.Add = append(u.Add, r)
+	}
+	e.must(&u)
+	for round, changed := range []bool{false, true} { // the second time nothing is as simple as it seems
+		var units []*transactional.Unit
+		gone := map[int]bool{}
+		for i, r := range e.claim(1, 20, "lane") {
+			s := held(r)
+			switch {
+			case changed && i%9 == 4:
+				gone[i] = true
+				e.must(settles(s))
+			case changed && i%9 == 5:
+				hold := s
+				hold.Done, hold.Hold, hold.Progress = false, true, []byte("half")
+				e.must(settles(hold))
+				s.Seq++
+			}
+			s.Mark = []byte{byte(i)}
+			units = append(units, settles(s))
+		}
+		e.same("half of them are claimed", len(units), 20)
+		_, errs := e.together(units)
+		for i, err := range errs {
+			if gone[i] {
+				e.class("what is gone fails alone", err, fault.ErrConflict)
+				continue
+			}
+			e.nil(fmt.Sprint("a settlement succeeds in round ", round), err)
+			_, mark, err := e.store.Find(e.Context(), units[i].Settle[0].ID)
+			e.nil("find", err)
+			e.same("each leaves its own mark", mark, []byte{byte(i)})
+		}
+	}
+	e.same("nothing is left", len(e.claim(1, 100, "lane")), 0)
+	again := e.record("lane", 1)
+	again.Orders = []transactional.Order{{Task: "t", Key: "3"}}
+	e.must(adds(again))
+	e.same("no order is held any more", len(e.claim(1, 1, "lane")), 1)
 }
 
 func testFencing(e *env) {
