@@ -21,9 +21,9 @@ func answer(number uint16, state, message string) error {
 	return e
 }
 
-// TestClasses_D9 has a row for each row of what the server and the client library
+// TestClasses has a row for each row of what the server and the client library
 // are known to say, in and before COMMIT.
-func TestClasses_D9(t *testing.T) {
+func TestClasses(t *testing.T) {
 	timeout := &net.OpError{Op: "read", Err: errors.New("i/o timeout")}
 	for _, row := range []struct {
 		what              string

@@ -15,35 +15,6 @@ import (
 	"github.com/fourfold-dev/fourfold/transactional/mysql"
 )
 
-// D8: the server becomes read-only.
-func TestReadOnly_D8(t *testing.T) {
-	s := ownServer(t)
-	name := s.database(t)
-	s.exec(t, "CREATE USER app@'%' IDENTIFIED BY 'app-password'")
-	s.exec(t, "GRANT ALL ON "+name+".* TO app@'%'")
-	store := open(t, mysql.Open("mysql://app:app-password@"+s.addr+"/"+name, nil), things)
-	s.exec(t, "SET GLOBAL read_only = 1")
-	_, err := store.Apply(t.Context(), unit(put("a", 1, 1)))
-	class(t, "a read-only server is ErrMisconfigured: nothing is applied, no attempt is spent", err, fault.ErrMisconfigured)
-	if r := store.Check(t.Context()); r.OK() {
-		t.Errorf("Check says so: %v", r)
-	}
-	s.exec(t, "SET GLOBAL read_only = 0")
-	if _, err := store.Apply(t.Context(), unit(put("a", 1, 1))); err != nil {
-		t.Errorf("work resumes when it can write again: %v", err)
-	}
-	wrong, err := transactional.Open(t.Context(), mysql.Open("mysql://app:canary@"+s.addr+"/"+name, nil), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer wrong.Close()
-	_, err = wrong.Apply(t.Context(), unit(put("a", 1, 1)))
-	class(t, "a wrong password is ErrMisconfigured", err, fault.ErrMisconfigured)
-	if strings.Contains(err.Error(), "canary") {
-		t.Errorf("and is in no error: %v", err)
-	}
-}
-
 // D10: the server takes no more connections.
 func TestTooManyConnections_D10(t *testing.T) {
 	s := ownServer(t, "max_connections = 10")
