@@ -115,7 +115,7 @@ var Rows = []Row{
 	{"D9", "a transaction is read-only", ""},
 	{"D10", "the server takes no more connections", ""},
 	{"D11", "the server is stopped and goes on", ""},
-	{"D12", "the disk of the server is full", "The server aborts in the middle of a statement and does not start again: to this program that is a server killed under load (D3) and then away for as long as the disk is full (F1); it has no answer of its own for it."},
+	{"D12", "the disk of the server is full", ""},
 	{"D13", "a row, or many together, are more than a packet holds", ""},
 	{"D14", "one row of a group has data that its column refuses", ""},
 	{"D15", "the server would cut data silently", ""},

@@ -67,6 +67,9 @@
 //   - When a context ends, the statement may still be executed: that is
 //     fault.ErrUnknown once COMMIT was sent, and the connection is never used again
 //     (TestLostCommit_D1_D2, TestStoppedServer_D11).
+//   - A full disk refuses a statement, makes MariaDB abort in the middle of one, and
+//     says of a COMMIT nothing: the first two are an outage, the last is
+//     fault.ErrUnknown (TestTheDiskOfTheServerIsFull_D12).
 //   - A row over max_allowed_packet ends the connection, and one more statement
 //     of the pool: rows are measured before, and a connection that broke is dropped
 //     (TestPackets_D13, TestKilledConnections_D5, TestKilledServer_D3_D21).
