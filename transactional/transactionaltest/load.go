@@ -14,43 +14,6 @@ import (
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
-// testRestart closes the store at a third and at half of a run.
-func testRestart(t *testing.T, h Harness) {
-	h.run(t, "Run", func(e *env) {
-		n := h.Ops
-		for i := range n {
-			if i == n/3 || i == n/2 {
-				e.nil("close", e.store.Close())
-				e.store = e.again(nil)
-			}
-			r := e.record("lane", uint32(i%3))
-			e.must(&transactional.Unit{Writes: []transactional.Write{thing(fmt.Sprint("row", i), 1, int64(i), insert)}, Add: []transactional.Record{r}})
-		}
-		e.nil("close", e.store.Close())
-		e.store = e.again(nil)
-		for i := range n {
-			e.holds("what was acknowledged is there after a restart", fmt.Sprint("row", i), 1, int64(i))
-		}
-		total := 0
-		for {
-			records := e.claim(1, 1000, "lane")
-			if len(records) == 0 {
-				break
-			}
-			total += len(records)
-		}
-		e.same("records too", total, n)
-	})
-	h.run(t, "Claims", func(e *env) {
-		e.must(adds(e.record("lane", 1), e.record("lane", 1)))
-		r := e.claim(1, 1, "lane")[0]
-		e.nil("close", e.store.Close())
-		e.store = e.again(nil)
-		e.same("claims outlive their store", len(e.claim(2, 10, "lane")), 1)
-		e.must(settles(held(r)))
-	})
-}
-
 // testLoad runs everything at once, and counts.
 func testLoad(t *testing.T, h Harness) {
 	h.run(t, "Mixed", func(e *env) {

@@ -20,6 +20,11 @@ type Harness struct {
 	// Source returns the source of an empty database, for one test. A source
 	// that is opened again opens the same database. Not nil.
 	Source func(t *testing.T) transactional.Source
+	// Restart returns the source of an empty database on a server that nothing
+	// else uses meanwhile, and what kills that server without a warning and
+	// brings it back. A store that is open goes on. Nil: there is no such server,
+	// and stores are only closed and opened again.
+	Restart func(t *testing.T) (source transactional.Source, restart func(ctx context.Context) error)
 	// Ops is how many operations the long tests make. Default 2000, and a
 	// tenth of it with -short.
 	Ops int
