@@ -75,7 +75,8 @@
 //     (TestPackets_D13, TestKilledConnections_D5, TestKilledServer_D3_D21).
 //   - MySQL and MariaDB differ: statements are such as both take. MySQL 8 was not
 //     to be had where this is tested, so every text that the suite executes on
-//     MariaDB is held to what MySQL's manual says (TestConformance, TestRefusals);
+//     MariaDB is held to what MySQL's manual says (TestConformance, TestRefusals),
+//     and who has one runs the suite on it (TestConformanceGiven, with -given);
 //     VALUES(column) in an upsert is what MySQL calls deprecated and still takes.
 //   - Identity columns ignore case and trailing spaces, and a value that is too
 //     long is cut unless the session is strict: keys are binary, lengths checked,
