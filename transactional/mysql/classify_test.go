@@ -126,9 +126,55 @@ func TestVersions(t *testing.T) {
 	for version, good := range map[string]bool{
 		"8.0.17": true, "8.0.36-0ubuntu0.22.04.1": true, "8.4.0": true, "9.1.0": true, "10.6.0-MariaDB": true,
 		"5.5.5-10.11.6-MariaDB-log": true, "11.4.2-MariaDB": true, "8.0.16": false, "5.7.44-log": false, "10.5.9-MariaDB": false, "": false,
+		"8.0.36-28.1": true, "8.0.40-Vitess": true, "8.0.11-TiDB-v8.1.0": false, "8.0.36-TiDB-v9.0.0": false,
 	} {
 		if (versionProblem(version) == "") != good {
 			t.Errorf("%q: %q", version, versionProblem(version))
 		}
 	}
+}
+
+// TestTiDBIsRefusedForItsLocks: the sentence is about what would happen, and not
+// about the version that TiDB pretends to be.
+func TestTiDBIsRefusedForItsLocks(t *testing.T) {
+	for _, flush := range []error{nil, answer(1193, "HY000", "Unknown system variable")} {
+		s := &session{rawConn: &greeting{version: "8.0.11-TiDB-v8.1.0", flush: flush}}
+		err := s.setUp(t.Context(), &Options{Durability: fault.Fsynced})
+		if !errors.Is(err, fault.ErrMisconfigured) || !strings.Contains(err.Error(), "SKIP LOCKED") {
+			t.Errorf("flush variable %v: %v", flush, err)
+		}
+	}
+	for _, flush := range []error{nil, answer(1193, "HY000", "Unknown system variable")} {
+		s := &session{rawConn: &greeting{version: "8.0.36", flush: flush}}
+		if err := s.setUp(t.Context(), &Options{Durability: fault.Fsynced}); err != nil {
+			t.Errorf("flush variable %v: %v", flush, err)
+		}
+	}
+}
+
+// A greeting is a connection to a server of some version; flush is what it answers
+// to who asks for InnoDB's variable.
+type greeting struct {
+	rawConn
+	version string
+	flush   error
+}
+
+func (g *greeting) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+	return driver.RowsAffected(0), nil
+}
+
+func (g *greeting) QueryContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Rows, error) {
+	if g.flush != nil && strings.Contains(query, "@@innodb") {
+		return nil, g.flush
+	}
+	return g, nil
+}
+
+func (g *greeting) Columns() []string { return []string{"version", "flush"} }
+func (g *greeting) Close() error      { return nil }
+
+func (g *greeting) Next(row []driver.Value) error {
+	row[0], row[1] = []byte(g.version), int64(1)
+	return nil
 }

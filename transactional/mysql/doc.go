@@ -33,6 +33,33 @@
 // durability option accepts it. Tables are not created by themselves: use
 // transactional.Store.Schema or CreateSchema.
 //
+// # Clusters
+//
+// None takes part in the tests. What the store asks of one: that it greets as
+// MySQL 8.0.17 or MariaDB 10.6 at least, that SELECT ... FOR UPDATE SKIP LOCKED
+// locks what it returns, that a transaction is atomic over all of our tables and
+// can go back to a savepoint, and that what was committed is read by the next
+// transaction. The URL names one host: the one that takes writes, or what stands
+// before the servers and sends all connections to it.
+//
+//   - Group Replication with one primary, and Aurora by its writer endpoint: a
+//     server that is no longer the writer answers 1290, which is an outage, and
+//     its connection is dropped, so that the next one finds the new writer.
+//   - Galera, and Group Replication with several primaries: row locks are not
+//     known to the other servers. Two that write the same row, or claim the same
+//     record, get an error instead of COMMIT for one of them (1213), and that one
+//     runs again: nothing is given out twice, and much is done twice. Reads on
+//     another server may be older than what was acknowledged. Let all processes
+//     write to one server, and keep the others for when it dies.
+//   - Vitess before 19 refuses SKIP LOCKED as a syntax error, and commits shards one
+//     by one: our tables belong into a keyspace of one shard.
+//   - TiDB is refused, whatever version it greets with: it takes SKIP LOCKED, locks
+//     no row, and two workers would get the same record
+//     (TestTiDBIsRefusedForItsLocks).
+//
+// Any of them that is not MySQL or MariaDB should have passed TestConformanceGiven
+// before it is trusted.
+//
 // # Outcomes
 //
 // A transaction whose COMMIT was sent and not answered is fault.ErrUnknown, and
