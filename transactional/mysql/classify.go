@@ -32,8 +32,9 @@ var numbers = map[error][]uint16{
 	// connections, a statement that was killed or ran too long, and a schema
 	// that somebody else was changing too.
 	fault.ErrBusy: {1213, 1205, 1020, 3572, 1040, 1203, 1226, 1317, 1969, 3024, 1050, 1060, 1061, 1615},
-	// Shutting down, a full disk or an engine in trouble, a broken connection.
-	fault.ErrUnavailable: {1053, 1077, 1079, 1021, 1026, 1030, 1114, 1180, 1028, 1129, 1130, 1158, 1159, 1160, 1161, 2006, 2013},
+	// Shutting down, a full disk or an engine in trouble, a server that is cut off
+	// from its group, a broken connection.
+	fault.ErrUnavailable: {1053, 1077, 1079, 1021, 1026, 1030, 1114, 1180, 3100, 1028, 1129, 1130, 1158, 1159, 1160, 1161, 2006, 2013},
 	// Access, database, table, column, read-only.
 	fault.ErrMisconfigured: {1044, 1045, 1046, 1049, 1054, 1142, 1143, 1146, 1227, 1290, 1364, 1370, 1461, 1698, 1792, 1836, 3159, 4151},
 	fault.ErrTooLarge:      {1118, 1153, 1301, 1390},
@@ -60,9 +61,10 @@ var states = map[string]error{
 }
 
 // unanswered are the numbers that say nothing about a COMMIT they answer: the
-// server was stopped, or the session killed, while it committed, or the disk was
-// full, of which nobody says whether it was before the transaction lasts or after.
-var unanswered = []uint16{1053, 1077, 1079, 1317, 1969, 2006, 2013, 3024, 1021, 1026, 1030, 1114, 1180}
+// server was stopped, or the session killed, while it committed; or the disk was
+// full, or the group of servers fell apart, of which nobody says whether it was
+// before the transaction lasts or after.
+var unanswered = []uint16{1053, 1077, 1079, 1317, 1969, 2006, 2013, 3024, 1021, 1026, 1030, 1114, 1180, 3100}
 
 // classify puts an error into the vocabulary of fault. Context errors pass
 // untouched unless a COMMIT may have been sent.

@@ -47,8 +47,8 @@
 //     its connection is dropped, so that the next one finds the new writer.
 //   - Galera, and Group Replication with several primaries: row locks are not
 //     known to the other servers. Two that write the same row, or claim the same
-//     record, get an error instead of COMMIT for one of them (1213), and that one
-//     runs again: nothing is given out twice, and much is done twice. Reads on
+//     record, get an error instead of COMMIT for one of them (1213, 3101), and that
+//     one runs again: nothing is given out twice, and much is done twice. Reads on
 //     another server may be older than what was acknowledged. Let all processes
 //     write to one server, and keep the others for when it dies.
 //   - Vitess before 19 refuses SKIP LOCKED as a syntax error, and commits shards one
