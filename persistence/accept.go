@@ -23,7 +23,7 @@ func (l *Layer) put(ctx context.Context, k *kind, obj any, p putOptions) (*Recei
 		if receipt != nil {
 			e.Key, e.Version = receipt.Key, receipt.Version
 		}
-		see.PutDone(ctx, e)
+		l.observe(func() { see.PutDone(ctx, e) })
 	}
 	return receipt, err
 }

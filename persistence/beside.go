@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,10 +19,10 @@ const (
 	unknownPace = int64(time.Millisecond)
 )
 
-// A beside is the quick tasks of one class that nobody has started yet. The
-// worker runs them one after another, as long as they are quick. When one of
-// them is not, the rest get goroutines of their own: no task waits for a
-// sibling that hangs.
+// A beside is the tasks of one class that the worker runs itself and that nobody
+// has started yet: the quick ones, one after another, as long as they are quick.
+// When one of them is not, the rest get goroutines of their own: no task waits
+// for a sibling that hangs.
 type beside struct {
 	mu     sync.Mutex
 	ctx    context.Context
@@ -44,39 +45,48 @@ func (t *task) quick() bool {
 	return pace > 0 && pace < int64(quick)
 }
 
-// sideBySide runs several tasks of an envelope. The last one needs no goroutine,
-// and neither do Tx tasks: those of one envelope run one after another, because
-// each records what remains.
-func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) (act flow.Action) {
+// sideBySide starts the tasks of an envelope's class, but for those that the
+// worker runs itself. The last one needs no goroutine, and neither do Tx tasks:
+// those of one envelope run one after another, because each records what remains.
+func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) {
 	// The default writes share the object, so it is decoded before they start;
 	// one that cannot be decoded is reported by each of them.
 	_, _ = h.object()
 	if w.startQuick(ctx, h, tasks) {
-		return w.runQuick(len(tasks))
+		return
 	}
-	ran := 0
-	for n, i := range tasks {
+	b := &w.beside
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ctx, b.held, b.queue = ctx, h, b.queue[:0]
+	for n, i := range slices.Backward(tasks) { // next takes from the end
 		if h.tasks[i].tx == nil && n < len(tasks)-1 {
 			go w.aside(ctx, h, i)
+		} else {
+			b.queue = append(b.queue, i)
 		}
 	}
-	for n, i := range tasks {
-		if h.tasks[i].tx != nil || n == len(tasks)-1 {
-			act = w.finish(ctx, h, w.attempt(ctx, h, i))
-			ran++
-		}
-	}
-	return w.await(ctx, h, len(tasks)-ran, act)
 }
 
 // aside runs a task beside the worker.
-func (w *worker) aside(ctx context.Context, h *held, i int) { w.ends <- w.attempt(ctx, h, i) }
+func (w *worker) aside(ctx context.Context, h *held, i int) {
+	w.ends <- w.attempt(ctx, h, i, true)
+}
 
-// await ends the attempts that ran aside.
-func (w *worker) await(ctx context.Context, h *held, n int, act flow.Action) flow.Action {
-	for range n {
+// rest runs what is queued of the class, and awaits the others.
+func (w *worker) rest(ctx context.Context) (act flow.Action) {
+	h := w.runs
+	for ; ; w.left-- {
+		i, ok := w.beside.next()
+		if !ok {
+			break
+		}
+		act = w.finish(ctx, h, w.attempt(ctx, h, i, false))
+	}
+	for ; w.left > 0; w.left-- {
 		act = w.finish(ctx, h, <-w.ends)
 	}
+	h.forget()
 	return act
 }
 
@@ -122,20 +132,6 @@ func (w *worker) startRest() {
 		go w.aside(b.ctx, b.held, i)
 	}
 	b.queue = b.queue[:0]
-}
-
-// runQuick runs what is queued, and awaits the rest of a class of n tasks.
-func (w *worker) runQuick(n int) (act flow.Action) {
-	b := &w.beside
-	ctx, h := b.ctx, b.held
-	for ; ; n-- {
-		i, ok := b.next()
-		if !ok {
-			break
-		}
-		act = w.finish(ctx, h, w.attempt(ctx, h, i))
-	}
-	return w.await(ctx, h, n, act)
 }
 
 // next takes a task out of the queue.

@@ -134,13 +134,20 @@ func (e errSnooze) Error() string { return "snoozed for " + e.after.String() }
 // is zero.
 func Snooze(d time.Duration) error { return errSnooze{max(d, 0)} }
 
-// A panicError is a panic of a handler, with its stack.
+// A panicError is a panic of a handler, or the end of its goroutine, with the
+// stack.
 type panicError struct {
 	value any
+	exit  bool // runtime.Goexit
 	stack []byte
 }
 
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+func (e *panicError) Error() string {
+	if e.exit {
+		return "the handler ended its goroutine instead of returning: runtime.Goexit, which testing.T.FailNow calls"
+	}
+	return fmt.Sprintf("panic: %v", e.value)
+}
 
 // detail is the full text of an error for its dead letter.
 func detail(err error) string {

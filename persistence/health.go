@@ -142,7 +142,7 @@ func (h *health) reachable(ctx context.Context, p Purpose) bool {
 
 func (h *health) tell(p Purpose, up bool, err error) {
 	if see := h.layer.engine.see.store; see != nil {
-		see.StoreChanged(context.Background(), StoreEvent{Purpose: p, Up: up, Err: err})
+		h.layer.observe(func() { see.StoreChanged(context.Background(), StoreEvent{Purpose: p, Up: up, Err: err}) })
 	}
 }
 

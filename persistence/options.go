@@ -68,7 +68,7 @@ type Options struct {
 	Logger *slog.Logger
 	// Observer receives events: it implements at least one of the Observer
 	// interfaces of this package (PutObserver, TaskObserver, StoreObserver); one that
-	// implements none is refused. Nil: nobody listens.
+	// implements none is refused. Its panics are logged. Nil: nobody listens.
 	Observer any
 }
 

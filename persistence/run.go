@@ -26,8 +26,13 @@ type worker struct {
 	beside   beside
 
 	group []*held // that the worker has in hand
+	at    int     // of these, the one that is conducted
 	back  []*held // of these, what goes on in this lane
 	bulk  bulk    // the default writes of the group
+
+	runs   *held // the envelope whose class runs
+	left   int   // of the class, the attempts whose end is not reported yet
+	exited *end  // of an attempt whose handler ended the worker's goroutine
 
 	writes storeSet                    // for which its lane counts this worker as a writer
 	parts  [Amorphous + 1]atomic.Int32 // of the bulk that are under way, by store
@@ -44,6 +49,7 @@ type end struct {
 	flow.End
 	event TaskEvent
 	err   error
+	aside bool // it ran beside the worker
 }
 
 func (e *engine) newWorker(realTime bool) *worker {
@@ -52,15 +58,24 @@ func (e *engine) newWorker(realTime bool) *worker {
 
 // serve conducts envelopes until the lane is stopped. ctx is the handlers':
 // it ends when the grace period is over.
-func (w *worker) serve(ctx context.Context) {
-	for w.take() {
-		n := int64(len(w.group))
-		w.writes = w.group[0].writes
-		w.engine.flight.Add(n)
+// A handler that ends the goroutine ends this one; the worker goes on in another.
+func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
+	stopped := false
+	defer func() {
+		if !stopped {
+			workers.Go(func() { w.serve(ctx, workers) })
+		}
+	}()
+	for w.exited != nil || w.take() {
+		if w.exited == nil {
+			w.writes = w.group[0].writes
+			w.engine.flight.Add(int64(len(w.group)))
+		}
 		w.conduct(ctx)
-		w.engine.flight.Add(-n)
+		w.engine.flight.Add(-int64(len(w.group)))
 		w.wroteAll()
 	}
+	stopped = true
 }
 
 // take gives back what goes on and waits for the next group; false means that
@@ -71,14 +86,19 @@ func (w *worker) take() bool {
 	for _, h := range evicted {
 		w.engine.evict(h)
 	}
-	w.back = w.back[:0]
+	w.back, w.at = w.back[:0], 0
 	return len(w.group) > 0
 }
 
-// conduct carries the group through its next class.
+// conduct carries the group through its next class, or what is left of it.
 func (w *worker) conduct(ctx context.Context) {
+	if w.exited != nil {
+		w.follow(ctx, w.runs, w.goOn(ctx))
+		w.at++
+	}
 	down, now := w.engine.health.down(), nowMicro()
-	for _, h := range w.group {
+	for ; w.at < len(w.group); w.at++ {
+		h := w.group[w.at]
 		h.without(down)
 		act := h.run.Begin(now, w.realTime)
 		if act.Kind == flow.Start && w.writesOnly(h, act.Tasks) {
@@ -133,8 +153,13 @@ func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
 // gives way to none: what a suspect did must be settled before the next one
 // runs, which may end the process.
 func (w *worker) conductAlone(ctx context.Context, h *held) {
-	h.run.Down = w.engine.health.down()
-	act := h.run.Begin(nowMicro(), w.realTime)
+	var act flow.Action
+	if w.exited != nil {
+		act = w.goOn(ctx)
+	} else {
+		h.run.Down = w.engine.health.down()
+		act = h.run.Begin(nowMicro(), w.realTime)
+	}
 	for {
 		switch act.Kind {
 		case flow.Start:
@@ -164,11 +189,14 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 		}
 	}
 	h.expect(tasks)
-	defer h.forget()
+	w.runs, w.left = h, len(tasks)
 	if len(tasks) == 1 {
-		return w.finish(ctx, h, w.attempt(ctx, h, tasks[0]))
+		act := w.finish(ctx, h, w.attempt(ctx, h, tasks[0], false))
+		h.forget()
+		return act
 	}
-	return w.sideBySide(ctx, h, tasks)
+	w.sideBySide(ctx, h, tasks)
+	return w.rest(ctx)
 }
 
 // finish reports the end of an attempt to the step function, the receipt, the
@@ -191,43 +219,9 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	}
 	if see := w.engine.see.task; see != nil {
 		e.event.Err, e.event.Result = e.err, result(e.Outcome, state)
-		see.TaskDone(ctx, e.event)
+		w.engine.layer.observe(func() { see.TaskDone(ctx, e.event) })
 	}
 	return act
-}
-
-// suspicious reports whether one of the tasks may be what took the process
-// down: a handler whose envelope was lost before.
-func (w *worker) suspicious(h *held, tasks []int) bool {
-	for _, i := range tasks {
-		if h.tasks[i].handles() {
-			return true
-		}
-	}
-	return false
-}
-
-// countFirst makes the attempt durable before the run, so that a task that
-// takes the process down each time ends as a dead letter. In the queue the
-// server counts the reservations for us.
-func (w *worker) countFirst(ctx context.Context, h *held, tasks []int) error {
-	for _, i := range tasks {
-		t := &h.run.Tasks[i]
-		if !h.tasks[i].handles() {
-			continue
-		}
-		if _, queued := h.custody.(*queueCustody); queued {
-			t.Attempts = max(t.Attempts, h.lost)
-		}
-		if t.Attempts >= t.Spec.MaxAttempts {
-			t.State, t.Reason = flow.Dead, "the process ended each time that this task ran"
-			continue
-		}
-		t.Attempts++
-	}
-	h.counted = true
-	crash.Point("count.before")
-	return h.custody.count(ctx, h)
 }
 
 // errGone: this process was away for longer than its lease, and somebody else
@@ -242,10 +236,11 @@ func (w *worker) cancel(ctx context.Context, h *held, tasks []int, err error) (a
 	return act
 }
 
-// attempt runs one task once.
-func (w *worker) attempt(ctx context.Context, h *held, i int) end {
+// attempt runs one task once. One that ends the goroutine leaves its end to the
+// worker.
+func (w *worker) attempt(ctx context.Context, h *held, i int, aside bool) end {
 	t, state := h.tasks[i], &h.run.Tasks[i]
-	e := end{End: flow.End{Task: i, Counted: h.counted && t.handles()}}
+	e := end{End: flow.End{Task: i, Counted: h.counted && t.handles()}, aside: aside}
 	e.event = h.event(i)
 	e.event.Started = time.Now()
 	if state.State == flow.Dead {
@@ -253,7 +248,14 @@ func (w *worker) attempt(ctx context.Context, h *held, i int) end {
 		return e
 	}
 	crash.Point("task.before")
+	returned := false
+	defer func() {
+		if !returned && t.handles() {
+			w.exit(ctx, h, t, e)
+		}
+	}()
 	stale, err := w.run(ctx, h, t, state, &e)
+	returned = true
 	crash.Point("task.after")
 	e.event.Ended = time.Now()
 	t.took(e.event.Ended.Sub(e.event.Started))
@@ -382,10 +384,10 @@ func result(o flow.Outcome, s flow.State) string {
 func (e *engine) workers(ctx context.Context, realTime, background int) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for range realTime {
-		wg.Go(func() { e.newWorker(true).serve(ctx) })
+		wg.Go(func() { e.newWorker(true).serve(ctx, &wg) })
 	}
 	for range background {
-		wg.Go(func() { e.newWorker(false).serve(ctx) })
+		wg.Go(func() { e.newWorker(false).serve(ctx, &wg) })
 	}
 	return &wg
 }

@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 
+	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -63,7 +64,7 @@ func (e *engine) examine(handlers context.Context, w *worker, h *held) {
 	defer e.flight.Add(-1)
 	e.inquiry.Lock()
 	defer e.inquiry.Unlock()
-	w.conductAlone(handlers, h)
+	outlive(func() { w.conductAlone(handlers, h) })
 }
 
 // summon takes suspects from the queue, one at a time, until ctx ends.
@@ -89,4 +90,38 @@ func (e *engine) summon(ctx, handlers context.Context) {
 			e.examine(handlers, w, h)
 		}
 	}
+}
+
+// suspicious reports whether one of the tasks may be what took the process
+// down: a handler whose envelope was lost before.
+func (w *worker) suspicious(h *held, tasks []int) bool {
+	for _, i := range tasks {
+		if h.tasks[i].handles() {
+			return true
+		}
+	}
+	return false
+}
+
+// countFirst makes the attempt durable before the run, so that a task that
+// takes the process down each time ends as a dead letter. In the queue the
+// server counts the reservations for us.
+func (w *worker) countFirst(ctx context.Context, h *held, tasks []int) error {
+	for _, i := range tasks {
+		t := &h.run.Tasks[i]
+		if !h.tasks[i].handles() {
+			continue
+		}
+		if _, queued := h.custody.(*queueCustody); queued {
+			t.Attempts = max(t.Attempts, h.lost)
+		}
+		if t.Attempts >= t.Spec.MaxAttempts {
+			t.State, t.Reason = flow.Dead, "the process ended each time that this task ran"
+			continue
+		}
+		t.Attempts++
+	}
+	h.counted = true
+	crash.Point("count.before")
+	return h.custody.count(ctx, h)
 }

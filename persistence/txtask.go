@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -27,7 +28,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		done = &Tx{layer: e.layer, tx: raw}
 		defer done.over.Store(true)
 		restore()
-		if err := t.tx(ctx, done, obj); err != nil {
+		if err := t.callTx(ctx, done, obj); err != nil {
 			return err
 		}
 		crash.Point("tx.task.ran")
@@ -50,6 +51,17 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		return e.resolve(ctx, h, i, err)
 	}
 	return err
+}
+
+// callTx runs the user's function. It may be in a goroutine of the store's, and
+// so a panic becomes an error where its stack is.
+func (t *task) callTx(ctx context.Context, tx *Tx, obj any) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+	}()
+	return t.tx(ctx, tx, obj)
 }
 
 // resolve reads whether a Tx task whose commit has no answer is done.
