@@ -289,42 +289,6 @@ func TestADeleteRemovesEverythingThatThePlanWrote(t *testing.T) {
 	}
 }
 
-func TestEveryMethodAfterCloseSaysSo(t *testing.T) {
-	g := newGame(t, nil)
-	ctx := t.Context()
-	if err := errors.Join(g.layer.Close(), g.layer.Close()); err != nil {
-		t.Fatal("closing twice:", err)
-	}
-	_, put := g.visits.Put(ctx, visit{ID: "v"})
-	_, get := g.visits.Get(ctx, "v")
-	_, all := g.visits.GetAll(ctx, "v")
-	_, page := g.visits.FindPage(ctx, persistence.Query{})
-	_, del := g.visits.Delete(ctx, "v")
-	_, upd := g.tallies.Update(ctx, "v", func(*tally) error { return nil })
-	_, drained := g.layer.Drain(ctx)
-	_, stats := g.layer.Stats(ctx)
-	_, dead := g.layer.DeadLetters().List(ctx, persistence.DeadFilter{})
-	_, receipt := g.layer.Receipt(ctx, strings.Repeat("0", 32))
-	work := g.layer.Work(ctx)
-	tx := g.layer.Tx(ctx, func(context.Context, *persistence.Tx) error { return nil })
-	for name, err := range map[string]error{"Put": put, "Get": get, "GetAll": all, "FindPage": page, "Delete": del,
-		"Update": upd, "Drain": drained, "Stats": stats, "DeadLetters": dead, "Receipt": receipt, "Work": work, "Tx": tx,
-		"PutAll": g.visits.PutAll(ctx, []visit{{ID: "v"}})[0].Err} {
-		if !errors.Is(err, fault.ErrClosed) {
-			t.Errorf("%s after Close: %v, want ErrClosed", name, err)
-		}
-	}
-	reports := g.layer.Check(ctx)
-	if len(reports) != 4 {
-		t.Errorf("Check after Close: %d reports, want 4", len(reports))
-	}
-	for _, r := range reports {
-		if !errors.Is(r.Class, fault.ErrClosed) || r.Reachable || r.OK() || !strings.Contains(r.String(), "closed: the layer is closed") {
-			t.Errorf("Check after Close: %v, want the class ErrClosed", r)
-		}
-	}
-}
-
 // A row and a cache entry that are both due before Put returns write the cache
 // once: the entry need not be refreshed first.
 func TestARowAndItsCacheEntryWriteTheCacheOnce(t *testing.T) {
