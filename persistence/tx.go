@@ -34,7 +34,8 @@ type Tx struct {
 // Tx runs fn in a transaction, which commits when fn returns nil. The database
 // may ask to run fn again from the start (a deadlock), so fn must have no
 // effect but through tx. An unknown outcome of the commit is
-// fault.ErrUnknown.
+// fault.ErrUnknown; a transaction that takes longer than
+// transactional.DefaultTxTimeout is rolled back, which is fault.ErrRefused.
 //
 // Inside a handler, a transaction that an earlier run of the handler committed
 // is not repeated: what fn does is rolled back, and the error is nil. That is

@@ -28,8 +28,9 @@ type Tx struct {
 // database says fault.ErrBusy, so fn must not keep anything from a run that
 // failed. The Tx is valid until fn returns; the context that fn gets ends
 // after Options.TxTimeout, and fn's transaction with it, also when fn does not
-// look at its context. fn's own error rolls back and is returned untouched. It
-// is rolled back as well when a statement failed and fn returned nil.
+// look at its context: that is fault.ErrRefused. fn's own error rolls back and is
+// returned untouched. It is rolled back as well when a statement failed and fn
+// returned nil.
 //
 // Everything else that writes waits for the transaction where there is one
 // writer, and starting a unit of the same store inside fn, with the context
@@ -100,7 +101,8 @@ func (s *Store) tx(ctx context.Context, fn func(context.Context, *Tx) error) (ag
 		again = run.err == nil || errors.Is(run.tx.err, fault.ErrBusy)
 	}
 	if fault.Cancelled(err) && fault.ClassOf(err) == nil && context.Cause(end) == errCutOff {
-		err = fmt.Errorf("transactional: the transaction was cut off after %v (Options.TxTimeout): %w", s.opts.TxTimeout, context.DeadlineExceeded)
+		err = &fault.Error{Op: "tx", Store: purpose, Class: fault.ErrRefused,
+			Err: fmt.Errorf("the transaction was cut off after %v (Options.TxTimeout): %w", s.opts.TxTimeout, context.DeadlineExceeded)}
 	}
 	return again, err
 }

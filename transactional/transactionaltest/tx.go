@@ -320,6 +320,7 @@ func testCutOff(e *env) {
 	if !errors.Is(err, context.DeadlineExceeded) || fault.OutcomeOf(err) != fault.NotApplied {
 		e.Errorf("a transaction that takes too long is cut off: %v", err)
 	}
+	e.class("a transaction that takes too long is cut off", err, fault.ErrRefused)
 	e.must(writes(thing("a", 1, 2, insert)))
 	e.holds("it is rolled back, and keeps no locks", "a", 1, 2)
 	close(hang)
