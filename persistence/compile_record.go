@@ -234,7 +234,7 @@ func (c *compiler) checkStores() {
 		// Handlers of transitory purpose need no queue: an outbox feeds them too.
 		queued := w.purpose == Transitory && w.write == writeNone
 		if w.purpose >= Transitory && w.purpose <= Amorphous && !queued && !has(w.purpose) {
-			c.taskFault(w, "its purpose is %s, and the layer has no such store: give Open a Stores.%s, or remove the task", w.purpose, title(w.purpose.String()))
+			c.taskFault(w, "its purpose is %s, and %s, or remove the task", w.purpose, noStore(w.purpose))
 		}
 	}
 	switch {

@@ -27,6 +27,8 @@ type Layer struct {
 	rows  *transactional.Store
 	cells *amorphous.Store
 
+	missing missing
+
 	ticks *ticks
 	owner uint64    // of this layer's claims; random, not zero
 	began time.Time // when it was opened
@@ -47,18 +49,28 @@ type Layer struct {
 	owed   owed
 }
 
-// Transitory returns the transitory store, or nil if the layer has none. It
-// belongs to the layer, which closes it; so do the three below.
-func (l *Layer) Transitory() *transitory.Queue { return l.queue }
+// Transitory returns the transitory store. It belongs to the layer, which
+// closes it. In a layer without one, every call of it is fault.ErrUnsupported
+// and says so. The same holds for the three below.
+func (l *Layer) Transitory() *transitory.Queue { return orMissing(l.queue, l.missing.open().queue) }
 
-// Volatile returns the volatile store, or nil if the layer has none.
-func (l *Layer) Volatile() *volatile.Cache { return l.cache }
+// Volatile returns the volatile store.
+func (l *Layer) Volatile() *volatile.Cache { return orMissing(l.cache, l.missing.open().cache) }
 
-// Transactional returns the transactional store, or nil if the layer has none.
-func (l *Layer) Transactional() *transactional.Store { return l.rows }
+// Transactional returns the transactional store.
+func (l *Layer) Transactional() *transactional.Store {
+	return orMissing(l.rows, l.missing.open().rows)
+}
 
-// Amorphous returns the amorphous store, or nil if the layer has none.
-func (l *Layer) Amorphous() *amorphous.Store { return l.cells }
+// Amorphous returns the amorphous store.
+func (l *Layer) Amorphous() *amorphous.Store { return orMissing(l.cells, l.missing.open().cells) }
+
+func orMissing[S any](store, missing *S) *S {
+	if store == nil {
+		return missing
+	}
+	return store
+}
 
 // has reports whether the layer has a store for the purpose.
 func (l *Layer) has(p Purpose) bool {

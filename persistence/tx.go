@@ -181,7 +181,7 @@ func (l *Layer) needRows(op string) error {
 	}
 	if l.rows == nil {
 		return fault.New(fault.ErrUnsupported, "transactional", op,
-			"the layer has no transactional store: give Stores.Transactional a source")
+			noStore(Transactional))
 	}
 	return nil
 }
