@@ -28,6 +28,11 @@ type Erasure struct {
 	Version   int64    // all that is older stays away, however late it comes
 	Found     []string // what was removed, and from where
 	Left      []string // what the second look found; empty: nothing
+	// Proved: the second look went through all that the layer keeps, and found
+	// nothing. It is false while jobs lie in a queue that cannot be searched,
+	// such as beanstalkd: Unsearched names them, and once they are gone, erasing
+	// again proves it.
+	Proved bool
 	// Unsearched is what cannot be looked into, and what becomes of it.
 	Unsearched []string
 }
@@ -36,6 +41,9 @@ type Erasure struct {
 func (e *Erasure) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %q erased at version %d\n", e.Kind, e.Key, e.Version)
+	if !e.Proved {
+		b.WriteString("\tNOT PROVED\n")
+	}
 	for _, part := range []struct {
 		word  string
 		lines []string
@@ -49,19 +57,24 @@ func (e *Erasure) String() string {
 
 // Erase removes one key, and all that was derived from it, wherever this layer
 // keeps it: record, layouts, second copies, derived rows, counts, cache, the
-// envelopes that wait in the outbox, dead letters. It is a Delete, which also runs OnDelete, and its
+// envelopes that wait in the outbox or in a queue that can be searched, as the
+// one in process can, dead letters. It is a Delete, which also runs OnDelete, and its
 // version stands as a tombstone in every store, so that an envelope that comes
-// late writes nothing. Then it looks a second time: what that finds is
+// late writes nothing. It is written down by itself too: what is older is not
+// run any more, nor are its handlers, wherever it waits; other processes learn
+// of that within a second. Then Erase looks a second time: what that finds is
 // Erasure.Left, and the error is fault.ErrRefused.
 //
-// The Erasure is not nil once the key is deleted, and says what it could not
-// search: jobs of a queue cannot be looked into. A store that is away is an
-// error; erasing again is harmless. Stores forget in their own time what was
+// The Erasure is not nil once the key is deleted, and says in Proved whether
+// everything could be looked into, and in Unsearched what could not: beanstalkd
+// does not let jobs be looked into. A store that is away is an
+// error; erasing again is harmless. What a worker has in hand is waited for, so a
+// handler cannot erase the object that it runs for. Stores forget in their own time what was
 // removed from their tables (free pages, Cassandra's gc_grace, backups); the
 // marks of finished envelopes name the key for Options.Remember at most, and
 // the list of a layout's buckets, that of a count's partitions, its sums of zero
 // and the tombstones of rows name the places that there were; tombstones, and the
-// register of places, name the key.
+// register of places, name the key. The erasure itself is kept as a digest of it.
 func (h *Handle[T]) Erase(ctx context.Context, key string, opts *EraseOptions) (*Erasure, error) {
 	e := &erasing{layer: h.layer, kind: h.kind, key: key, known: map[*task][]trace{}}
 	if opts != nil {
@@ -75,19 +88,29 @@ func (h *Handle[T]) Erase(ctx context.Context, key string, opts *EraseOptions) (
 	if err != nil {
 		return nil, err
 	}
+	// Before the erasure's own envelope lies there too.
+	blind, err := e.unsearchedJobs(ctx)
+	if err != nil {
+		return nil, err
+	}
 	receipt, err := h.layer.put(ctx, h.kind, nil, p)
 	if err != nil && !fault.Accepted(err) {
 		return nil, err
 	}
 	e.stamp = transactional.Stamp{Version: receipt.Version, Tie: ^uint64(0)}
 	out := &Erasure{Kind: h.kind.name, Key: key, Version: receipt.Version, Found: found}
-	if out.Unsearched, err = e.unsearched(ctx); err != nil {
+	if err := e.layer.noteErased(ctx, h.kind, key, receipt.Version); err != nil {
 		return out, err
 	}
 	if err := e.remove(ctx); err != nil {
 		return out, err
 	}
-	if out.Left, err = e.look(ctx, false); err == nil && len(out.Left) > 0 {
+	if out.Left, err = e.look(ctx, false); err != nil {
+		return out, err
+	}
+	out.Unsearched = append(e.unsearched(), blind...)
+	out.Proved = len(out.Left)+len(blind) == 0
+	if len(out.Left) > 0 {
 		err = &fault.Error{Op: "erase", Kind: h.kind.name, Key: key, Class: fault.ErrRefused, Err: fmt.Errorf("a second look found %s", strings.Join(out.Left, "; "))}
 	}
 	return out, err
@@ -103,8 +126,7 @@ type erasing struct {
 	known map[*task][]trace // where something is, or was
 }
 
-// names are the names that the kind has or had.
-func (e *erasing) names() []string { return append([]string{e.kind.name}, e.kind.formerly...) }
+func (e *erasing) names() []string { return e.kind.names() }
 
 // look lists what there is of the key, except the tombstones, and the erasure's
 // own envelope.
@@ -212,7 +234,8 @@ func (e *erasing) cacheNames() (names []string) {
 	return names
 }
 
-// lookCustody looks through the outbox and the dead letters.
+// lookCustody looks through the outbox, a queue that lets it, and the dead
+// letters.
 func (e *erasing) lookCustody(ctx context.Context, first bool, add func(string, ...any)) error {
 	e.layer.engine.settleAll() // what is done does not wait there
 	waiting, err := e.waiting(ctx)
@@ -223,6 +246,9 @@ func (e *erasing) lookCustody(ctx context.Context, first bool, add func(string, 
 		if first || w.env.Version < e.stamp.Version {
 			add("the outbox: an envelope of version %d", w.env.Version)
 		}
+	}
+	if err := e.lookQueue(ctx, first, add); err != nil {
+		return err
 	}
 	letters, err := e.letters(ctx)
 	for _, d := range letters {
@@ -290,45 +316,14 @@ func (e *erasing) letters(ctx context.Context) (out []DeadLetter, err error) {
 	return out, nil
 }
 
-// unsearched says what nobody can look into.
-func (e *erasing) unsearched(ctx context.Context) (out []string, err error) {
+// unsearched says what lies outside of the layer.
+func (e *erasing) unsearched() (out []string) {
 	for _, t := range e.kind.tasks {
 		if t.handles() && t.onDelete == nil {
 			out = append(out, fmt.Sprintf("task %q has a handler and no OnDelete: what it wrote is not known here", t.name))
 		}
 		if t.external {
 			out = append(out, fmt.Sprintf("task %q is served by another program", t.name))
-		}
-	}
-	tubes := e.tubes()
-	if e.layer.queue == nil || len(tubes) == 0 {
-		return out, nil
-	}
-	stats, err := e.layer.queue.Stats(ctx, tubes...)
-	if err != nil {
-		return out, err
-	}
-	for _, s := range stats {
-		if n := s.Ready + s.Delayed + s.Reserved; n > 0 {
-			out = append(out, fmt.Sprintf("tube %s: %d jobs, which no queue lets be looked into: default writes of this key among them lose to the erasure, handlers run", s.Tube, n))
-		}
-	}
-	return out, nil
-}
-
-// tubes are those that may hold objects of the kind.
-func (e *erasing) tubes() (out []string) {
-	if e.kind.custody == TransitoryCustody {
-		for _, lanes := range e.kind.served {
-			out = append(out, lanes.realTime, lanes.background, lanes.suspect)
-			for p := Transitory; p <= Amorphous; p++ {
-				out = append(out, lanes.parked[p])
-			}
-		}
-	}
-	for _, t := range e.kind.tasks {
-		if t.write == writeJob {
-			out = append(out, e.kind.name+"."+t.name)
 		}
 	}
 	return out

@@ -14,7 +14,7 @@ import (
 // first: what it still holds could be written anew.
 func (e *erasing) remove(ctx context.Context) error {
 	// A letter may keep its envelope, and an envelope may become a letter.
-	for _, step := range []func(context.Context) error{e.removeLetters, e.removeWaiting, e.removeLetters} {
+	for _, step := range []func(context.Context) error{e.removeLetters, e.removeWaiting, e.removeJobs, e.removeLetters} {
 		if err := step(ctx); err != nil {
 			return err
 		}

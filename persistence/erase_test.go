@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 )
 
 // holdsSecret looks for a text in all that a file holds of SQL tables, but for
@@ -105,7 +108,7 @@ func testErase(t *testing.T, layer *persistence.Layer, except string) {
 		t.Errorf("others stay: %+v, %v", s, err)
 	}
 	again, err := h.Erase(ctx, "e1", &persistence.EraseOptions{Everywhere: true})
-	if err != nil || len(again.Found) > 0 || len(again.Left) > 0 {
+	if err != nil || len(again.Found) > 0 || len(again.Left) > 0 || !report.Proved || !again.Proved {
 		t.Errorf("erasing again finds nothing: %v, %v", again, err)
 	}
 	putEach(t, h, stay{ID: "e1", User: "born again", At: dawn})
@@ -114,35 +117,100 @@ func testErase(t *testing.T, layer *persistence.Layer, except string) {
 	}
 }
 
-// TestEraseOutlivesLateRetries: what a queue still holds of an erased object
-// runs afterwards, and writes nothing; the report said that it is there.
-func TestEraseOutlivesLateRetries(t *testing.T) {
-	ctx, layer := t.Context(), openLayer(t, nil)
-	v := &vandal{t: t, layer: layer, ns: "ff"}
-	h := persistence.Declare(layer, "late", persistence.Plan[stay]{
+// A remnant is a kind in transitory custody, and the names that its handler saw.
+type remnant struct {
+	layer  *persistence.Layer
+	handle *persistence.Handle[stay]
+	seen   []string
+}
+
+// openRemnant opens a layer in a directory. A wrapped queue does not let its jobs
+// be looked into, as that of a server does not.
+func openRemnant(t *testing.T, dir string, wrapped, transactional bool) *remnant {
+	t.Helper()
+	stores := embedded.Stores(dir)
+	if wrapped {
+		stores = persistencetest.NewFaults().Wrap(stores)
+	}
+	if !transactional {
+		stores.Transactional = nil
+	}
+	r := &remnant{layer: openStores(t, stores)}
+	r.handle = persistence.Declare(r.layer, "late", persistence.Plan[stay]{
 		{Name: "object", Purpose: persistence.Amorphous, Priority: 1},
 		{Name: "activity", Purpose: persistence.Amorphous, Priority: 2, PartitionBy: "User", Newest: "At", Bucket: time.Hour},
+		{Name: "notify", Purpose: persistence.Transitory, Priority: 3, Do: func(_ context.Context, s stay) error {
+			r.seen = append(r.seen, s.User)
+			return nil
+		}},
 	}, persistence.KindOptions{Custody: persistence.TransitoryCustody})
-	putEach(t, h, stay{ID: "e1", User: "topsecret", At: dawn})
-	report, err := h.Erase(ctx, "e1", nil)
-	if err != nil || len(report.Unsearched) != 1 || !strings.Contains(report.Unsearched[0], "2 jobs") {
+	return r
+}
+
+// TestEraseOutlivesLateRetries: what a queue still holds of an erased object is
+// removed where the queue can be searched, and where it cannot it is dropped by
+// whoever takes it, also after a restart. The handler never runs, and the report
+// is no proof as long as jobs are there that nobody can look into.
+func TestEraseOutlivesLateRetries(t *testing.T) {
+	for _, wrapped := range []bool{false, true} {
+		for _, transactional := range []bool{false, true} {
+			t.Run(fmt.Sprintf("wrapped=%v,transactional=%v", wrapped, transactional), func(t *testing.T) {
+				testLateRetries(t, wrapped, transactional)
+			})
+		}
+	}
+}
+
+func testLateRetries(t *testing.T, wrapped, transactional bool) {
+	ctx, dir := t.Context(), t.TempDir()
+	r := openRemnant(t, dir, wrapped, transactional)
+	putEach(t, r.handle, stay{ID: "e1", User: "topsecret", At: dawn}, stay{ID: "e2", User: "ann", At: dawn})
+	report, err := r.handle.Erase(ctx, "e1", nil)
+	if err != nil || report.Proved == wrapped {
 		t.Fatalf("%v, %v", report, err)
 	}
-	drain(t, layer)
-	if _, err := h.Get(ctx, "e1"); !errors.Is(err, fault.ErrNotFound) {
-		t.Errorf("a late retry brings nothing back: %v", err)
+	if said := fmt.Sprint(report); wrapped != (strings.Contains(said, "NOT PROVED") && strings.Contains(said, "2 jobs")) ||
+		wrapped == strings.Contains(said, "removed: the queue: 1 jobs") {
+		t.Errorf("%v", report)
 	}
-	for _, where := range v.holdsSecret("topsecret") {
-		t.Errorf("the secret is still in %v", where)
-	}
-	own := persistence.Declare(layer, "own", persistence.Plan[owned]{{Purpose: persistence.Transactional}})
-	if _, err := own.Put(ctx, owned{ID: "a", Rev: 7}); err != nil {
+	if err := r.layer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := own.Erase(ctx, "a", nil); !errors.Is(err, fault.ErrInvalid) {
+	r = openRemnant(t, dir, wrapped, transactional)
+	drain(t, r.layer)
+	if !slices.Equal(r.seen, []string{"ann"}) {
+		t.Errorf("the handler ran for %q", r.seen)
+	}
+	if _, err := r.handle.Get(ctx, "e1"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("a late retry brings nothing back: %v", err)
+	}
+	if transactional {
+		v := &vandal{t: t, layer: r.layer, ns: "ff"}
+		for _, where := range v.holdsSecret("topsecret") {
+			t.Errorf("the secret is still in %v", where)
+		}
+	}
+	if again, err := r.handle.Erase(ctx, "e1", nil); err != nil || !again.Proved {
+		t.Errorf("now nothing waits in the queue, and that is a proof: %v, %v", again, err)
+	}
+	putEach(t, r.handle, stay{ID: "e1", User: "born again", At: dawn})
+	drain(t, r.layer)
+	if !slices.Equal(r.seen, []string{"ann", "born again"}) {
+		t.Errorf("a key may be put anew; the handler ran for %q", r.seen)
+	}
+}
+
+// TestEraseOfOwnVersions: a kind with versions of its own is told one.
+func TestEraseOfOwnVersions(t *testing.T) {
+	layer := openLayer(t, nil)
+	own := persistence.Declare(layer, "own", persistence.Plan[owned]{{Purpose: persistence.Transactional}})
+	if _, err := own.Put(t.Context(), owned{ID: "a", Rev: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := own.Erase(t.Context(), "a", nil); !errors.Is(err, fault.ErrInvalid) {
 		t.Errorf("a kind with versions of its own needs one: %v", err)
 	}
-	if _, err := own.Erase(ctx, "a", &persistence.EraseOptions{Version: 8}); err != nil {
+	if _, err := own.Erase(t.Context(), "a", &persistence.EraseOptions{Version: 8}); err != nil {
 		t.Error(err)
 	}
 }
@@ -150,4 +218,22 @@ func TestEraseOutlivesLateRetries(t *testing.T) {
 type owned struct {
 	ID  string `persistence:"key"`
 	Rev int64  `persistence:"version"`
+}
+
+// TestEraseElsewhere: a process that has the jobs of a queue learns within a
+// second of what another one erased.
+func TestEraseElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		here, there := openRemnant(t, dir, true, true), openRemnant(t, dir, true, true)
+		putEach(t, here.handle, stay{ID: "e1", User: "topsecret", At: dawn}, stay{ID: "e2", User: "ann", At: dawn})
+		if _, err := here.handle.Erase(t.Context(), "e1", nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // in the bubble
+		drain(t, there.layer)
+		if !slices.Equal(there.seen, []string{"ann"}) {
+			t.Errorf("the handler of another process ran for %q", there.seen)
+		}
+	})
 }

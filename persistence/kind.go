@@ -167,6 +167,7 @@ type kind struct {
 	served  []*kindLanes // of the kind's name and its former names
 	foreign []string     // lanes of single tasks that this program serves
 	limit   int          // bytes of the largest encoded object that every store of the plan takes; zero: no limit
+	erased  atomic.Int64 // below this version an object may be erased
 }
 
 // value returns the addressable struct (or map) behind obj.

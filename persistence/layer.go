@@ -47,6 +47,8 @@ type Layer struct {
 
 	engine *engine
 	owed   owed
+
+	erasing sync.Once // begins to look for what others erase
 }
 
 // Transitory returns the transitory store. It belongs to the layer, which

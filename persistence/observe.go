@@ -3,6 +3,8 @@ package persistence
 import (
 	"context"
 	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
 )
 
 // A PutEvent tells of one Put.
@@ -69,4 +71,15 @@ func observersOf(o any) observers {
 func observes(o any) bool {
 	seen := observersOf(o)
 	return seen.put != nil || seen.task != nil || seen.store != nil
+}
+
+// result is the word for how an attempt ended.
+func result(o flow.Outcome, s flow.State) string {
+	switch {
+	case s == flow.Dead:
+		return "dead"
+	case s != flow.Waiting:
+		return receiptState(s).String()
+	}
+	return [...]string{"done", "superseded", "skipped", "retry", "dead", "parked", "retry", "snoozed", "cancelled", "unknown", "blocked"}[o]
 }

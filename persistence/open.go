@@ -179,6 +179,9 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	if k.cache != nil && len(k.record) > 0 {
 		l.watchOwed(ctx)
 	}
+	if k.custody == TransitoryCustody {
+		l.watchErased(ctx)
+	}
 	crash.Point("declare.after")
 	l.engine.wake()
 	return nil

@@ -95,10 +95,17 @@ func (w *worker) conduct(ctx context.Context) {
 	if w.exited != nil {
 		w.follow(ctx, w.runs, w.goOn(ctx))
 		w.at++
+	} else {
+		w.engine.tellErased(ctx, w.group...)
 	}
 	down, now := w.engine.health.down(), nowMicro()
 	for ; w.at < len(w.group); w.at++ {
 		h := w.group[w.at]
+		if h.erased == errErased {
+			w.engine.dropErased(h)
+			w.follow(ctx, h, flow.Action{Kind: flow.Settle})
+			continue
+		}
 		h.without(down)
 		act := h.run.Begin(now, w.realTime)
 		if act.Kind == flow.Start && w.writesOnly(h, act.Tasks) {
@@ -125,7 +132,7 @@ func (w *worker) writesOnly(h *held, tasks []int) bool {
 			return false
 		}
 	}
-	return !h.alone && !h.gone.Load()
+	return !h.alone && h.erased == nil && !h.gone.Load()
 }
 
 // follow does what follows a class. What goes on, goes on when its lane says
@@ -158,6 +165,9 @@ func (w *worker) conductAlone(ctx context.Context, h *held) {
 		act = w.goOn(ctx)
 	} else {
 		h.run.Down = w.engine.health.down()
+		if w.engine.tellErased(ctx, h); h.erased == errErased {
+			w.engine.dropErased(h)
+		}
 		act = h.run.Begin(nowMicro(), w.realTime)
 	}
 	for {
@@ -245,6 +255,10 @@ func (w *worker) attempt(ctx context.Context, h *held, i int, aside bool) end {
 	e.event.Started = time.Now()
 	if state.State == flow.Dead {
 		e.Outcome, e.Reason = flow.Permanent, state.Reason
+		return e
+	}
+	if h.erased != nil {
+		w.withheld(ctx, h, t, &e)
 		return e
 	}
 	crash.Point("task.before")
@@ -368,16 +382,6 @@ func receiptState(s flow.State) TaskState {
 		return TaskSkipped
 	}
 	return TaskPending // a dead task is final when its letter is written
-}
-
-func result(o flow.Outcome, s flow.State) string {
-	switch {
-	case s == flow.Dead:
-		return "dead"
-	case s != flow.Waiting:
-		return receiptState(s).String()
-	}
-	return [...]string{"done", "superseded", "skipped", "retry", "dead", "parked", "retry", "snoozed", "cancelled", "unknown", "blocked"}[o]
 }
 
 // workers runs both pools until their lanes stop.

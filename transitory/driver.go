@@ -50,6 +50,7 @@ type Features struct {
 	Strict     bool             // the most urgent job of all comes first; else each of several servers orders its own
 	FIFO       bool             // jobs of equal priority come in the order of their Put, with one producer
 	Urgent     bool             // Stats fills TubeStats.Urgent
+	Search     bool             // jobs can be looked into; New sets it when the driver is a Searcher
 }
 
 // Driver is the contract of a queue. Every method is safe for concurrent use,
@@ -89,4 +90,16 @@ type Featured interface{ Features() Features }
 // Checker reports a driver's health. Every driver implements it.
 type Checker interface {
 	Check(ctx context.Context) fault.Report
+}
+
+// Searcher is implemented by a driver whose jobs can be looked into without
+// being reserved.
+type Searcher interface {
+	// Search calls want for every job that lies in the tubes when it begins,
+	// ready, delayed or reserved, and removes those for which want returns
+	// true and which nobody has reserved. It returns these, with their bodies,
+	// and how many more are wanted, but reserved. want may be called twice for
+	// a job, must not call the driver and must not keep the body; the job's ID
+	// is not set.
+	Search(ctx context.Context, tubes []string, want func(Job) bool) (removed []Job, kept int, err error)
 }

@@ -131,6 +131,18 @@ func ExampleRelease() {
 	// priority 9 reserved 2
 }
 
+// A driver that can look into its jobs removes some of them where they lie.
+func ExampleSearcher() {
+	ctx := context.Background()
+	driver, done := openDriver(ctx)
+	defer done()
+	queue := transitory.New(driver)
+	queue.Put(ctx, transitory.Job{Tube: "mail", Body: []byte("to ann")}, transitory.Job{Tube: "mail", Body: []byte("to bob")})
+	removed, _, err := queue.Search(ctx, []string{"mail"}, func(job transitory.Job) bool { return string(job.Body) == "to bob" })
+	fmt.Printf("%s %v\n", removed[0].Body, err)
+	// Output: to bob <nil>
+}
+
 // A Source is what a program passes around before anything is open, such as a
 // URL.
 func ExampleSource() {

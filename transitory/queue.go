@@ -37,6 +37,7 @@ func New(driver Driver) *Queue {
 	if f, ok := driver.(Featured); ok {
 		q.features = f.Features()
 	}
+	_, q.features.Search = driver.(Searcher)
 	return q
 }
 
@@ -164,6 +165,23 @@ func (q *Queue) Stats(ctx context.Context, tubes ...string) ([]TubeStats, error)
 		return nil, err
 	}
 	return q.driver.Stats(ctx, slices.Clone(tubes))
+}
+
+// Search looks into jobs that lie in tubes, reserved or not, and removes those
+// that want asks for and that nobody has reserved: see Searcher. A queue whose
+// driver cannot is fault.ErrUnsupported.
+func (q *Queue) Search(ctx context.Context, tubes []string, want func(Job) bool) (removed []Job, kept int, err error) {
+	if err := q.ready(ctx, "search"); err != nil {
+		return nil, 0, err
+	}
+	searcher, ok := q.driver.(Searcher)
+	if !ok {
+		return nil, 0, fault.New(fault.ErrUnsupported, "transitory", "search", "the queue cannot look into jobs that are not reserved")
+	}
+	if tubes, err = checkTubes("search", tubes, true); err != nil {
+		return nil, 0, err
+	}
+	return searcher.Search(ctx, tubes, want)
 }
 
 // Features are the driver's.

@@ -3,11 +3,13 @@ package servertest_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/persistence/servertest"
 	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
@@ -121,5 +123,37 @@ func TestOneOfTwoQueuesDies(t *testing.T) {
 		if times != 1 {
 			t.Logf("%s ran %d times: tasks run at least once", key, times)
 		}
+	}
+}
+
+// A beanstalkd does not let its jobs be looked into: an erasure says so, and is
+// no proof until they are gone. The job of the erased object is dropped when it
+// is taken, and its handler does not run.
+func TestEraseWhatAQueueHolds(t *testing.T) {
+	servers := servertest.Start(t, servertest.Options{Purposes: []persistence.Purpose{persistence.Transitory}})
+	stores := embedded.Stores(t.TempDir())
+	stores.Transitory = servers.Stores().Transitory
+	layer, err := persistence.Open(t.Context(), stores, servers.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	var ran runs
+	kind := persistence.Declare(layer, "erased", persistence.Plan[errand]{
+		{Priority: 5, Name: "run", Purpose: persistence.Transitory, Do: ran.do},
+	}, persistence.KindOptions{Custody: persistence.TransitoryCustody})
+	put(t, kind, "e", 3)
+	report, err := kind.Erase(t.Context(), "e1", nil)
+	if err != nil || report.Proved || !strings.Contains(report.String(), "3 jobs") {
+		t.Fatalf("%v, %v", report, err)
+	}
+	if _, err := layer.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ran.count() != 2 || ran.times["e1"] > 0 {
+		t.Errorf("ran: %v", ran.times)
+	}
+	if report, err = kind.Erase(t.Context(), "e1", nil); err != nil || !report.Proved {
+		t.Errorf("nothing waits any more: %v, %v", report, err)
 	}
 }

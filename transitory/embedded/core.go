@@ -45,6 +45,8 @@ type op struct {
 	body  []byte // of a put
 	entry *entry // of a delete, release or rewrite
 	tube  *tube  // of a refill; nil for the delayed jobs
+	owner *owner // of a grab, which finds the entry
+	busy  bool   // the job to be grabbed is reserved
 
 	settled bool // the index knows how it ended; guarded by core.mu
 }
@@ -56,6 +58,7 @@ const (
 	opDelete
 	opRelease
 	opRefill
+	opGrab
 )
 
 func newCore(dir string, file *sqlitefile.File, opts Options) *core {
@@ -228,8 +231,8 @@ func (c *core) tick() {
 	c.settle(now)
 }
 
-// run does one group of operations: first the changes, in one unit, then the
-// refills.
+// run does one group of operations: first the changes, in one unit, then what
+// reads the table.
 func (c *core) run(ctx context.Context, ops []*op) []error {
 	errs := make([]error, len(ops))
 	changes := c.sort(ops)
@@ -240,13 +243,16 @@ func (c *core) run(ctx context.Context, ops []*op) []error {
 		err = fault.Wrap(fault.ErrUnavailable, "transitory", "write", err)
 		c.do(func(x *index, now int64) { changes.apply(x, err, now) })
 		for i, o := range ops {
-			if o.kind != opRefill {
+			if o.kind < opRefill {
 				errs[i] = err
 			}
 		}
 	}
 	done := map[*tube]error{}
 	for i, o := range ops {
+		if o.kind == opGrab {
+			errs[i] = c.grab(ctx, o)
+		}
 		if o.kind != opRefill {
 			continue
 		}

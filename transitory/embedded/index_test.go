@@ -264,6 +264,24 @@ func (w *world) touch(t *rapid.T) {
 	}
 }
 
+func (w *world) grab(t *rapid.T) {
+	id := int64(rapid.IntRange(1, int(w.last)+1).Draw(t, "id"))
+	r, ok := w.table[id]
+	if !ok {
+		return
+	}
+	w.x.advance(w.now)
+	e, j := w.x.grab(r, w.owner, w.now), w.model[id]
+	if (e == nil) != (j.state == isReserved) {
+		t.Fatalf("grab of %+v: %v", j, e)
+	}
+	if e != nil {
+		j.state, j.deadline = isReserved, w.now+j.ttr
+		j.reserves++
+		w.held = append(w.held, claim{e.id, e.reserves})
+	}
+}
+
 func (w *world) leave(*rapid.T) {
 	w.x.leave(w.owner)
 	w.owner = &owner{epoch: "e"}
@@ -319,7 +337,7 @@ func TestIndexAgainstModel(t *testing.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"": w.check, "put": w.put, "put more": w.put, "pass": w.pass, "refill": w.refill, "take": w.take, "take more": w.take,
-			"delete": w.delete, "delete more": w.delete, "release": w.release, "touch": w.touch, "leave": w.leave,
+			"delete": w.delete, "delete more": w.delete, "release": w.release, "touch": w.touch, "grab": w.grab, "leave": w.leave,
 		})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -34,6 +35,8 @@ var basics = []check{
 		promise: "Stats counts the jobs of the tubes, in their order; an unknown tube has zeros"},
 	{name: "StatsUrgent", run: statsUrgent, needs: []need{urgent},
 		promise: "Stats tells the priority of the most urgent ready job"},
+	{name: "Search", run: searchRemoves, needs: []need{searches},
+		promise: "Search removes the jobs that are wanted and that nobody has reserved, wherever they stand, and no others"},
 	{name: "EmptyCalls", run: emptyCalls,
 		promise: "a call about no jobs at all is done, without an error"},
 }
@@ -279,5 +282,64 @@ func emptyCalls(e *env) {
 	}
 	if stats, err := e.q.Stats(e.ctx); err != nil || len(stats) != 0 {
 		e.Errorf("stats of no tubes: %v, %v", stats, err)
+	}
+}
+
+func searchRemoves(e *env) {
+	// More than a driver keeps in memory, and than it reads at a time.
+	const n = 400
+	var jobs []transitory.Job
+	for i := range n {
+		job := transitory.Job{Tube: []string{"a", "b", "c"}[i%3], Priority: uint32(i % 5), Body: []byte{"xy"[i/3%2]}}
+		if i%7 == 0 {
+			job.Delay = time.Hour
+		}
+		jobs = append(jobs, job)
+	}
+	e.put(jobs...)
+	held := e.reserve(5, "a")
+	reserved, wanted := 0, 0
+	for _, job := range held {
+		if string(job.Body) == "x" {
+			reserved++
+		}
+	}
+	for _, job := range jobs {
+		if job.Tube != "c" && string(job.Body) == "x" {
+			wanted++
+		}
+	}
+	if reserved == 0 {
+		e.Fatalf("nothing is proved: no reserved job is wanted")
+	}
+	want := func(job transitory.Job) bool { return string(job.Body) == "x" }
+	removed, kept, err := e.q.Search(e.ctx, []string{"a", "b"}, want)
+	if err != nil || kept != reserved || len(removed) != wanted-reserved {
+		e.Fatalf("removed %d and kept %d of %d jobs, of which %d are reserved: %v", len(removed), kept, wanted, reserved, err)
+	}
+	for _, job := range removed {
+		if job.Tube == "c" || string(job.Body) != "x" {
+			e.Fatalf("%+v was removed", job)
+		}
+	}
+	e.remove(held...)
+	left, ready := 0, 0
+	for _, tube := range []string{"a", "b", "c"} {
+		s := e.stats(tube)
+		left += s.Ready + s.Delayed + s.Reserved
+		if tube != "c" {
+			ready += s.Ready
+		}
+	}
+	if left != n-len(held)-len(removed) {
+		e.Errorf("%d jobs are counted; %d were put, %d deleted and %d removed", left, n, len(held), len(removed))
+	}
+	if removed, kept, err = e.q.Search(e.ctx, []string{"a", "b"}, want); err != nil || kept+len(removed) > 0 {
+		e.Errorf("a second search finds %d and %d: %v", len(removed), kept, err)
+	}
+	for _, job := range e.reserve(ready, "a", "b") {
+		if string(job.Body) == "x" {
+			e.Fatalf("%+v was handed out after it was removed", job)
+		}
 	}
 }

@@ -29,6 +29,7 @@ var (
 	strict   = need{func(_ *Harness, f transitory.Features) bool { return f.Strict }, "Features.Strict: the most urgent job of all comes first"}
 	fifo     = need{func(_ *Harness, f transitory.Features) bool { return f.FIFO }, "Features.FIFO: jobs of equal priority come in the order of their Put"}
 	urgent   = need{func(_ *Harness, f transitory.Features) bool { return f.Urgent }, "Features.Urgent: Stats tells the priority of the most urgent ready job"}
+	searches = need{func(_ *Harness, f transitory.Features) bool { return f.Search }, "Features.Search: jobs can be looked into and removed where they lie"}
 	survives = need{func(_ *Harness, f transitory.Features) bool { return f.Durability != "" && f.Durability != "memory" }, "Features.Durability: jobs survive a kill"}
 )
 
