@@ -96,7 +96,7 @@ var faultyTasks = []struct {
 	{"Timeout of a write", Task[visit]{Name: "a", Purpose: Volatile, Priority: 1, Timeout: time.Second, Concurrency: 2},
 		`task "a": Timeout and Concurrency bound a handler, and it has none: leave them out`},
 	{"Stale of a row", Task[visit]{Name: "a", Purpose: Amorphous, Priority: 1, PartitionBy: "User", Stale: time.Hour, Parts: true},
-		`task "a": Stale and Parts say how to serve a volatile default write, and it is none: leave them out`},
+		`task "a": Stale and Parts say how to serve a volatile default write, or what Rebuild brings back, and it is neither: leave them out`},
 	{"Stale without TTL", Task[visit]{Name: "a", Purpose: Volatile, Priority: 1, Stale: time.Hour},
 		`task "a": Stale and Ahead count from the end of the TTL, and it has none: set TTL, or leave them out`},
 	{"Ahead of all", Task[visit]{Name: "a", Purpose: Volatile, Priority: 1, TTL: time.Minute, Ahead: time.Minute},

@@ -123,8 +123,8 @@ type Task[T any] struct {
 	// default write keeps this object; its zero value means for ever. It
 	// excludes TTL. A Go field name.
 	Expires string
-	// Stale, Ahead and Parts say how a cache entry with a TTL is served (see
-	// volatile.Keeping): how long past its TTL Get returns the old one at once,
+	// Stale, Ahead and Parts say how a cache entry with a TTL is served, or a
+	// value of a view that Rebuild brings back (see volatile.Keeping): how long past its TTL Get returns the old one at once,
 	// while it is read again from the record behind the caller's back; how long
 	// before its end what is read often is read again ahead of time. Parts lets
 	// an object over the cache's limit lie in parts; else it is not cached, and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/volatile"
 )
@@ -21,21 +20,30 @@ type Rebuilding interface {
 // or Drop, and readers Get. What a flush, a restart or a lost member took away
 // is computed again by the first reader that misses it, so the answer is the
 // same, only later. fault.ErrNotFound says that there is no value. TTL of the
-// task is how long a value is fresh.
-func Rebuild[V any](rebuild func(ctx context.Context, key string) (V, error)) Rebuilding {
-	return &rebuilding{
-		missing: rebuild == nil, valueType: reflect.TypeFor[V](),
-		open: func(cache *volatile.Cache, name string, ttl time.Duration) (any, error) {
-			return volatile.NewView(cache, name, &volatile.ViewOptions[V]{TTL: ttl, Rebuild: rebuild})
-		},
+// task is how long a value is fresh, and Stale, Ahead and Parts say how it is
+// served.
+//
+// A version, one at most, orders the values of a key, such as by their time: then
+// Put writes a newer value over the one that is there. Without it nobody can tell
+// which is newer, so Put drops what is there, as Drop does.
+func Rebuild[V any](rebuild func(ctx context.Context, key string) (V, error), version ...func(V) int64) Rebuilding {
+	r := &rebuilding{missing: rebuild == nil, versions: len(version), valueType: reflect.TypeFor[V]()}
+	r.open = func(cache *volatile.Cache, t *task) (any, error) {
+		opts := &volatile.ViewOptions[V]{TTL: t.ttl, Stale: t.stale, Ahead: t.ahead, Parts: t.parts, Rebuild: rebuild}
+		if len(version) > 0 {
+			opts.Version = version[0]
+		}
+		return volatile.NewView(cache, t.rebuild.name, opts)
 	}
+	return r
 }
 
 // A rebuilding is a Rebuilding with its type parameter erased.
 type rebuilding struct {
 	missing   bool // there is no function
+	versions  int  // functions that order values
 	valueType reflect.Type
-	open      func(cache *volatile.Cache, name string, ttl time.Duration) (any, error)
+	open      func(cache *volatile.Cache, t *task) (any, error)
 	name      string
 	view      any // *volatile.View[V]
 }
@@ -70,7 +78,7 @@ func (l *Layer) openViews(k *kind) error {
 		}
 		r.name = physical(k.table, t.name)
 		var err error
-		if r.view, err = r.open(l.cache, r.name, t.ttl); err != nil {
+		if r.view, err = r.open(l.cache, t); err != nil {
 			return err
 		}
 	}
@@ -83,6 +91,8 @@ func (c *compiler) checkRebuild(w *wording) {
 	case r == nil:
 	case r.missing:
 		c.taskFault(w, "Rebuild has no function: give one to persistence.Rebuild")
+	case r.versions > 1:
+		c.taskFault(w, "Rebuild has %d functions for the version of a value: give it one, or none", r.versions)
 	case w.purpose != Volatile && w.purpose != 0:
 		c.taskFault(w, "Rebuild brings back volatile data, and its Purpose is %s: use the Purpose Volatile, or leave out Rebuild", w.purpose)
 	case w.do == nil:

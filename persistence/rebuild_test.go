@@ -127,7 +127,10 @@ func TestRebuildWords(t *testing.T) {
 		"rebuild of a default write is the record": {Purpose: persistence.Volatile, Rebuild: count},
 		"Purpose is transitory":                    {Name: "t", Priority: 1, Purpose: persistence.Transitory, Do: do, Rebuild: count},
 		"has no function":                          {Name: "t", Priority: 1, Purpose: persistence.Volatile, Do: do, Rebuild: persistence.Rebuild[int](nil)},
-		"PartitionBy lays out":                     {Name: "t", Priority: 1, Purpose: persistence.Volatile, Do: do, Rebuild: count, PartitionBy: "Line"},
+		"2 functions for the version": {Name: "t", Priority: 1, Purpose: persistence.Volatile, Do: do,
+			Rebuild: persistence.Rebuild(func(context.Context, string) (int, error) { return 0, nil }, func(int) int64 { return 0 }, func(int) int64 { return 1 })},
+		"TTL, and it has none": {Name: "t", Priority: 1, Purpose: persistence.Volatile, Do: do, Rebuild: count, Stale: time.Minute},
+		"PartitionBy lays out": {Name: "t", Priority: 1, Purpose: persistence.Volatile, Do: do, Rebuild: count, PartitionBy: "Line"},
 	} {
 		if err := (persistence.Plan[ride]{task}).Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want a fault with %q, got %v", want, err)

@@ -101,14 +101,14 @@ func (c *compiler) checkWords(w *wording) {
 	}
 }
 
-// checkKeeping refuses words that say how a cache entry is served where none is,
-// or where it would never be served so.
+// checkKeeping refuses words that say how a cache entry, or a value of a view
+// that is rebuilt, is served where none is, or where it would never be served so.
 func (c *compiler) checkKeeping(w *wording) {
 	words := used(map[string]bool{"Stale": w.stale > 0, "Ahead": w.ahead > 0, "Parts": w.parts}, "Stale", "Ahead", "Parts")
 	switch {
 	case len(words) == 0 || w.purpose == 0:
-	case w.write != writeCache:
-		c.taskFault(w, "%s a volatile default write, and it is none: leave %s out", verb(words, "says how to serve", "say how to serve"), it(words))
+	case w.write != writeCache && (w.rebuild == nil || w.do == nil):
+		c.taskFault(w, "%s a volatile default write, or what Rebuild brings back, and it is neither: leave %s out", verb(words, "says how to serve", "say how to serve"), it(words))
 	case w.ttl == 0 && w.stale+w.ahead > 0:
 		c.taskFault(w, "Stale and Ahead count from the end of the TTL, and it has none: set TTL, or leave them out")
 	case w.ahead > 0 && w.ahead >= w.ttl:

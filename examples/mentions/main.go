@@ -41,13 +41,15 @@ func (m *monitor) declare(layer *persistence.Layer) {
 		{Priority: 2, Name: "raw", Purpose: persistence.Amorphous},
 	})
 	m.mentions = persistence.Declare(layer, "mention", persistence.Plan[Mention]{
-		{Priority: 1, Name: "latest", Purpose: persistence.Volatile, RealTime: true, Do: m.show},
+		{Priority: 1, Name: "latest", Purpose: persistence.Volatile, RealTime: true, Do: m.show,
+			TTL: 24 * time.Hour, Rebuild: persistence.Rebuild(m.newest, Mention.order)},
 		{Priority: 2, Name: "alerts", Purpose: persistence.Transactional, RealTime: true, Tx: m.alert},
 		{Priority: 3, Name: "object", Purpose: persistence.Amorphous},
 		{Priority: 4, Name: "timeline", Purpose: persistence.Amorphous, PartitionBy: "Entity", Newest: "At", Bucket: 24 * time.Hour},
 		{Priority: 5, Name: "counts", Purpose: persistence.Amorphous, Count: &persistence.Counts{
 			By: []string{"Entity"}, At: "At", Per: []time.Duration{time.Minute, time.Hour, 24 * time.Hour}, Zone: "Africa/Accra"}},
 	})
+	m.latest = persistence.ViewOf[Mention](m.mentions, "latest")
 	// What the alerts task keeps, in one transaction: the tags say it all.
 	m.heard = persistence.Declare[Heard](layer, "heard", nil)
 	m.minutes = persistence.Declare[Minute](layer, "minute", nil)

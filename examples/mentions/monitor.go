@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -41,13 +40,6 @@ func open(ctx context.Context, stores persistence.Stores, opts *persistence.Opti
 	err = layer.CreateSchema(ctx)
 	if err == nil {
 		m.rate, err = volatile.NewMeter(layer.Volatile(), "rate")
-	}
-	if err == nil {
-		m.latest, err = volatile.NewView(layer.Volatile(), "latest", &volatile.ViewOptions[Mention]{
-			TTL:     24 * time.Hour,
-			Version: func(x Mention) int64 { return x.At.UnixMicro() },
-			Rebuild: m.newest,
-		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, layer.Close())
@@ -86,6 +78,10 @@ func (m *monitor) show(ctx context.Context, mention Mention) error {
 	}
 	return err
 }
+
+// order is when a mention was made: the later one is the latest, whichever comes
+// first.
+func (x Mention) order() int64 { return x.At.UnixMicro() }
 
 // newest reads the latest mention of an entity from its timeline.
 func (m *monitor) newest(ctx context.Context, entity string) (Mention, error) {
