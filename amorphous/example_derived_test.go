@@ -49,6 +49,20 @@ func ExampleDerived() {
 	// cat 1
 }
 
+// wordsOf implies a row in the partition of each word.
+func wordsOf(version int64, id string, words ...string) amorphous.Implication {
+	return amorphous.Implication{
+		Origin: amorphous.Origin{Key: id, Stamp: amorphous.Stamp{Version: version}},
+		Rows: func(yield func(amorphous.Row, error) bool) {
+			for _, word := range words {
+				if !yield(amorphous.Row{Partition: word, ID: id, Shape: 1, Body: []byte("{}")}, nil) {
+					return
+				}
+			}
+		},
+	}
+}
+
 // Rows below any type: the partition of every word of a text.
 func ExampleDerivedRows() {
 	ctx := context.Background()
@@ -56,20 +70,8 @@ func ExampleDerivedRows() {
 	defer done()
 
 	words := must(amorphous.NewDerivedRows(store, "words", nil))
-	index := func(version int64, id string, words ...string) amorphous.Implication {
-		return amorphous.Implication{
-			Origin: amorphous.Origin{Key: id, Stamp: amorphous.Stamp{Version: version}},
-			Rows: func(yield func(amorphous.Row, error) bool) {
-				for _, word := range words {
-					if !yield(amorphous.Row{Partition: word, ID: id, Shape: 1, Body: []byte("{}")}, nil) {
-						return
-					}
-				}
-			},
-		}
-	}
-	errs := words.Put(ctx, index(1, "a", "red", "green"), index(1, "b", "green"))
-	errs = append(errs, words.Put(ctx, index(2, "a", "blue"))...)
+	errs := words.Put(ctx, wordsOf(1, "a", "red", "green"), wordsOf(1, "b", "green"))
+	errs = append(errs, words.Put(ctx, wordsOf(2, "a", "blue"))...)
 	if err := errors.Join(errs...); err != nil {
 		panic(err)
 	}

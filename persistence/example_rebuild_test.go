@@ -8,13 +8,26 @@ import (
 	"github.com/fourfold-dev/fourfold/volatile"
 )
 
+// A Stop is made by a bus.
+type Stop struct {
+	ID  string `persistence:"key"`
+	Bus string `transactional:",index"`
+}
+
+// countStops counts the stops of a bus in the record.
+func countStops(ctx context.Context, stops *persistence.Handle[Stop], bus string) (n int, err error) {
+	for _, err := range stops.Find(ctx, persistence.Query{Where: map[string]any{"Bus": bus}}) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
 // How many stops a bus has made is kept in a view. Whatever the cache loses is
 // counted again from the record.
 func ExampleRebuild() {
-	type Stop struct {
-		ID  string `persistence:"key"`
-		Bus string `transactional:",index"`
-	}
 	layer, closeLayer := exampleLayer()
 	defer closeLayer()
 	ctx := context.Background()
@@ -24,16 +37,8 @@ func ExampleRebuild() {
 	stops = persistence.Declare(layer, "stop", persistence.Plan[Stop]{
 		{Purpose: persistence.Transactional},
 		{Priority: 1, Name: "made", Purpose: persistence.Volatile,
-			Do: func(ctx context.Context, s Stop) error { return made.Drop(ctx, s.Bus) },
-			Rebuild: persistence.Rebuild(func(ctx context.Context, bus string) (n int, err error) {
-				for _, err := range stops.Find(ctx, persistence.Query{Where: map[string]any{"Bus": bus}}) {
-					if err != nil {
-						return 0, err
-					}
-					n++
-				}
-				return n, nil
-			})},
+			Do:      func(ctx context.Context, s Stop) error { return made.Drop(ctx, s.Bus) },
+			Rebuild: persistence.Rebuild(func(ctx context.Context, bus string) (int, error) { return countStops(ctx, stops, bus) })},
 	})
 	made = persistence.ViewOf[int](stops, "made")
 	for i := range 3 {

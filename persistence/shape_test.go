@@ -18,6 +18,7 @@ const (
 	longestFunction = 80
 	mostFunctions   = 35 // nine of ten
 	longestFile     = 400
+	longestExample  = 25 // of code: its output and blank lines do not count
 )
 
 // "Functions p90 at most 35 lines, none over 80, no file over 400. Every
@@ -120,6 +121,28 @@ var noExample = map[string]string{
 	"persistence/servertest.Servers": "Servers_Kill",
 }
 
+// codeLines counts the lines of code in the body of an Example.
+func codeLines(t *testing.T, path, name string) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(path)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(text), "\nfunc Example"+name+"() {\n")
+	body, _, found := strings.Cut(body, "\n}\n")
+	if !found {
+		t.Fatalf("%s: Example%s is not where it was found", path, name)
+	}
+	for line := range strings.Lines(body) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "// Output:") || strings.HasPrefix(line, "// Unordered output:") {
+			break
+		} else if line != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // "At least one runnable Example per exported type": of its name, in the external
 // test package, with an output that is compared.
 func TestEveryTypeHasAnExample(t *testing.T) {
@@ -139,6 +162,9 @@ func TestEveryTypeHasAnExample(t *testing.T) {
 		}
 		for _, e := range doc.Examples(s.file) {
 			runs := e.Output != "" || e.EmptyOutput
+			if n := codeLines(t, s.path, e.Name); runs && n > longestExample {
+				t.Errorf("%s: Example%s has %d lines, and %d is the most", s.path, e.Name, n, longestExample)
+			}
 			name, _, _ := strings.Cut(e.Name, "_")
 			for _, name := range []string{name, e.Name} {
 				shown[s.dir+"."+name] = shown[s.dir+"."+name] || runs

@@ -36,38 +36,40 @@ type Account struct {
 	Balance int64
 }
 
+// transfer moves money from one account to another, in the caller's transaction.
+func transfer(ctx context.Context, tx *transactional.Tx, accounts *transactional.Rows[Account], from, to string, amount int64) error {
+	err := accounts.Update(ctx, tx, from, func(a *Account) error {
+		if a.Balance -= amount; a.Balance < 0 {
+			return errors.New("not enough money")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return accounts.Update(ctx, tx, to, func(a *Account) error {
+		a.Balance += amount
+		return nil
+	})
+}
+
 // Two objects of a Go type change together or not at all.
 func ExampleRows() {
 	ctx := context.Background()
 	store, done := tempStore(ctx)
 	defer done()
 	accounts := must(transactional.NewRows[Account]("accounts"))
-
-	transfer := func(from, to string, amount int64) error {
-		return store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
-			err := accounts.Update(ctx, tx, from, func(a *Account) error {
-				if a.Balance -= amount; a.Balance < 0 {
-					return errors.New("not enough money")
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			return accounts.Update(ctx, tx, to, func(a *Account) error {
-				a.Balance += amount
-				return nil
-			})
-		})
-	}
 	_ = store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
 		return errors.Join(
 			accounts.Insert(ctx, tx, Account{ID: "a", Owner: "ann", Balance: 100}),
 			accounts.Insert(ctx, tx, Account{ID: "b", Owner: "bob"}),
 		)
 	})
-	fmt.Println(transfer("a", "b", 30))
-	fmt.Println(transfer("a", "b", 300))
+	for _, amount := range []int64{30, 300} {
+		fmt.Println(store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
+			return transfer(ctx, tx, accounts, "a", "b", amount)
+		}))
+	}
 	_ = store.Tx(ctx, func(ctx context.Context, tx *transactional.Tx) error {
 		all, _, err := accounts.List(ctx, tx, transactional.Filter{By: "owner"})
 		for _, a := range all {
@@ -82,22 +84,24 @@ func ExampleRows() {
 	// bob 30
 }
 
+var users = &transactional.Table{
+	Name:    "users",
+	Columns: []transactional.Column{{Name: "email", Type: transactional.Text}, {Name: "welcomed", Type: transactional.Bool}},
+	Unique:  [][]string{{"email"}},
+}
+
+func user(version int64, welcomed bool) transactional.Write {
+	return transactional.Write{Table: users, Row: transactional.Row{
+		ID: "u1", Stamp: transactional.Stamp{Version: version}, Values: []any{"ann@example.org", welcomed},
+	}}
+}
+
 // An object and the work that it causes are accepted in one commit; whoever
 // does the work later notes its effect and its end in one commit as well.
 func ExampleStore_Claim() {
 	ctx := context.Background()
 	store, done := tempStore(ctx)
 	defer done()
-	users := &transactional.Table{
-		Name:    "users",
-		Columns: []transactional.Column{{Name: "email", Type: transactional.Text}, {Name: "welcomed", Type: transactional.Bool}},
-		Unique:  [][]string{{"email"}},
-	}
-	user := func(version int64, welcomed bool) transactional.Write {
-		return transactional.Write{Table: users, Row: transactional.Row{
-			ID: "u1", Stamp: transactional.Stamp{Version: version}, Values: []any{"ann@example.org", welcomed},
-		}}
-	}
 	must(store.Apply(ctx, &transactional.Unit{
 		Writes: []transactional.Write{user(1, false)},
 		Add:    []transactional.Record{{ID: transactional.RecordID{1}, Kind: "welcome", Key: "u1", Lane: "mail", Body: []byte("hello")}},

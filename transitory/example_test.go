@@ -20,12 +20,13 @@ func scratch() (dir string, remove func()) {
 	return dir, func() { _ = os.RemoveAll(dir) }
 }
 
+type Order struct {
+	ID    string `persistence:"key"`
+	Cents int
+}
+
 // A typed queue: put orders, and let two workers ship them.
 func ExampleTube() {
-	type Order struct {
-		ID    string `persistence:"key"`
-		Cents int
-	}
 	dir, remove := scratch()
 	defer remove()
 	ctx, stop := context.WithCancel(context.Background())
