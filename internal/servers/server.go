@@ -148,12 +148,11 @@ func (s *Server) run(ctx context.Context) error {
 }
 
 // await greets until the server answers as it should, its process ends, or ctx
-// does.
+// does. A small server answers within milliseconds, and tests restart it hundreds
+// of times.
 func (s *Server) await(ctx context.Context, p *process, word func(io.ReadWriter) error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
 	var last error
-	for {
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
 		err := s.greet(ctx, word)
 		if err == nil {
 			return nil
@@ -166,7 +165,7 @@ func (s *Server) await(ctx context.Context, p *process, word func(io.ReadWriter)
 			return fmt.Errorf("it ended at once (%v)", p.state())
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), last)
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }

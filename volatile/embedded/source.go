@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
 )
@@ -48,7 +50,8 @@ func New(opts *Options) volatile.Source {
 
 // A source counts the openings of one store.
 type source struct {
-	size int64
+	size  int64
+	clock otter.Clock // nil: the time
 
 	mu    sync.Mutex
 	store *store
@@ -66,7 +69,7 @@ func (s *source) OpenDriver(ctx context.Context) (volatile.Driver, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == 0 {
-		store, err := newStore(s.size)
+		store, err := newStore(s.size, s.clock)
 		if err != nil {
 			return nil, err
 		}

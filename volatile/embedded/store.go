@@ -34,9 +34,10 @@ type store struct {
 	tokens atomic.Uint64
 }
 
-func newStore(size int64) (*store, error) {
+func newStore(size int64, clock otter.Clock) (*store, error) {
 	cache, err := otter.New(&otter.Options[string, *record]{
 		MaximumWeight: uint64(size),
+		Clock:         clock,
 		Weigher: func(key string, r *record) uint32 {
 			return uint32(len(key) + len(r.value) + overhead)
 		},

@@ -18,14 +18,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // may be busy with other things.
 const patient = 5 * time.Second
 
+// impatient is the timeout of drivers whose server falls silent for a while.
+const impatient = 200 * time.Millisecond
+
 func TestConformance(t *testing.T) {
 	volatiletest.Run(t, volatiletest.Harness{
 		Small: true,
 		Start: func(t testing.TB) volatiletest.Server {
 			s := startServer(t)
 			return volatiletest.Server{
-				Source:  New([]string{s.addr}, &Options{Timeout: patient}),
-				Restart: s.restart, Pause: s.pause, Resume: s.resume,
+				Source:    New([]string{s.addr}, &Options{Timeout: patient}),
+				Impatient: New([]string{s.addr}, &Options{Timeout: impatient}),
+				Restart:   s.restart, Pause: s.pause, Resume: s.resume,
 			}
 		},
 	})
@@ -42,7 +46,7 @@ func TestConformanceMembers(t *testing.T) {
 			client.MaxIdleConns = 0
 			return volatiletest.Server{
 				Source:  FromClient(client, []string{a.addr, b.addr, c.addr}, nil),
-				Restart: func() { a.restart(); b.restart(); c.restart() },
+				Restart: func() { restartAll(t, a, b, c) },
 			}
 		},
 	})
@@ -68,8 +72,9 @@ func TestConformancePiped(t *testing.T) {
 		Start: func(t testing.TB) volatiletest.Server {
 			s := startServer(t)
 			return volatiletest.Server{
-				Source:  piped(New([]string{s.addr}, &Options{Timeout: patient})),
-				Restart: s.restart, Pause: s.pause, Resume: s.resume,
+				Source:    piped(New([]string{s.addr}, &Options{Timeout: patient})),
+				Impatient: piped(New([]string{s.addr}, &Options{Timeout: impatient})),
+				Restart:   s.restart, Pause: s.pause, Resume: s.resume,
 			}
 		},
 	})

@@ -3,11 +3,13 @@ package memcached
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +53,18 @@ func (s *server) start() {
 func (s *server) kill() { s.Kill() }
 
 func (s *server) restart() { s.start() }
+
+// restartAll restarts servers side by side.
+func restartAll(t testing.TB, all ...*server) {
+	t.Helper()
+	var wg sync.WaitGroup
+	errs := make([]error, len(all))
+	for i, s := range all {
+		wg.Go(func() { errs[i] = s.Restart(context.Background()) })
+	}
+	wg.Wait()
+	must(t, errors.Join(errs...))
+}
 
 // pause makes the process silent: the kernel goes on accepting.
 func (s *server) pause() {

@@ -25,7 +25,7 @@ var cacheChecks = []check{
 	{name: "Cache/Keys", promise: "Keys are 1 to MaxKey bytes of valid UTF-8 without NUL; namespaces never meet.", run: checkCacheKeys},
 	{name: "Cache/GetAll", promise: "GetAll returns the entries that are there.", run: checkGetAll},
 	{name: "Cache/Fetch", promise: "Fetch returns the entry, or rebuilds it with load and keeps it.", run: checkFetch},
-	{name: "Cache/Absent", promise: "A remembered absence is served like an entry, and lasts for Options.Absence.", run: checkAbsent},
+	{name: "Cache/Absent", promise: "A remembered absence is served like an entry, and lasts for Options.Absence.", waits: true, run: checkAbsent},
 	{name: "Cache/Herd_C2", promise: "1,000 readers of a missing entry in two processes lead to at most 2 loads.", run: checkHerd},
 	{name: "Cache/Takeover_C7", promise: "A reader that is gone is taken over when its lease ends, also by another process.", run: checkTakeover},
 	{name: "Cache/LoadError", promise: "A load that fails gives its lease back; the readers that waited get its error, the next one loads again.", run: checkLoadError},

@@ -19,6 +19,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,9 @@ type Server struct {
 	// Pause makes the server silent without closing anything, until Resume;
 	// nil when the harness cannot.
 	Pause, Resume func()
+	// Impatient opens the same cache by drivers that give a silent server up
+	// after a fifth of a second or so; nil when the harness cannot Pause.
+	Impatient volatile.Source
 }
 
 // A check proves one sentence of the contract.
@@ -55,6 +59,7 @@ type check struct {
 	name    string
 	promise string
 	needs   func(e *env) string // what is lacking; empty: nothing
+	waits   bool                // it mostly waits: where time is real it runs beside the others that do
 	run     func(t *testing.T, e *env)
 }
 
@@ -66,16 +71,24 @@ type env struct {
 	ctx     context.Context
 }
 
-// Run runs the whole suite.
+// Run runs the whole suite. Where time is real, the checks that mostly wait do so
+// side by side, each with a cache of its own.
 func Run(t *testing.T, h Harness) {
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	var waits []check
 	for _, c := range allChecks() {
-		t.Run(c.name, func(t *testing.T) {
-			if h.Virtual {
-				synctest.Test(t, func(t *testing.T) { h.run(t, c) })
-				return
-			}
-			h.run(t, c)
-		})
+		switch {
+		case h.Virtual:
+			t.Run(c.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { h.run(t, c) }) })
+		case c.waits:
+			waits = append(waits, c)
+		default:
+			t.Run(c.name, func(t *testing.T) { h.run(t, c) })
+		}
+	}
+	for _, c := range waits {
+		waiting.Go(func() { t.Run(c.name, func(t *testing.T) { h.run(t, c) }) })
 	}
 }
 
@@ -106,7 +119,12 @@ func (h Harness) run(t *testing.T, c check) {
 // open opens the driver once more, until the check ends.
 func (e *env) open(t testing.TB) volatile.Driver {
 	t.Helper()
-	driver, err := e.server.Source.OpenDriver(context.Background())
+	return openFrom(t, e.server.Source)
+}
+
+func openFrom(t testing.TB, source volatile.Source) volatile.Driver {
+	t.Helper()
+	driver, err := source.OpenDriver(context.Background())
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -232,11 +250,14 @@ func brief(value []byte) string {
 	return fmt.Sprintf("%q", value)
 }
 
-func needsVirtual(e *env) string {
-	if !e.harness.Virtual {
-		return "it takes days of real time"
+// needsVirtual says why a check has no variant in real time.
+func needsVirtual(why string) func(e *env) string {
+	return func(e *env) string {
+		if !e.harness.Virtual {
+			return why
+		}
+		return ""
 	}
-	return ""
 }
 
 func needsRestart(e *env) string {
@@ -251,6 +272,13 @@ func needsPause(e *env) string {
 		return "the harness cannot pause it"
 	}
 	return ""
+}
+
+func needsSilence(e *env) string {
+	if lacking := needsPause(e); lacking != "" || e.server.Impatient != nil {
+		return lacking
+	}
+	return "the harness has no driver that gives a silent server up soon"
 }
 
 // weird are strings that break encoders: the list of go-cloud's drivertest and

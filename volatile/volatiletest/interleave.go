@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,19 +20,26 @@ var interleaveChecks = []check{
 		run: func(t *testing.T, e *env) { explore(t, e, invalidating) }},
 	{name: "Interleave/Raise", promise: "In every interleaving of a slow reader and raising writers, no version older than the newest one committed is left in the cache.",
 		run: func(t *testing.T, e *env) { explore(t, e, raising) }},
-	{name: "Interleave/Restart_C3", promise: "In every interleaving of a slow reader, a writer and a restart, no version older than the newest one committed is left in the cache.",
+	{name: "Interleave/Restart_C3", promise: "In every interleaving of a slow reader, two writers and a restart, no version older than the newest one committed is left in the cache.",
 		needs: needsRestart, run: func(t *testing.T, e *env) { explore(t, e, restarting) }},
+	{name: "Interleave/Silence_C5", promise: "In every interleaving of a slow reader, two writers and a server that falls silent and comes back, each in a process of its own, what it could not hear is told again, and nothing older than the newest version committed is in the cache a second after its return.",
+		needs: needsSilence, waits: true, run: func(t *testing.T, e *env) { explore(t, e, silence) }},
 }
 
 // A world is one store of record and one key in the cache, acted upon by
 // actors whose every step waits for its turn.
 type world struct {
-	e         *env
 	key       string
 	gate      *gate
-	record    int64 // the newest version committed
-	announced int64 // the newest version committed whose writer has told the cache
+	caches    []*volatile.Cache // of the actors
+	server    volatile.Driver   // for what is done to the cache itself
+	shared    []*shared         // the steps that all worlds of a batch take at once
+	mayFail   bool              // the cache may not hear what a writer says, who then owes it
+	owed      []func() error    // told again until there is no error
+	record    int64             // the newest version committed
+	announced int64             // the newest version committed of which the cache has heard
 	problem   string
+	trace     []string
 }
 
 // gate hands out turns: an actor waits before each step that others could see.
@@ -45,6 +48,7 @@ type gate struct {
 	moved  *sync.Cond
 	turns  map[string]chan struct{} // actors that wait for a turn
 	active int                      // actors that run now
+	over   bool                     // nobody waits any more
 }
 
 func newGate() *gate {
@@ -57,6 +61,10 @@ func newGate() *gate {
 func (g *gate) wait(actor string) {
 	turn := make(chan struct{})
 	g.mu.Lock()
+	if g.over {
+		g.mu.Unlock()
+		return
+	}
 	g.turns[actor] = turn
 	g.active--
 	g.moved.Broadcast()
@@ -89,6 +97,13 @@ func (g *gate) give(actor string) {
 	g.active++
 	g.mu.Unlock()
 	close(turn)
+}
+
+// end lets everybody do what they like.
+func (g *gate) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
 }
 
 // run starts an actor.
@@ -154,18 +169,24 @@ func writer(name string, version int64, announce func(*volatile.Cache, string, i
 	return actor{name, func(w *world, c *volatile.Cache) {
 		w.gate.wait(name)
 		w.record = max(w.record, version)
-		if err := announce(c, w.key, version); err != nil {
+		switch err := announce(c, w.key, version); {
+		case err == nil:
+			w.announced = max(w.announced, version)
+		case w.mayFail:
+			w.owed = append(w.owed, func() error { return announce(c, w.key, version) })
+		default:
 			w.problem = fmt.Sprintf("%s: %v", name, err)
 		}
-		w.announced = max(w.announced, version)
 	}}
 }
 
-// once is an actor of one step.
-func once(name string, act func(w *world)) actor {
+// once is an actor of one step after the other.
+func once(name string, acts ...func(w *world)) actor {
 	return actor{name, func(w *world, c *volatile.Cache) {
-		w.gate.wait(name)
-		act(w)
+		for _, act := range acts {
+			w.gate.wait(name)
+			act(w)
+		}
 	}}
 }
 
@@ -195,15 +216,20 @@ func byGroup(c *volatile.Cache, key string, version int64) error {
 	return errors.Join(errs...)
 }
 
-func evict(w *world) { w.e.driver.Delete(context.Background(), []string{"ff:" + w.key}) }
+func evict(w *world) { w.server.Delete(context.Background(), []string{"ff:" + w.key}) }
 
 // A scenario is a set of actors. The few are tried in every order of their
 // steps; with the others the orders are too many for every run, and are
-// sampled, unless FOURFOLD_ALL_ORDERS is set.
+// sampled, unless -volatiletest.orders is set.
 type scenario struct {
 	few     []actor
 	others  []actor
 	initial bool // the cache starts with the committed version
+	// shared are steps that befall the server, and thus all worlds of a batch.
+	shared []func(e *env)
+	// silent says that the server may not answer: every actor is a process of
+	// its own, impatient, and its words may be lost. Then the few are sampled too.
+	silent bool
 }
 
 func writers(announce func(*volatile.Cache, string, int64) error) scenario {
@@ -212,6 +238,9 @@ func writers(announce func(*volatile.Cache, string, int64) error) scenario {
 		others: []actor{writer("third", 3, announce)},
 	}
 }
+
+// together is the step that all worlds of a batch take at once.
+func together(step int) func(w *world) { return func(w *world) { w.shared[step].take() } }
 
 var (
 	replacing    = writers(byReplace)
@@ -225,132 +254,14 @@ var (
 	}
 	restarting = scenario{
 		initial: true,
-		few: []actor{reader("reader"), writer("second", 2, byReplace),
-			once("restart", func(w *world) { w.e.server.Restart() })},
+		few:     []actor{reader("reader"), writer("second", 2, byReplace), once("restart", together(0))},
+		others:  []actor{writer("third", 3, byReplace)},
+		shared:  []func(e *env){func(e *env) { e.server.Restart() }},
+	}
+	silence = scenario{
+		initial: true, silent: true,
+		few:    []actor{reader("reader"), writer("second", 2, byReplace), once("server", together(0), together(1))},
+		others: []actor{writer("third", 3, byInvalidate)},
+		shared: []func(e *env){func(e *env) { e.server.Pause() }, func(e *env) { e.server.Resume() }},
 	}
 )
-
-// explore tries every order of the few actors' steps, depth first, then
-// samples orders of all actors.
-func explore(t *testing.T, e *env, s scenario) {
-	every := func(actors []actor) {
-		var order order
-		for more := true; more; more = order.next() {
-			e.play(t, s, actors, &order)
-		}
-		t.Logf("all %d orders of %d actors", order.runs, len(actors))
-	}
-	every(s.few)
-	if len(s.others) == 0 {
-		return
-	}
-	all := append(slices.Clone(s.few), s.others...)
-	if os.Getenv("FOURFOLD_ALL_ORDERS") != "" {
-		every(all)
-		return
-	}
-	seed := rand.Uint64()
-	sampled := order{random: rand.New(rand.NewPCG(seed, 0))}
-	for range e.size(5_000, 300) {
-		e.play(t, s, all, &sampled)
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
-		sampled.next()
-	}
-	t.Logf("%d sampled orders of %d actors", sampled.runs, len(all))
-}
-
-// An order says which of the waiting actors goes at each step: a path in the
-// tree of all orders, counted up like a number, or random.
-type order struct {
-	path     []int
-	branches []int // how many could have gone, per step of this run
-	runs     int
-	random   *rand.Rand
-}
-
-// choose takes the next step of the path.
-func (o *order) choose(waiting int) int {
-	step := len(o.branches)
-	o.branches = append(o.branches, waiting)
-	switch {
-	case o.random != nil:
-		return o.random.IntN(waiting)
-	case step == len(o.path):
-		o.path = append(o.path, 0)
-	}
-	return o.path[step]
-}
-
-// next goes to the next path; false when there is none.
-func (o *order) next() bool {
-	o.runs++
-	last := len(o.branches) - 1
-	for last >= 0 && o.random == nil && o.path[last] == o.branches[last]-1 {
-		last--
-	}
-	o.branches = o.branches[:0]
-	if last < 0 {
-		return false
-	}
-	if o.random == nil {
-		o.path = o.path[:last+1]
-		o.path[last]++
-	}
-	return true
-}
-
-// play runs the actors in one order.
-func (e *env) play(t *testing.T, s scenario, actors []actor, o *order) {
-	w := &world{e: e, key: fmt.Sprintf("%d-%d", len(actors), o.runs), gate: newGate(), record: 1}
-	if s.initial {
-		e.serving(t, w.key)
-		mustRaise(t, e.plain(t), w.key, versioned(1))
-	}
-	var names, trace []string
-	for _, a := range actors {
-		names = append(names, a.name)
-		c, err := volatile.New(gated{e.driver, w.gate, a.name}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.gate.run(func() { a.act(w, c) })
-	}
-	for waiting := w.gate.settle(names); len(waiting) > 0; waiting = w.gate.settle(names) {
-		next := waiting[o.choose(len(waiting))]
-		trace = append(trace, next)
-		w.gate.give(next)
-	}
-	e.serving(t, w.key)
-	left, ok, err := e.plain(t).Get(e.ctx, w.key)
-	if err != nil {
-		w.problem = err.Error()
-	}
-	if ok && left.Stamp.Version < w.record {
-		w.problem = fmt.Sprintf("version %d is left in the cache, committed is %d", left.Stamp.Version, w.record)
-	}
-	if w.problem != "" {
-		t.Errorf("order %d: %s\n%s", o.runs, w.problem, strings.Join(trace, " → "))
-	}
-	e.driver.Delete(e.ctx, []string{"ff:" + w.key})
-}
-
-// serving waits until the driver is done with a server that restarted.
-func (e *env) serving(t testing.TB, key string) {
-	t.Helper()
-	e.eventually(t, restartWithin, "the driver serves", func() bool {
-		_, err := e.driver.Get(e.ctx, []string{key})
-		return err == nil
-	})
-}
-
-// plain is a cache over the driver itself; it is not closed, for the driver is
-// the check's own.
-func (e *env) plain(t testing.TB) *volatile.Cache {
-	c, err := volatile.New(e.driver, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}

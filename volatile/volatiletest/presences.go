@@ -58,7 +58,7 @@ func checkPresence(t *testing.T, e *env) {
 	want("")
 	tell(p.Enter(e.ctx, "pier", volatile.Member{ID: "ann", Seen: ago(3 * time.Minute)}))
 	tell(other.Enter(e.ctx, "pier", volatile.Member{ID: "bob", Seen: ago(2 * time.Minute)}))
-	tell(p.Enter(e.ctx, "pier", volatile.Member{ID: "cid", Seen: ago(14*time.Minute + 58*time.Second)}))
+	tell(p.Enter(e.ctx, "pier", volatile.Member{ID: "cid", Seen: ago(14*time.Minute + 57*time.Second)}))
 	tell(p.Enter(e.ctx, "pier", volatile.Member{ID: "old", Seen: ago(16 * time.Minute)}))
 	want("bob ann cid")
 	tell(p.Leave(e.ctx, "pier", volatile.Member{ID: "bob", Seen: ago(time.Minute)}))
@@ -67,7 +67,7 @@ func checkPresence(t *testing.T, e *env) {
 	want("ann cid")
 	tell(p.Enter(e.ctx, "pier", volatile.Member{ID: "bob", Seen: now.Add(time.Hour)}))
 	want("bob ann cid")
-	e.eventually(t, 5*time.Second, "cid has decayed", func() bool { return present(t, p, "pier") == "bob ann" })
+	e.eventually(t, 8*time.Second, "cid has decayed", func() bool { return present(t, p, "pier") == "bob ann" })
 	if got := present(t, p, "park"); got != "" {
 		t.Errorf("%q are at another key", got)
 	}

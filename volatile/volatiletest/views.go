@@ -13,12 +13,12 @@ import (
 )
 
 var viewChecks = []check{
-	{name: "View/Ahead", promise: "A value that is read often is rebuilt ahead of its end, once, and no reader waits; one that is not read ends.", needs: needsVirtual, run: checkViewAhead},
-	{name: "View/Aged", promise: "A value says how old it is.", run: checkViewAged},
+	{name: "View/Ahead", promise: "A value that is read often is rebuilt ahead of its end, once, and no reader waits; one that is not read ends.", needs: needsVirtual("it takes a minute of real time and more"), run: checkViewAhead},
+	{name: "View/Aged", promise: "A value says how old it is.", waits: true, run: checkViewAged},
 	{name: "View/Parts", promise: "A value over the limit lies in parts where the view allows it: whole in every process, and rebuilt when one part is lost.", run: checkViewParts},
-	{name: "View/Bound", promise: "No value is served past its TTL and Stale, also while somebody rebuilds.", needs: needsVirtual, run: checkViewBound},
-	{name: "Cache/Rate", promise: "Loads begin at RebuildRate per second, and what waits for its turn ends with its context.", needs: needsVirtual, run: checkRate},
-	{name: "Cache/Jitter", promise: "Entries written together with a TTL end within its last tenth, and not together.", needs: needsVirtual, run: checkJitter},
+	{name: "View/Bound", promise: "No value is served past its TTL and Stale, also while somebody rebuilds.", needs: needsVirtual("it takes a minute of real time and more"), run: checkViewBound},
+	{name: "Cache/Rate", promise: "Loads begin at RebuildRate per second, and what waits for its turn ends with its context.", needs: needsVirtual("it takes a minute of real time and more"), run: checkRate},
+	{name: "Cache/Jitter", promise: "Entries written together with a TTL end within its last tenth, and not together.", needs: needsVirtual("it takes a minute of real time and more"), run: checkJitter},
 }
 
 func checkViewAhead(t *testing.T, e *env) {

@@ -16,6 +16,7 @@ type campaign struct {
 var campaigns = []campaign{
 	{"histories", []string{"-run=TestHistories", "./internal/sim", "-args", "-sim.seeds=20000"}},
 	{"random operations", []string{"-run=^(TestConformance|TestModel)$/^Model$", "./transactional/embedded", "./amorphous/embedded", "./transitory/embedded", "-args", "-rapid.checks=2000"}},
+	{"orders of a cache", []string{"-run=^TestConformance$/^Interleave$", "./volatile/embedded", "./volatile/memcached", "-args", "-volatiletest.orders"}},
 	{"system calls", []string{"-run=TestKilledAtASyscall", "./internal/sqlitefile", "-args", "-syscalls=40"}},
 	{"crashes in process", []string{"-run=TestCrash_", "./persistence", "-args", "-crash.runs=1000"}},
 	{"crashes over four servers", []string{"-run=TestCrashOverServers", "./persistence", "-args", "-crash.servers", "-crash.runs=200"}},
