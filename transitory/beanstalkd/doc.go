@@ -90,7 +90,8 @@
 //     Options.Producers are 16 (BenchmarkPut).
 //   - Without -b nothing survives a crash, with it the last writes before a pause
 //     may not survive a power cut, and a log that breaks is not mentioned: see
-//     above (TestServerWithoutALog, TestBrokenLog_B6).
+//     above (TestServerWithoutALog, TestBrokenLog_B6,
+//     persistence.TestACustodyWhoseLogBroke_B6).
 //   - A job whose TTR ends runs again while its first run goes on: the layer
 //     touches what runs (persistence.TestLongHandlersKeepTheirClaim), and what is
 //     over is given back here (TestTTROfASilentWorker).

@@ -233,6 +233,5 @@ func (s *server) ask(ctx context.Context) (serverStats, error) {
 		}
 		return stats, err
 	}
-	s.saw(stats)
-	return stats, nil
+	return s.saw(stats), nil
 }

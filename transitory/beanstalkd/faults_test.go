@@ -333,7 +333,7 @@ func TestBatchIsCut_B16(t *testing.T) {
 
 // A log that breaks while jobs are put is noticed by the counters: the server
 // gets no more jobs, and its health says why.
-func TestBrokenLog_B6(t *testing.T) {
+func TestBrokenLogByItsAnswer(t *testing.T) {
 	f := newFakeServer(t, on("put", "BURIED 12\r\n", false))
 	q := openFake(t, f, Options{})
 	f.mu.Lock()

@@ -31,6 +31,7 @@ type server struct {
 	looked  time.Time      // when that was
 	down    error          // why it cannot be reached; nil while it can, as far as we know
 	looking bool           // somebody is asking for its stats
+	suspect int            // how many looks are due at once
 	aside   bool           // somebody dials because of a put without an answer
 	unused  map[uint64]int // how often jobs went back without having been handed out
 }
@@ -204,10 +205,12 @@ func (s *server) probe() {
 	}
 }
 
-// saw records what the server says of itself, and that it can be reached.
-func (s *server) saw(stats serverStats) {
+// saw records what the server says of itself, and that it can be reached. It
+// returns that, with what earlier looks add to it.
+func (s *server) saw(stats serverStats) serverStats {
 	s.mu.Lock()
 	wasDown, before := s.down != nil, s.stats
+	stats = stats.after(before)
 	s.down, s.stats, s.looked = nil, stats, time.Now()
 	if stats.id != before.id {
 		s.unused = nil // without a log, numbers name other jobs now
@@ -219,14 +222,18 @@ func (s *server) saw(stats serverStats) {
 	if stats.logBroken() && !before.logBroken() {
 		s.opts.Logger.Error("beanstalkd has stopped writing its log", "address", s.addr, "puts", stats.puts, "records", stats.records)
 	}
+	return stats
 }
 
 // lookAndRelease gives a producing connection back. At most once a second, or
-// at once when an answer was ill, it asks for the stats before: a log that
-// breaks is noticed while jobs are being put.
+// three times at once when an answer was ill, it asks for the stats before: a log
+// that breaks is noticed by what two looks differ in.
 func (s *server) lookAndRelease(l *link, ill bool) {
 	s.mu.Lock()
-	due := !s.looking && !l.isBroken() && (ill || time.Since(s.looked) > time.Second)
+	if ill {
+		s.suspect = 3
+	}
+	due := !s.looking && !l.isBroken() && (s.suspect > 0 || time.Since(s.looked) > time.Second)
 	s.looking = s.looking || due
 	s.mu.Unlock()
 	if !due || !s.driver.spawn(func() { s.look(l); s.release(l) }) {
@@ -238,7 +245,7 @@ func (s *server) look(l *link) {
 	l.extend(l.timeout)
 	stats, err := askStats(l)
 	s.mu.Lock()
-	s.looking = false
+	s.looking, s.suspect = false, max(s.suspect-1, 0)
 	s.mu.Unlock()
 	if err != nil {
 		l.fail()
@@ -260,8 +267,18 @@ func (s *server) reachable() error {
 	return s.down
 }
 
-// accepts says why the server is given no jobs, or nil.
+// accepts says why the server is given no jobs, or nil. One that was refused them
+// for what it said of itself is asked again meanwhile: it may have been started
+// anew, and nobody else has to come by.
 func (s *server) accepts(promised fault.Durability) error {
+	err := s.refusal(promised)
+	if err != nil {
+		s.askAside()
+	}
+	return err
+}
+
+func (s *server) refusal(promised fault.Durability) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -18,6 +18,7 @@ type serverStats struct {
 	puts     int  // jobs that were put during this run
 	records  int  // records that were written to the log during this run
 	buried   int
+	silent   bool // between two looks more jobs were put than records written
 }
 
 // parseStats reads the answer to stats. An answer without the words that are
@@ -48,7 +49,17 @@ func parseStats(dict map[string]string) (serverStats, error) {
 // without a word; but every put of a log that works is one record at least.
 // Measured against beanstalkd 1.12: both counters begin at 0 with each run,
 // and jobs that come back from the log are in neither.
-func (s serverStats) logBroken() bool { return s.log && s.records < s.puts }
+func (s serverStats) logBroken() bool { return s.log && (s.silent || s.records < s.puts) }
+
+// after compares with an earlier look at the same run: deletes are records too,
+// and a server that has logged many of them would not be found out before as many
+// jobs were lost to memory. What is broken stays so until a restart.
+func (s serverStats) after(before serverStats) serverStats {
+	if s.id == before.id {
+		s.silent = before.silent || s.puts > before.puts && s.records-before.records < s.puts-before.puts
+	}
+	return s
+}
 
 // durability is what a job survives that this server accepts now.
 func (s serverStats) durability() fault.Durability {

@@ -1,0 +1,68 @@
+package beanstalkd_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fourfold-dev/fourfold/internal/servers"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transitory"
+	"github.com/fourfold-dev/fourfold/transitory/beanstalkd"
+)
+
+// One write to the server's log fails, after which it answers INSERTED and logs
+// nothing more. It is noticed, however much the server had logged before, at
+// once: it is given no more jobs, and its health says why. Started
+// again it is believed again, and has what it had acknowledged before.
+func TestBrokenLog_B6(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, "-b", dir)
+	q := open(t, beanstalkd.Options{Durability: fault.Written}, r)
+	for range 200 { // each is a record more than it is jobs
+		if err := q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0]; err != nil {
+			t.Fatal(err)
+		}
+		jobs, err := q.Reserve(within(t, 10*time.Second), []string{"t"}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Delete(t.Context(), jobs[0].ID)[0]; err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := transitory.Job{Tube: "kept", TTR: time.Hour}
+	if err := q.Put(t.Context(), kept)[0]; err != nil {
+		t.Fatal(err)
+	}
+	mended := servers.Inject(t, r.PID(), "-e", "trace=write", "-e", "inject=write:error=EIO:when=1", "-P", filepath.Join(dir, "binlog.1"))
+	var last error
+	n := 0
+	for deadline := time.Now().Add(30 * time.Second); fault.ClassOf(last) != fault.ErrMisconfigured; n++ {
+		if last != nil || time.Now().After(deadline) {
+			t.Fatalf("%d puts went into memory only, the last answered %v", n, last)
+		}
+		last = q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0]
+		<-time.After(10 * time.Millisecond)
+	}
+	if mended() != 1 {
+		t.Fatal("no write failed: nothing is proved")
+	}
+	check := q.Check(t.Context())
+	if !check.Reachable || check.Durability != fault.Memory || len(check.Problems) == 0 || !strings.Contains(check.Problems[0], "log is broken") {
+		t.Errorf("check: %v", check)
+	}
+	if n > 100 {
+		t.Errorf("noticed after %d puts, which went into memory only", n)
+	}
+	t.Logf("noticed after %d puts: %v", n, last)
+	r.kill()
+	r.run()
+	eventually(t, "a server that was started again is not believed", func() bool {
+		return q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0] == nil
+	})
+	if jobs, err := q.Reserve(within(t, 10*time.Second), []string{"kept"}, 1); err != nil || len(jobs) != 1 {
+		t.Errorf("what was logged before did not come back: %v, %v", jobs, err)
+	}
+}
