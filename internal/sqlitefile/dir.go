@@ -83,6 +83,23 @@ func createFile(dir string) (string, error) {
 	return path, nil
 }
 
+// stays returns a function that says whether the file at a path is still the one
+// that is there now. What is written to one that was removed is lost without a
+// word when it is closed, and the next open finds another file, or an empty one.
+func stays(path string) (func() error, error) {
+	opened, err := os.Lstat(path)
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	return func() error {
+		if now, err := os.Lstat(path); err == nil && os.SameFile(opened, now) {
+			return nil
+		}
+		return misconfigured(fmt.Errorf("%s was removed or replaced while it was in use: what is written now would be lost; "+
+			"put it back, or start the program again", path))
+	}, nil
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -211,12 +211,21 @@ func openDatabase(dir string, opts Options) (*database, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
+	there, err := stays(path)
+	if err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
 	raw, err := openWriter(path, opts)
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	db.writer = newWriter(raw, opts.UnitTimeout, func() (*rawConn, error) { return openWriter(path, opts) })
-	db.readers = newReaders(opts.Readers, func() (*rawConn, error) { return openReader(path) })
+	db.writer = newWriter(raw, opts.UnitTimeout, there, func() (*rawConn, error) { return openWriter(path, opts) })
+	db.readers = newReaders(opts.Readers, func() (*rawConn, error) {
+		if err := there(); err != nil { // or it would find an empty file, its own
+			return nil, err
+		}
+		return openReader(path)
+	})
 	return db, nil
 }
 

@@ -59,7 +59,7 @@ func openRaw(path string, pragmas ...string) (*rawConn, error) {
 	}
 	conn, err := connector.Connect(context.Background())
 	if err != nil {
-		return nil, Classify(err, "open")
+		return nil, Classify(fmt.Errorf("%s: %w", path, err), "open")
 	}
 	c := &rawConn{conn: conn, cache: newStmtCache(), own: newStmtCache(), cutter: newCutter(conn)}
 	// Another program may look at the file, or hold it for a moment; ours do
@@ -67,7 +67,7 @@ func openRaw(path string, pragmas ...string) (*rawConn, error) {
 	pragmas = append([]string{"PRAGMA busy_timeout = 2000", "PRAGMA trusted_schema = OFF", "PRAGMA temp_store = MEMORY"}, pragmas...)
 	for _, p := range pragmas {
 		if err := c.control(p); err != nil {
-			return nil, errors.Join(Classify(err, "open"), c.close())
+			return nil, errors.Join(Classify(fmt.Errorf("%s: %w", path, err), "open"), c.close())
 		}
 	}
 	return c, nil

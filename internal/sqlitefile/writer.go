@@ -29,6 +29,7 @@ type writer struct {
 	timeout time.Duration
 	work    time.Duration // maxGroupWork; tests ask for more
 	reopen  func() (*rawConn, error)
+	there   func() error  // see stays
 	commits atomic.Uint64 // see File.Commits
 
 	// What follows is the leader's.
@@ -62,8 +63,8 @@ const (
 	jobDone
 )
 
-func newWriter(raw *rawConn, timeout time.Duration, reopen func() (*rawConn, error)) *writer {
-	return &writer{raw: raw, timeout: timeout, work: maxGroupWork, reopen: reopen, log: newLogKeeper(reopen)}
+func newWriter(raw *rawConn, timeout time.Duration, there func() error, reopen func() (*rawConn, error)) *writer {
+	return &writer{raw: raw, timeout: timeout, work: maxGroupWork, there: there, reopen: reopen, log: newLogKeeper(reopen)}
 }
 
 // do adds a unit and waits for its commit.
@@ -192,6 +193,9 @@ func (w *writer) retire() bool {
 
 // conn returns the connection, a new one after the old one broke.
 func (w *writer) conn() (*rawConn, error) {
+	if err := w.there(); err != nil {
+		return nil, err
+	}
 	if w.raw == nil {
 		raw, err := w.reopen()
 		if err != nil {
