@@ -20,6 +20,7 @@ var campaigns = []campaign{
 	{"system calls", []string{"-run=TestKilledAtASyscall", "./internal/sqlitefile", "-args", "-syscalls=40"}},
 	{"crashes in process", []string{"-run=TestCrash_", "./persistence", "-args", "-crash.runs=1000"}},
 	{"crashes over four servers", []string{"-run=TestCrashOverServers", "./persistence", "-args", "-crash.servers", "-crash.runs=200"}},
+	{"random faults", []string{"-run=TestMonkey", "./persistence", "-args", "-monkey=5m"}},
 	{"every client of Cassandra", []string{"-run=TestReal", "./amorphous/cassandra/internal/live", "-args", "-whole"}},
 	{"a ring of Cassandra", []string{"-run=TestRing", "./amorphous/cassandra/internal/live", "-args", "-ring"}},
 	{"degradation", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10s"}},
