@@ -1,8 +1,12 @@
 package persistence_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,4 +131,89 @@ func TestRetriesDoNotKeepAStoreDown_F5(t *testing.T) {
 			d.clean()
 		})
 	})
+}
+
+// A stormy is a layer to which far more is put than its custody takes.
+type stormy struct {
+	*drill
+	far *persistence.Handle[visit]
+	n   atomic.Int64
+
+	mu      sync.Mutex
+	rs      []*persistence.Receipt
+	refused int
+}
+
+// blow puts so many objects in a second, each by a caller who waits for a second,
+// and returns how many were accepted. It returns when nobody waits any more.
+func (s *stormy) blow(perSecond int) (accepted int) {
+	before := len(s.rs)
+	var all sync.WaitGroup
+	for range 20 {
+		for range perSecond / 20 {
+			all.Go(s.put)
+		}
+		time.Sleep(time.Second / 20)
+	}
+	all.Wait()
+	return len(s.rs) - before
+}
+
+func (s *stormy) put() {
+	ctx, cancel := context.WithTimeout(s.Context(), time.Second)
+	defer cancel()
+	r, err := s.far.Put(ctx, visit{ID: fmt.Sprint("s", s.n.Add(1)), User: "ann"})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.rs = append(s.rs, r)
+	case fault.Cancelled(err) || errors.Is(err, fault.ErrBackpressure):
+		s.refused++
+	default:
+		s.Errorf("over the limit: %v, want the context's error or back-pressure", err)
+	}
+}
+
+// Ten times as much is put as custody takes: what it takes goes on being taken,
+// the rest is refused when its context ends, nothing of it stays behind in memory,
+// and when the storm is over the layer takes what it did before.
+func TestAStormOfPuts_A30(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		s := &stormy{drill: d}
+		s.far = persistence.Declare(d.layer, "far", persistence.Plan[visit]{
+			{Priority: 1, Name: "tell", Purpose: persistence.Transitory, Do: nothing}},
+			persistence.KindOptions{Custody: persistence.TransactionalCustody})
+		// A commit in half a second: a group of 256 at most, at a time.
+		d.faults.Slow(persistence.Transactional, 300*time.Millisecond)
+		const usual, storm = 100, 2400
+		before := s.blow(usual)
+		held, goroutines := heapNow(), runtime.NumGoroutine()
+		during := s.blow(storm)
+		refused := s.refused
+		grown, more := heapNow()-held, runtime.NumGoroutine()-goroutines
+		after := s.blow(usual)
+		t.Logf("of %d a second %d were accepted before the storm and %d after it; in it %d of %d, and %d refused; %d KB and %d goroutines more are held",
+			usual, before, after, during, storm, refused, grown>>10, more)
+		if refused < storm/2 || during < usual {
+			t.Errorf("%d were accepted and %d refused: that was no storm, or nothing was done in it", during, refused)
+		}
+		if grown > 16<<20 || more > 100 {
+			t.Errorf("after the storm %d KB and %d goroutines more are held", grown>>10, more)
+		}
+		if after < before*9/10 {
+			t.Errorf("after the storm %d are accepted where %d were before", after, before)
+		}
+		d.faults.Slow(persistence.Transactional, 0)
+		d.serve()
+		d.within(time.Minute, s.rs)
+		d.clean()
+	})
+}
+
+func heapNow() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
