@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -26,10 +27,12 @@ func (w *town) check(ctx context.Context, layer *persistence.Layer, h *persisten
 	if err != nil {
 		return err
 	}
+	scanned := time.Now()
 	active, err := w.active(ctx)
 	if err != nil {
 		return err
 	}
+	lists := w.lists(active, scanned)
 	for _, id := range slices.Concat(h.Acked, h.Refused, h.Open) {
 		acked, refused := slices.Contains(h.Acked, id), slices.Contains(h.Refused, id)
 		switch what := strings.Split(id, ".")[1]; what {
@@ -65,6 +68,9 @@ func (w *town) check(ctx context.Context, layer *persistence.Layer, h *persisten
 	w.checkDiaries(ctx, &bad, h)
 	w.checkGhosts(&bad, h, active, seen)
 	w.checkCustody(ctx, &bad)
+	if err := w.judge(ctx, h, active, seen, lists); err != nil {
+		bad.add("%v", err)
+	}
 	if len(bad) > 0 {
 		return errors.New(strings.Join(bad, "\n"))
 	}

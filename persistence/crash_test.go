@@ -30,14 +30,14 @@ func (w *town) loadOutage(ctx context.Context, layer *persistence.Layer, r *pers
 	for i := range 4 {
 		for _, what := range []string{"ping", "page", "arrival"} {
 			id := fmt.Sprintf("r%d.%s.%d", r.Round, what, 100+i)
-			err := r.Try(id, func() (err error) {
+			err := r.Do(townPut(id), func() (err error) {
 				switch what {
 				case "ping":
 					_, err = w.pings.Put(ctx, ping{ID: id})
 				case "page":
 					_, err = w.pages.Put(ctx, page{id, "a page"})
 				default:
-					_, err = w.arrivals.Put(ctx, arrival{ID: id, User: user(i)})
+					_, err = w.arrivals.Put(ctx, arrival{ID: id, User: user(100 + i)})
 				}
 				return err
 			})

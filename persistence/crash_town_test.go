@@ -76,6 +76,8 @@ type town struct {
 	cards     *persistence.Handle[card]
 	members   *persistence.Handle[member]
 	pages     *persistence.Handle[page]
+	dials     *persistence.Handle[dial]
+	gauges    *persistence.Handle[gauge]
 
 	healed atomic.Bool             // sick pings can be handled
 	faults *persistencetest.Faults // nil: the stores do not fail
@@ -123,6 +125,8 @@ func (w *town) declare(layer *persistence.Layer) {
 	}, persistence.KindOptions{Custody: persistence.TransitoryCustody})
 	w.members = persistence.Declare[member](layer, "member", nil)
 	w.pages = persistence.Declare(layer, "page", persistence.Plan[page]{{Purpose: persistence.Amorphous}})
+	w.dials = persistence.Declare(layer, "dial", persistence.Plan[dial]{{Purpose: persistence.Transactional}})
+	w.gauges = persistence.Declare(layer, "gauge", persistence.Plan[gauge]{{Purpose: persistence.Amorphous}})
 }
 
 // sees leaves one sighting per object and task, however often it runs.
@@ -177,7 +181,7 @@ func (w *town) load(ctx context.Context, layer *persistence.Layer, r *persistenc
 	id := func(round int, what string, i int) string { return fmt.Sprintf("r%d.%s.%d", round, what, i) }
 	put := func(what string, i int, put func(id string) error) error {
 		id := id(r.Round, what, i)
-		err := r.Try(id, func() error { return put(id) })
+		err := r.Do(townPut(id), func() error { return put(id) })
 		if fault.Accepted(err) {
 			return nil
 		}
@@ -216,6 +220,8 @@ func (w *town) load(ctx context.Context, layer *persistence.Layer, r *persistenc
 		},
 		func() error { return w.loadMembers(ctx, r, put) },
 		func() error { return w.forge(ctx, r.Round) },
+		func() error { return w.turn(ctx, r) },
+		func() error { return w.watch(ctx, r) },
 	}
 	errs := make(chan error, len(parts))
 	for _, part := range parts {
@@ -244,7 +250,7 @@ func (w *town) loadArrivals(ctx context.Context, r *persistencetest.Recorder, na
 			if i%2 == 1 {
 				opts = append(opts, persistence.Token(id))
 			}
-			err := r.Try(id, func() error { _, err := w.arrivals.Put(ctx, a, opts...); return err })
+			err := r.Do(townPut(id), func() error { _, err := w.arrivals.Put(ctx, a, opts...); return err })
 			if err != nil {
 				return err
 			}
@@ -252,7 +258,7 @@ func (w *town) loadArrivals(ctx context.Context, r *persistencetest.Recorder, na
 	}
 	for i := range 2 {
 		id := name(r.Round, "pair", i)
-		err := r.Try(id, func() error {
+		err := r.Do(townPut(id), func() error {
 			return w.layer.Tx(ctx, func(ctx context.Context, tx *persistence.Tx) error {
 				for _, side := range []string{".left", ".right"} {
 					if _, err := w.arrivals.In(tx).Put(ctx, arrival{ID: id + side, User: user(i), At: at}); err != nil {
@@ -280,7 +286,7 @@ func (w *town) loadArrivals(ctx context.Context, r *persistencetest.Recorder, na
 func (w *town) loadSick(ctx context.Context, r *persistencetest.Recorder, name func(round int, what string, i int) string) error {
 	id := name(r.Round, "ping.sick", 0)
 	var receipt *persistence.Receipt
-	err := r.Try(id, func() (err error) { receipt, err = w.pings.Put(ctx, ping{ID: id}); return err })
+	err := r.Do(townPut(id), func() (err error) { receipt, err = w.pings.Put(ctx, ping{ID: id}); return err })
 	if err != nil && !fault.Accepted(err) {
 		return err
 	}

@@ -2,6 +2,7 @@ package persistencetest_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -58,5 +59,37 @@ func TestCrashAtReplays(t *testing.T) {
 				t.Errorf("the harness reports %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// What a program notes survives its kills, and the checks look at it: here a
+// read that goes back behind a write, and a Put that was cut off.
+func TestCrashHistoryIsJudged(t *testing.T) {
+	setFlag(t, "crash.at", "accept.after:2")
+	d := &diary{do: fine}
+	s := d.scenario(func(_ context.Context, h *persistencetest.History) error {
+		var told []string
+		for _, e := range h.Events {
+			told = append(told, e.String())
+		}
+		effect := persistencetest.Event{Verb: persistencetest.Effect, ID: "first", Task: "do"}
+		return fmt.Errorf("%s\n%w", strings.Join(told, ", "),
+			h.Judge([]persistencetest.Event{effect}, persistencetest.CheckTotal, persistencetest.CheckRegister, persistencetest.CheckSilence))
+	})
+	s.Load = func(ctx context.Context, _ *persistence.Layer, r *persistencetest.Recorder) error {
+		put := func(id string) error {
+			return r.Do(persistencetest.Event{Verb: persistencetest.Put, ID: id, Tasks: []string{"do"}},
+				func() error { _, err := d.notes.Put(ctx, note{ID: id}); return err })
+		}
+		register := persistencetest.Event{Verb: persistencetest.Wrote, Store: "s", Key: "k", N: 1}
+		err := errors.Join(put("first"), r.Do(register, func() error { return nil }))
+		r.Note(persistencetest.Event{Verb: persistencetest.Saw, Store: "s", Key: "k", N: 0})
+		return errors.Join(err, put("cut off"))
+	}
+	got := (&recorder{TB: t}).run(func(tb testing.TB) { persistencetest.Crash(tb, s) })
+	want := "put first (applied), wrote s k (applied) 1, saw s k 0, put cut off (unknown), fault accept.after:2, heal\n" +
+		"register: violated: saw s k 0, and it could be 1 only (1 registers, 2 operations)\n"
+	if !strings.Contains(got, want) {
+		t.Errorf("the harness reports %q, want %q", got, want)
 	}
 }

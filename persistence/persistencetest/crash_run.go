@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,6 +20,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // childVariable carries an order to a child process.
@@ -91,6 +94,7 @@ func (c *campaign) run(p *plan) *result {
 	}
 	o.Round, o.Point, o.Hit, o.Count = len(p.kills), "", 0, p.count
 	o.Check = filepath.Join(dir, "history.json")
+	r.history.Events = append(r.history.Events, Event{Verb: Heal, At: time.Now()})
 	text, err := json.Marshal(&r.history)
 	if err == nil {
 		err = os.WriteFile(o.Check, text, 0o600)
@@ -129,7 +133,7 @@ func (c *campaign) start(r *result, o order, k kill) {
 		_ = cmd.Process.Signal(syscall.SIGQUIT) // its stacks tell where it hangs
 		time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 	})
-	t := &tail{result: r, heard: func() {
+	t := &tail{result: r, begun: map[string]Event{}, heard: func() {
 		if hung.Stop() {
 			hung.Reset(patience)
 		}
@@ -146,15 +150,16 @@ func (c *campaign) start(r *result, o order, k kill) {
 	t.read(lines)
 	err = cmd.Wait()
 	mended()
+	t.cutOff()
 	hungNow := !hung.Stop()
 	r.output = tailOf(out)
 	switch {
 	case hungNow || r.evidence != "":
 	case t.killed != "":
-		r.history.Kills = append(r.history.Kills, t.killed)
+		r.history.killedAt(t.killed)
 	case t.done:
 	case k.acks > 0 && err != nil:
-		r.history.Kills = append(r.history.Kills, k.String())
+		r.history.killedAt(k.String())
 	default:
 		r.evidence = fmt.Sprintf("the program ended by itself in its phase %q: %v", t.phase, err)
 	}
@@ -211,13 +216,20 @@ func command(o *order) (*exec.Cmd, *bytes.Buffer, io.ReadCloser, error) {
 	return cmd, &out, lines, nil
 }
 
+// killedAt notes a kill.
+func (h *History) killedAt(point string) {
+	h.Kills = append(h.Kills, point)
+	h.Events = append(h.Events, Event{Verb: Fault, ID: point, At: time.Now()})
+}
+
 // A tail reads what a child says.
 type tail struct {
 	result *result
-	acks   int    // after so many, then
-	then   func() // may be nil
-	killed string // the child's last word before it killed itself
-	first  func() // at the first one; may be nil
+	begun  map[string]Event // by number
+	acks   int              // after so many, then
+	then   func()           // may be nil
+	killed string           // the child's last word before it killed itself
+	first  func()           // at the first one; may be nil
 	done   bool
 	phase  string
 	heard  func() // at each word
@@ -244,16 +256,45 @@ func (t *tail) read(from io.ReadCloser) {
 			n, _ := strconv.Atoi(w[2])
 			t.result.counts[w[1]] += n
 		default:
-			t.result.history.note(w[0], w[2])
-			if w[0] == "acked" {
-				if t.first != nil {
-					t.first()
-					t.first = nil
-				}
-				if t.acks--; t.acks == 0 && t.then != nil {
-					t.then()
-				}
-			}
+			t.event(w[0], w[1:])
 		}
+	}
+}
+
+// event reads "begin" and "end", with a number, and "event", without.
+func (t *tail) event(verb string, w []string) {
+	var e Event
+	if err := json.Unmarshal([]byte(w[len(w)-1]), &e); err != nil {
+		t.result.evidence = "the program speaks of no event: " + err.Error()
+		return
+	}
+	switch verb {
+	case "begin":
+		if t.begun[w[0]] = e; e.Verb == Put {
+			t.result.history.try(e.ID)
+		}
+		return
+	case "end":
+		delete(t.begun, w[0])
+	}
+	t.result.history.ended(e)
+	if verb == "event" || e.Verb != Put || e.Outcome != fault.Applied {
+		return
+	}
+	if t.first != nil {
+		t.first()
+		t.first = nil
+	}
+	if t.acks--; t.acks == 0 && t.then != nil {
+		t.then()
+	}
+}
+
+// cutOff ends what the end of the child cut off: nobody knows its outcome.
+func (t *tail) cutOff() {
+	begun := slices.SortedFunc(maps.Values(t.begun), func(a, b Event) int { return a.Began.Compare(b.Began) })
+	for _, e := range begun {
+		e.Outcome, e.At = fault.OutcomeUnknown, time.Now()
+		t.result.history.ended(e)
 	}
 }

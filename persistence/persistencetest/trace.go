@@ -25,15 +25,20 @@ const (
 	Fault   Verb = "fault"   // a fault began: ID names it
 	Heal    Verb = "heal"    // the last fault has ended
 	Sampled Verb = "sampled" // something was measured: Sample
+	Listed  Verb = "listed"  // a scan found IDs: Store, Key, IDs, and Began
+	Wrote   Verb = "wrote"   // N was written to a register: Store, Key, N, Outcome, and Began
+	Saw     Verb = "saw"     // N was read from a register: Store, Key, N, and Began
 )
 
 // An Event is one line of a Trace.
 type Event struct {
-	At      time.Time // set by Trace.Add when zero
+	At      time.Time // set by Trace.Add when zero: the end of what took its time
+	Began   time.Time // of what took its time; zero: at At
 	Verb    Verb
 	ID      string // of the object
 	Task    string
 	Tasks   []string // that the object has
+	IDs     []string // that a scan found
 	Store   string
 	Key     string
 	Version int64
@@ -53,21 +58,24 @@ func (e Event) String() string {
 		}
 	}
 	switch e.Verb {
-	case Put, Added:
+	case Put, Added, Wrote:
 		fmt.Fprintf(&b, " (%v)", e.Outcome)
 	case Read:
 		fmt.Fprintf(&b, " version %d", e.Version)
 	}
-	if e.Verb == Added || e.Verb == Counted {
+	switch e.Verb {
+	case Added, Counted, Wrote, Saw:
 		fmt.Fprintf(&b, " %d", e.N)
 	}
 	return b.String()
 }
 
-// A Sample is what was measured at one moment. Tasks are counted over all kinds,
-// as Layer.Stats tells them.
+// A Sample is what was measured at one moment. Tasks are counted over all kinds:
+// as Layer.Stats tells them, but for Accepted, which the test counts itself, and
+// Open, the tasks of those of its Puts whose outcome nobody knows.
 type Sample struct {
 	Accepted, Done, Superseded, Pending, Dead, Unknown int64
+	Open                                               int64
 	Memory                                             int64 // bytes
 	Goroutines, Files, Connections                     int64
 }
