@@ -37,11 +37,21 @@ func (c *outboxCustody) record(h *held, s flow.Settlement) transactional.Record 
 	env.Tasks = nil
 	return transactional.Record{
 		ID: h.id(), Kind: h.kind.name, Key: env.Key,
-		Lane: c.layer.laneName(h.kind, s, h), Priority: s.Priority, Due: microTime(s.Due),
+		Lane: c.layer.laneName(h.kind, s, h), Priority: s.Priority, Due: c.dueAt(s.Due),
 		Progress: envelope.AppendTasks(nil, h.env.Tasks), Body: env.Append(nil),
 		Orders: h.orders(), Token: env.Token, Digest: env.Tie,
 		Remember: c.layer.opts.Remember, AcceptedAt: env.Accepted,
 	}
+}
+
+// dueAt is when the store is to hand an envelope out, by its own clock. It may be
+// hours away from ours, by which tasks wait: what counts is for how long. What
+// came back too early would be claimed and given back again and again.
+func (c *outboxCustody) dueAt(us int64) time.Time {
+	if us == 0 || !c.store.Features().SharedLog {
+		return microTime(us)
+	}
+	return c.store.Now().Add(time.Until(microTime(us)))
 }
 
 // held opens an outbox row. A row that cannot be read is nil, and logged: it
@@ -110,7 +120,7 @@ func (c *outboxCustody) settlement(h *held, s flow.Settlement) transactional.Set
 		return out
 	}
 	out.Progress = envelope.AppendTasks(nil, h.remaining())
-	out.Lane, out.Priority, out.Due = c.layer.laneName(h.kind, s, h), s.Priority, microTime(s.Due)
+	out.Lane, out.Priority, out.Due = c.layer.laneName(h.kind, s, h), s.Priority, c.dueAt(s.Due)
 	out.Release = h.released()
 	return out
 }

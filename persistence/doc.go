@@ -182,6 +182,22 @@
 //     limits: see [Options]. (TestWhatIsPendingLiesInCustody_A18,
 //     TestBoundsOfAMinute_F1, TestManyUnknownAcceptances, internal/group.TestMaxQueueWaitsForTheContext_A30)
 //
+// # Clocks
+//
+// Versions come from the clock of the machine that puts, which never goes back
+// for this purpose, also over restarts. A machine that is more than
+// Options.MaxSkew ahead of the shared transactional store puts nothing; one that
+// is behind loses against newer versions that others wrote, which is counted as
+// superseded. Leases and due times are measured by the store's clock. When that
+// leaps ahead, owners that live keep what they hold; when it goes back, all
+// processes go on from where it was, as long as one of them saw it. Nothing is
+// lost or claimed again and again then, and no Put is refused for it.
+// (TestTheDatabasesClockJumps_A21, TestAMachineThatIsAheadPutsNothing_A21)
+//
+// A task that waits for its time waits by the clock of the process that decided
+// so: where the clocks of two processes differ by an hour it may start an hour
+// late or early.
+//
 // # Not promised
 //
 //   - Order between different keys, and atomicity across stores at one instant.

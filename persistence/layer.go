@@ -37,7 +37,7 @@ type Layer struct {
 	kinds  map[string]*kind // by name and by former name
 	names  []string         // declared names, in order
 	closed atomic.Bool
-	ahead  atomic.Int64 // how far this machine's clock is ahead of the stores', in nanoseconds
+	skew   atomic.Pointer[reading] // of the shared store's clock; nil before there was one
 
 	closing chan struct{}      // closed by Close: Work stops
 	life    context.Context    // of what the layer does by itself

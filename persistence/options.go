@@ -46,8 +46,12 @@ type Options struct {
 	// Horizon is how old a version may be and still be applied by itself; an
 	// older envelope becomes a dead letter. Default 7 days.
 	Horizon time.Duration
-	// MaxSkew is how far this machine's clock may be ahead of the durable
-	// stores' clocks; beyond it Put is refused. Default 1 s.
+	// MaxSkew is how far this machine's clock may be ahead of the clock of a
+	// shared transactional store; beyond it Put is refused, as unavailable, until
+	// the clocks agree again: its versions would silence all other writers. A
+	// layer without such a store is held against no clock: where Cassandra is the
+	// only durable store, a machine whose clock is ahead wins over all others
+	// until they get there. Default 1 s.
 	MaxSkew time.Duration
 	// Lease is how long a claim in a shared store outlives its owner. Default
 	// 30 s.

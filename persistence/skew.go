@@ -11,6 +11,19 @@ import (
 // skewEvery is how often this machine's clock is held against the store's.
 const skewEvery = 10 * time.Second
 
+// A reading is what a shared store's clock said.
+type reading struct {
+	theirs time.Time
+	at     time.Time // when, by our monotonic clock
+}
+
+// ahead is how far a wall clock is ahead, so long after the reading. How long
+// our monotonic clock says, which nobody sets: a wall clock that leaps is found
+// out at once.
+func (r *reading) ahead(wall time.Time, since time.Duration) time.Duration {
+	return wall.Round(0).Sub(r.theirs) - since
+}
+
 // watchSkew measures how far this machine's clock is ahead of a shared store's:
 // a writer far ahead would silence all others.
 func (l *Layer) watchSkew(ctx context.Context) {
@@ -19,16 +32,20 @@ func (l *Layer) watchSkew(ctx context.Context) {
 		theirs, err := l.rows.Clock(ctx)
 		took := time.Since(before)
 		if err == nil && took < l.opts.MaxSkew {
-			l.ahead.Store(int64(before.Add(took / 2).Sub(theirs)))
+			l.skew.Store(&reading{theirs: theirs, at: before.Add(took / 2)})
 		}
 		pause(ctx, skewEvery)
 	}
 }
 
 // skewed refuses versions while this machine's clock is known to be ahead of
-// the durable stores' clocks.
+// the transactional store's.
 func (l *Layer) skewed() error {
-	ahead := time.Duration(l.ahead.Load())
+	r := l.skew.Load()
+	if r == nil {
+		return nil
+	}
+	ahead := r.ahead(time.Now(), time.Since(r.at))
 	if ahead <= l.opts.MaxSkew {
 		return nil
 	}

@@ -205,6 +205,7 @@ func (s *Store) hold(ctx context.Context, c Conn, records []Record, owner uint64
 	for i := range records {
 		records[i].Owner, records[i].Lease = owner, lease
 	}
+	s.clock.leased(lease)
 	until := now + lease.Microseconds()
 	return inChunks(records, func(r Record) any { return idArg(r.ID) }, func(args []any) error {
 		all := append([]any{until, int64(owner)}, args...)

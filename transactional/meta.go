@@ -47,7 +47,8 @@ func (s *Store) Raise(ctx context.Context, name string, value int64) (int64, err
 
 // Clock returns the UTC time that leases and due times are measured by, in
 // microseconds: the server's where other processes share the database, else
-// this process's.
+// this process's. It never goes back: once a Store has seen the server's clock
+// do so, the Stores of all processes go on from where it was.
 func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	if err := s.open(ctx); err != nil {
 		return time.Time{}, s.locate(err, "clock", nil, "")
@@ -59,8 +60,16 @@ func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 		}
 		return err
 	})
+	if err == nil {
+		err = s.keepBack(ctx)
+	}
 	if err != nil {
 		return time.Time{}, s.explain(ctx, err, "clock", nil)
 	}
 	return fromMicros(us), nil
 }
+
+// Now is Clock as far as it is known without asking: continued since it was
+// last asked for, at most a second ago in a program that claims. It is this
+// process's clock where the server's was never asked for.
+func (s *Store) Now() time.Time { return s.clock.continued() }

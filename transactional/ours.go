@@ -276,5 +276,5 @@ func (o *ourSQL) compileRest(d *Dialect) {
 	o.raiseInsert = o.into("meta", []string{"name", "value"}, " "+d.IgnoreDuplicate([]string{"name"}))(1)
 	o.raise = "UPDATE " + o.table["meta"] + " SET value = ? WHERE name = ? AND value < ?"
 	o.level = "SELECT value FROM " + o.table["meta"] + " WHERE name = ?"
-	o.clock = "SELECT " + d.Now
+	o.clock = "SELECT " + d.Now + ", COALESCE((SELECT value FROM " + o.table["meta"] + " WHERE name = ?), 0)"
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -118,12 +119,14 @@ func (s *Store) addRecords(ctx context.Context, c Conn, jobs []*job, now int64) 
 		id RecordID
 	}
 	var orders []order
+	lease := time.Duration(0)
 	for _, j := range jobs {
 		if j.try.out {
 			continue
 		}
 		for _, a := range j.adds {
 			adds = append(adds, a)
+			lease = max(lease, a.Lease)
 			if a.Token != "" {
 				tokens = append(tokens, a)
 			}
@@ -135,6 +138,7 @@ func (s *Store) addRecords(ctx context.Context, c Conn, jobs []*job, now int64) 
 	if len(adds) == 0 {
 		return nil
 	}
+	s.clock.leased(lease)
 	slices.SortFunc(tokens, func(a, b *add) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Token, b.Token))
 	})

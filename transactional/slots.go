@@ -34,6 +34,7 @@ func (s *Store) Enter(ctx context.Context, name, key string, most int, lease tim
 	if err != nil {
 		return Slot{}, s.locate(err, "enter", nil, key)
 	}
+	s.clock.leased(lease)
 	slot := Slot{Name: name, Key: key, owner: rand.Int64()}
 	free := false
 	err = s.run(ctx, func(ctx context.Context, c Conn) error {
@@ -47,7 +48,7 @@ func (s *Store) Enter(ctx context.Context, name, key string, most int, lease tim
 			return err
 		}
 		for slot.place = 0; slot.place < int64(most) && !free; slot.place++ {
-			if until, there := held[slot.place]; !there || until <= now {
+			if until, there := held[slot.place]; !there || until <= now && !s.clock.unsettled() {
 				free, err = s.takeSlot(ctx, c, slot, there, now+lease.Microseconds())
 			}
 			if err != nil {

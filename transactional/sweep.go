@@ -14,16 +14,24 @@ const (
 // Sweep frees what crashed owners held: records whose lease is over are due
 // again, and each of them counts one more loss. It returns how many, makes
 // ready what has become due, and purges marks, tokens and slots past their time,
-// a bounded number at a time.
+// a bounded number at a time. After the server's clock was seen to leap ahead
+// it frees nothing for as long as a lease lasts, so that owners that live can
+// renew theirs.
 func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "sweep", nil, "")
 	}
 	over, err := s.over(ctx)
+	if err == nil {
+		err = s.keepBack(ctx)
+	}
 	if !over || err != nil {
 		return 0, s.explain(ctx, err, "sweep", nil)
 	}
-	freed, err = s.sweep(ctx, s.ours.expired, true, &s.ours.freeSome)
+	unsettled := s.clock.unsettled()
+	if !unsettled {
+		freed, err = s.sweep(ctx, s.ours.expired, true, &s.ours.freeSome)
+	}
 	if err == nil {
 		_, err = s.sweep(ctx, s.ours.due, true, &s.ours.promoteSome)
 	}
@@ -33,7 +41,7 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err == nil {
 		err = s.sweepOver(ctx, s.ours.tokensOver, scanToken, s.ours.deleteToken)
 	}
-	if err == nil {
+	if err == nil && !unsettled {
 		err = s.sweepOver(ctx, s.ours.slotsOver, scanSlot, s.ours.leaveSlot)
 	}
 	return freed, s.explain(ctx, err, "sweep", nil)

@@ -17,6 +17,8 @@ import (
 type MariaDB struct {
 	// Args are more arguments, such as --max-allowed-packet=1M.
 	Args []string
+	// Clock runs it under libfaketime, so that Server.SetClock sets its clock.
+	Clock bool
 }
 
 func (m MariaDB) plan(_ context.Context, at place) (*launch, error) {
@@ -50,6 +52,11 @@ func (m MariaDB) plan(_ context.Context, at place) (*launch, error) {
 	}
 	l.command = append(l.command, asRoot("--user=root")...)
 	l.command = append(l.command, m.Args...)
+	if m.Clock {
+		if err := l.fakeTime("MariaDB", at.dir); err != nil {
+			return nil, err
+		}
+	}
 	return l, fits(filepath.Join(at.dir, "socket"))
 }
 

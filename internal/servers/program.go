@@ -57,7 +57,7 @@ func Programs() []Program {
 		}
 	}
 	if runtime.GOOS == "linux" {
-		programs = append(programs, Program{"strace", "strace"}, Program{"nft", "nftables"})
+		programs = append(programs, Program{"strace", "strace"}, Program{"nft", "nftables"}, Program{"faketime", "faketime"})
 	}
 	return programs
 }

@@ -48,6 +48,7 @@ type launch struct {
 	tail    string // of its URL, such as "/fourfold"
 	address string // host:port, or the path of a unix socket
 	command []string
+	clock   string // the file that says how far its clock is ahead; empty: it is this machine's
 	// prepare makes the server's files, once.
 	prepare func(ctx context.Context) error
 	// greet speaks with the server over a new connection, which ends with the
