@@ -34,7 +34,7 @@ type held struct {
 	suspect bool          // it was lost so often that it runs alone
 	counted bool          // attempts were made durable before the run
 
-	erased error       // errErased, or why nobody can tell; nil: it is not
+	erased error // errErased, or why nobody can tell; nil: it is not
 
 	ends atomic.Uint64 // bit i: the end of task i is in the counters, and custody may not know yet
 

@@ -169,26 +169,23 @@ func TestAPartition_F4_B16(t *testing.T) {
 		<-time.After(50 * time.Millisecond)
 	}
 	heal()
-	for _, r := range accepted {
-		wait(t, r, nil)
-	}
 	for i := range 5 {
 		put(queued, fmt.Sprint("after", i))
 	}
 	for _, r := range accepted {
 		wait(t, r, nil)
-		mu.Lock()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, r := range accepted {
 		if ran[r.Key] == 0 {
 			t.Errorf("%s was accepted, and its handler never ran", r.Key)
 		}
-		mu.Unlock()
 	}
 	for _, id := range refused {
-		mu.Lock()
 		if ran[id] > 0 {
 			t.Errorf("%s was refused, and not applied, and its handler ran", id)
 		}
-		mu.Unlock()
 	}
 	t.Logf("%d accepted, %d refused, %d unknown", len(accepted), len(refused), unknown)
 }
