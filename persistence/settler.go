@@ -13,6 +13,7 @@ const (
 	settleMost    = 128            // envelopes that custody is told of in one call
 	settleWorth   = 64             // of these, which no longer wait for more
 	settleWithin  = tick / 10      // how long they wait for others at most
+	settleLone    = tick / 50      // and when nothing else is under way
 	unsettledMost = 8 * settleMost // envelopes whose settlement waits; over it workers wait too
 )
 
@@ -22,9 +23,10 @@ const (
 // end, its tasks run once more, as after any crash behind a task's end.
 //
 // Nobody waits for an envelope that is done, and a commit costs the server as
-// much for one as for many. So such settlements gather, until as many wait as
-// envelopes are still under way here, and then they wait for no more: the last
-// one, and the only one of a lone caller, is told at once.
+// much for one as for many. So such settlements gather; when as many wait as
+// envelopes are still under way here, they wait a little for the next one of a
+// lone caller, whose Put would share the processors with their commit, and then
+// for no more. A drain, after which nothing comes, waits for none.
 type settler struct {
 	engine  *engine
 	custody custodian
@@ -104,25 +106,33 @@ func (s *settler) lead() {
 
 // gather waits until what waits is worth a commit.
 func (s *settler) gather() {
-	if s.worth() {
+	if s.worth(false) {
 		return
 	}
-	late := time.NewTimer(settleWithin)
+	late, lone := time.NewTimer(settleWithin), time.NewTimer(settleLone)
 	defer late.Stop()
-	for !s.worth() {
+	defer lone.Stop()
+	for waited := false; !s.worth(waited); {
 		select {
 		case <-s.more:
+		case <-lone.C:
+			waited = true
 		case <-late.C:
 			return
 		}
 	}
 }
 
-func (s *settler) worth() bool {
+// worth reports whether what waits is worth a commit; waited says that it has
+// waited for a lone caller's next Put.
+func (s *settler) worth(waited bool) bool {
 	s.mu.Lock()
 	n, hurry := len(s.waiting), s.hurry
 	s.mu.Unlock()
-	return n == 0 || hurry || n >= settleWorth || int64(n) >= s.engine.underWay()
+	if n == 0 || hurry || n >= settleWorth {
+		return true
+	}
+	return (waited || s.engine.draining.Load()) && int64(n) >= s.engine.underWay()
 }
 
 // underWay counts the envelopes that this process holds and has not done with.

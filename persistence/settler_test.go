@@ -29,13 +29,14 @@ func TestSettlementsGather(t *testing.T) {
 	done, later := flow.Settlement{Done: true}, flow.Settlement{}
 	tests := []struct {
 		name  string
-		holds int // envelopes under way when the first ends
+		holds int // envelopes under way when the first ends; negative: of a drain
 		ends  []flow.Settlement
 		sizes []int
 		after time.Duration // until the last was told
 	}{
-		{"the only one is told at once", 1, []flow.Settlement{done}, []int{1}, 0},
-		{"as many as are still under way", 5, []flow.Settlement{done, done, done}, []int{3}, 0},
+		{"the only one waits a little", 1, []flow.Settlement{done}, []int{1}, settleLone},
+		{"as many as are still under way", 5, []flow.Settlement{done, done, done}, []int{3}, settleLone},
+		{"nothing comes after a drain", -5, []flow.Settlement{done, done, done}, []int{3}, 0},
 		{"one of many waits, but not for long", 100, []flow.Settlement{done}, []int{1}, settleWithin},
 		{"somebody waits for what is not done", 100, []flow.Settlement{done, later}, []int{2}, 0},
 		{"enough are told", 1000, slices.Repeat([]flow.Settlement{done}, settleWorth), []int{settleWorth}, 0},
@@ -46,6 +47,8 @@ func TestSettlementsGather(t *testing.T) {
 				e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}, held: map[*held]struct{}{}}
 				custody := &listener{began: time.Now()}
 				e.settlers = []*settler{newSettler(e, custody)}
+				e.draining.Store(test.holds < 0)
+				test.holds = max(test.holds, -test.holds)
 				holds := make([]*held, test.holds)
 				for i := range holds {
 					holds[i] = &held{custody: custody}
