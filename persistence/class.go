@@ -59,10 +59,13 @@ func (c *classes) push(h *held, again bool) {
 	q := c.of(h)
 	switch {
 	case q.first == nil:
+		h.since = q.since
 		q.first, q.last = h, h
 	case again:
+		h.since = q.first.since // no envelope waits longer than the first
 		h.next, q.first.prev, q.first = q.first, h, h
 	default:
+		h.since = time.Now()
 		h.prev, q.last.next, q.last = q.last, h, h
 	}
 	c.len++
@@ -107,11 +110,11 @@ func (c *classes) remove(q *class, h *held) *held {
 	return h
 }
 
-// oldest returns the class that has waited longest for a worker, of those that
-// may be taken; nil without any.
+// oldest returns the class of the envelope that has waited longest, of those
+// classes that may be taken; nil without any.
 func (c *classes) oldest(may func(*class) bool) (best *class) {
 	for _, q := range c.inOrder {
-		if may(q) && (best == nil || q.since.Before(best.since)) {
+		if may(q) && (best == nil || q.first.since.Before(best.first.since)) {
 			best = q
 		}
 	}

@@ -47,11 +47,12 @@ type held struct {
 	// Where it waits, while no worker has it.
 	priority   uint32
 	realTime   bool
-	writes     storeSet // where nothing but default writes is next, to these stores: it may be taken with others
-	alone      bool     // it is not to be taken with others any more
-	past       storeSet // slow stores that it does not wait for here: what it writes to them waits in custody
-	came       uint64   // its number among those that came to its lane; 0: it was in none
-	prev, next *held    // in its class
+	writes     storeSet  // where nothing but default writes is next, to these stores: it may be taken with others
+	alone      bool      // it is not to be taken with others any more
+	past       storeSet  // slow stores that it does not wait for here: what it writes to them waits in custody
+	came       uint64    // its number among those that came to its lane; 0: it was in none
+	since      time.Time // when it came to its class
+	prev, next *held     // in its class
 }
 
 // waits says where the envelope waits, and whether it may be taken with others.

@@ -196,14 +196,14 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 }
 
 // take appends the next envelopes: of the most urgent class, but one time in
-// ten of the one that has waited longest, if that is too long. An envelope with
+// ten of that of the one that has waited longest, if that is too long. An envelope with
 // a handler comes alone, because nobody knows how long that takes. There must be
 // a class that is free.
 func (l *lane) take(group []*held) []*held {
 	l.slots++
 	q := l.waiting.urgent(l.free)
 	if l.slots%aged == 0 {
-		if old := l.waiting.oldest(l.free); time.Since(old.since) > starving {
+		if old := l.waiting.oldest(l.free); time.Since(old.first.since) > starving {
 			q = old
 		}
 	}

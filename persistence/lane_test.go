@@ -299,3 +299,44 @@ func TestWritesToTwoStoresHaveTheirTurn(t *testing.T) {
 		}
 	})
 }
+
+// While something more urgent waits all the time, a class whose first envelope
+// has waited for half a minute gets one slot in ten, for as long as that holds.
+func TestNoClassStarves(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
+		l := newLane(1000, 8)
+		for range 100 {
+			l.push(&held{priority: 9})
+		}
+		low := func(slots int) (n int) {
+			for range slots {
+				l.push(&held{priority: 1})
+				if group, _ := taken(l); group[0].priority == 9 {
+					n++
+				}
+			}
+			return n
+		}
+		time.Sleep(starving - time.Second)
+		if n := low(100); n != 0 {
+			t.Errorf("before its time the less urgent class got %d slots of 100", n)
+		}
+		time.Sleep(2 * time.Second)
+		if n := low(200); n != 200/aged {
+			t.Errorf("the class that waits got %d slots of 200, want one in ten", n)
+		}
+	})
+}
+
+// Wake has the lanes look into custody.
+func TestWakeTellsTheLanes(t *testing.T) {
+	l := &Layer{}
+	l.engine = &engine{layer: l, realTime: newLane(1, 1), background: newLane(1, 1)}
+	l.engine.working.Store(1)
+	l.Wake()
+	for _, ln := range []*lane{l.engine.realTime, l.engine.background} {
+		if len(ln.woken) != 1 || !ln.mayHold.Load() {
+			t.Error("a lane does not know that custody may hold more")
+		}
+	}
+}
