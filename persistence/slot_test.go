@@ -2,12 +2,16 @@ package persistence_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/persistence/servertest"
 	"github.com/fourfold-dev/fourfold/transactional"
 	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
@@ -58,5 +62,52 @@ func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
 	}
 	if runs.Load() < puts || most.Load() > 2 {
 		t.Errorf("%d of %d ran, %d at a time over both; want at most 2", runs.Load(), puts, most.Load())
+	}
+	t.Run("Join", func(t *testing.T) { joins(t, servers.URL(persistence.Transactional)) })
+}
+
+// joins puts an object in a transaction of the caller's own pool: it is accepted
+// when the caller commits, and not when the caller rolls back.
+func joins(t *testing.T, url string) {
+	host, name, _ := strings.Cut(strings.TrimPrefix(url, "mysql://root@"), "/")
+	name, _, _ = strings.Cut(name, "?")
+	db, err := sql.Open("mysql", "root@tcp("+host+")/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	layer, err := persistence.Open(t.Context(), persistence.Stores{Transactional: transactional.URL(url)}, &persistence.Options{Namespace: "joins"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	var r ran
+	pings := persistence.Declare(layer, "ping", append(pingPlan(r.do), persistence.Task[ping]{Purpose: persistence.Transactional}))
+	if err := layer.CreateSchema(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"rolled back", "committed"} {
+		own, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx, err := layer.Join(t.Context(), own)
+		if err == nil {
+			_, err = pings.In(tx).Put(t.Context(), ping{ID: id})
+		}
+		end := own.Rollback
+		if id == "committed" {
+			end = own.Commit
+		}
+		if err = errors.Join(err, end()); err != nil {
+			t.Fatal(err)
+		}
+		layer.Wake()
+	}
+	drain(t, layer)
+	_, err = pings.Get(t.Context(), "committed")
+	_, gone := pings.Get(t.Context(), "rolled back")
+	if err != nil || !errors.Is(gone, fault.ErrNotFound) || r.String() != "map[committed:1]" {
+		t.Errorf("ran %s, and the rows are there: %v, %v; want what was committed alone", &r, err, gone)
 	}
 }

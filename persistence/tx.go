@@ -121,6 +121,10 @@ func (l *Layer) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
 	if err := l.needRows("join"); err != nil {
 		return nil, err
 	}
+	// What is put inside must not wait for its version.
+	if err := l.ticks.ready(ctx); err != nil {
+		return nil, err
+	}
 	raw, err := l.rows.Join(ctx, tx)
 	if err != nil {
 		return nil, err
