@@ -29,6 +29,8 @@ Files are plain or gzip, columns separated by tabs:
   -events FILE    uid, UTC time as 2010-10-12T00:21:28Z, latitude, longitude, venue id
   -friends FILE   a header line, then uid, fid: fid is told of uid's check-ins
   -venues FILE    venue id, name, latitude, longitude; names to show, may be left out
+Rows that cannot be read are left out and counted; the first 20 of each file are
+shown, with their line numbers
 
   -dir DIR        keep the data here; run again to continue, or to see it again.
                   Without it, the data goes to a temporary directory and is removed

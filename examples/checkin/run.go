@@ -14,7 +14,6 @@ import (
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
 	"github.com/fourfold-dev/fourfold/examples/internal/console"
-	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 )
 
 // errWrong: the stores hold something else than the input implies.
@@ -99,7 +98,7 @@ func (p *program) perform(ctx context.Context) error {
 	// Opening is over in a moment, and is not left half done.
 	game, err := open(context.WithoutCancel(ctx), p.Stores(dir), input, p.options(watch))
 	if err != nil {
-		told, wrong := stores.Explain(err)
+		told, wrong := p.Explain(err)
 		if wrong {
 			return faulty{told}
 		}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/internal/console"
-	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -92,7 +91,7 @@ func (p *program) run(ctx context.Context) error {
 	// Opening is over in a moment, and is not left half done.
 	monitor, err := open(context.WithoutCancel(ctx), p.Stores(dir), p.options(feed))
 	if err != nil {
-		told, wrong := stores.Explain(err)
+		told, wrong := p.Explain(err)
 		if wrong {
 			return faulty{told}
 		}

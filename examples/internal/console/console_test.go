@@ -1,7 +1,10 @@
 package console
 
 import (
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
 )
@@ -27,4 +30,20 @@ func TestALineSaysWhatItWaitsFor(t *testing.T) {
 	change(persistence.Amorphous, false, "; waiting for stores that are down: volatile, amorphous")
 	change(persistence.Volatile, true, "; waiting for the amorphous store, which is down")
 	change(persistence.Amorphous, true, "")
+}
+
+// Into a file goes a line every two seconds, so that a run of a few seconds
+// shows some.
+func TestProgressThatIsCapturedHasLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		p := NewProgress("checkin", &out)
+		for n := range 60 {
+			p.Say("%d done", n)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got, want := out.String(), "checkin: 20 done\ncheckin: 40 done\n"; got != want {
+			t.Errorf("in six seconds it says %q, want %q", got, want)
+		}
+	})
 }

@@ -35,7 +35,7 @@ func NewProgress(name string, out io.Writer) *Progress {
 // How often a line is shown.
 const (
 	TerminalEvery = 200 * time.Millisecond
-	LogEvery      = 10 * time.Second
+	LogEvery      = 2 * time.Second
 )
 
 // Say shows a line, unless the last one is too recent.

@@ -48,8 +48,8 @@ func (f *Flags) Define(set *flag.FlagSet) {
 
 // Explain says what to do about an error of opening the stores, and whether it
 // is the command line's.
-func Explain(err error) (told error, faulty bool) {
-	if fault.Outage(err) {
+func (f Flags) Explain(err error) (told error, faulty bool) {
+	if named := f != (Flags{Dir: f.Dir}); named && fault.Outage(err) {
 		err = fmt.Errorf("%w; start it and run the same command again, or leave its flag out to have that store in process", err)
 	}
 	return err, errors.Is(err, fault.ErrInvalid)
