@@ -133,9 +133,14 @@ func (e *env) insist(up *sync.RWMutex, i int64) bool {
 			e.Errorf("a minute after it was killed, the server does not serve the store: %v", err)
 			return false
 		}
-		up.RLock() // waits for a restart that is under way
-		up.RUnlock()
+		await(up)
 	}
+}
+
+// await returns when no restart is under way.
+func await(up *sync.RWMutex) {
+	up.RLock()
+	defer up.RUnlock()
 }
 
 // openTx writes a row in a transaction, which is open while do runs, and returns
