@@ -116,13 +116,19 @@ func errInsideTx(op string) error {
 // Join returns a Tx on a transaction of the caller's own pool, which the
 // caller commits: their rows and what is put here are one commit. Call Wake
 // after the commit; without it the work is found within a second. Writes of
-// other purposes at priority 0 are done by a worker.
+// other purposes at priority 0 are done by a worker. An error that is
+// fault.Retryable, such as fault.ErrBusy, leaves the caller to roll back and begin
+// again: the layer needs connections of its own, which a pool of the caller's
+// should have left.
 func (l *Layer) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
 	if err := l.needRows("join"); err != nil {
 		return nil, err
 	}
-	// What is put inside must not wait for its version.
-	if err := l.ticks.ready(ctx); err != nil {
+	// A layer that has just been opened has versions when its clock's mark is
+	// written, for which there may be no connection.
+	soon, cancel := context.WithTimeout(ctx, tick)
+	defer cancel()
+	if err := l.ticks.ready(soon); err != nil && (soon.Err() == nil || ctx.Err() != nil) {
 		return nil, err
 	}
 	raw, err := l.rows.Join(ctx, tx)

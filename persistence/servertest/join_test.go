@@ -62,7 +62,11 @@ func TestPutInTheCallersTransaction(t *testing.T) {
 		}
 		return err
 	}
-	if _, err := errands.Put(ctx, errand{ID: "alone"}); err != nil {
+	first := begin("first")
+	if err := put(first, "first"); err != nil {
+		t.Errorf("the first that a layer is asked for: %v", err)
+	}
+	if err := first.Commit(); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -90,10 +94,10 @@ func TestPutInTheCallersTransaction(t *testing.T) {
 		t.Errorf("left %v, %v", left, err)
 	}
 	var rows int
-	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+mine).Scan(&rows); err != nil || rows != 1 {
-		t.Errorf("%d rows of the caller's, %v; want 1", rows, err)
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+mine).Scan(&rows); err != nil || rows != 2 {
+		t.Errorf("%d rows of the caller's, %v; want 2", rows, err)
 	}
-	if n := done.count(); n != 2 || done.times["kept"] != 1 {
+	if n := done.count(); n != 2 || done.times["first"] != 1 || done.times["kept"] != 1 {
 		t.Errorf("done: %v; want what was committed, once", done.times)
 	}
 }
