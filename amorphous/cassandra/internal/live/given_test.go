@@ -37,7 +37,7 @@ func TestGiven(t *testing.T) {
 	}
 	hosts := authority[strings.LastIndexByte(authority, '@')+1:]
 	cluster := gocql2.NewCluster(strings.Split(hosts, ",")...)
-	cluster.Timeout = 20 * time.Second
+	cluster.Timeout = 5 * time.Minute // a keyspace with many tables is dropped slowly
 	if hosts != authority {
 		user, password, _ := strings.Cut(strings.TrimSuffix(authority, "@"+hosts), ":")
 		login := gocql2.PasswordAuthenticator{}
