@@ -20,6 +20,7 @@ func TestReadOnly_D8(t *testing.T) {
 	s := ownServer(t)
 	name := s.database(t)
 	s.exec(t, "CREATE USER app@'%' IDENTIFIED BY 'app-password'")
+	t.Cleanup(func() { s.exec(t, "DROP USER app@'%'") })
 	s.exec(t, "GRANT ALL ON "+name+".* TO app@'%'")
 	store := open(t, mysql.Open("mysql://app:app-password@"+s.addr+"/"+name, nil), things)
 	s.exec(t, "SET GLOBAL read_only = 1")
