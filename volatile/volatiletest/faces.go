@@ -20,6 +20,7 @@ var faceChecks = []check{
 	{name: "View/Stale", promise: "Past its TTL the old value is served at once while one rebuild runs behind.", waits: true, run: checkViewStale},
 	{name: "Limiter", promise: "A limiter lets through the burst at once and Events per Per in the long run, never more, from 64 goroutines in two processes.", run: checkLimiter},
 	{name: "Limiter/Decay", promise: "What was used flows back evenly; the wait is the time after which events may pass.", waits: true, run: checkLimiterDecay},
+	{name: "Limiter/Errors", promise: "Processes whose clocks differ by d let through what flows back in d, a lost entry lets through a full burst, and that is all.", run: checkLimiterErrors},
 	{name: "Meter", promise: "A meter counts arrivals of the last 30 seconds, minute and hour.", run: checkMeter},
 	{name: "Meter/Windows", promise: "Arrivals leave the windows when they are older.", needs: needsVirtual("its windows are of half a minute, a minute and an hour of real time"), run: checkMeterWindows},
 	{name: "Claims", promise: "One at a time holds a claim; its fence grows with every claim, also when the cache forgot.", waits: true, run: checkClaims},

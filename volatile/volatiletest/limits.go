@@ -1,7 +1,9 @@
 package volatiletest
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"sync"
@@ -163,6 +165,78 @@ func checkLimiterDecay(t *testing.T, e *env) {
 	if passed < 299 || passed > 301 {
 		t.Errorf("%d events in 100 s at three a second", passed)
 	}
+}
+
+// A skewed driver is that of a process whose clock is ahead: the times that a
+// limiter keeps are nearer to it by that much.
+type skewed struct {
+	volatile.Driver
+	ahead time.Duration
+}
+
+func (d skewed) Features() volatile.Features { return d.Driver.(volatile.Featured).Features() }
+
+// shift moves the time that a limiter's state ends with.
+func shift(value []byte, by time.Duration) []byte {
+	moved := bytes.Clone(value)
+	at := moved[len(moved)-8:]
+	binary.BigEndian.PutUint64(at, binary.BigEndian.Uint64(at)+uint64(by))
+	return moved
+}
+
+func (d skewed) Get(ctx context.Context, keys []string) ([]volatile.Item, error) {
+	items, err := d.Driver.Get(ctx, keys)
+	for i := range items {
+		items[i].Value = shift(items[i].Value, -d.ahead)
+	}
+	return items, err
+}
+
+func (d skewed) Swap(ctx context.Context, item volatile.Item) error {
+	item.Value = shift(item.Value, d.ahead)
+	return d.Driver.Swap(ctx, item)
+}
+
+func checkLimiterErrors(t *testing.T, e *env) {
+	const rate, burst, inSkew = 50, 20, 10
+	limit := volatile.Limit{Events: rate, Per: time.Second, Burst: burst}
+	fast, err := volatile.New(skewed{e.open(t), time.Second * inSkew / rate}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, ahead := newLimiter(t, e.cache(t, nil), limit), newLimiter(t, fast, limit)
+	start := time.Now()
+	passed := 0
+	ask := func(l *volatile.Limiter, want int) {
+		t.Helper()
+		before := passed
+		for range 100 {
+			wait, err := l.Allow(e.ctx, "ann", 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wait == 0 {
+				passed++
+			}
+		}
+		if n := passed - before; n < want || e.harness.Virtual && n > want {
+			t.Errorf("%d events passed; want %d", n, want)
+		}
+	}
+	most := func(what string, n int) {
+		t.Helper()
+		if n += 1 + int(rate*time.Since(start).Seconds()); passed > n {
+			t.Errorf("%s: %d events passed, %d at most might", what, passed, n)
+		}
+	}
+	ask(right, burst)
+	ask(ahead, inSkew)
+	ask(right, 0)
+	ask(ahead, 0)
+	most("two clocks", burst+inSkew)
+	e.delete(t, "ff.l.calls:ann")
+	ask(right, burst)
+	most("a lost entry", 2*burst+inSkew)
 }
 
 func newMeter(t testing.TB, c *volatile.Cache) *volatile.Meter {
