@@ -47,7 +47,7 @@
 //
 // What the driver could not write, or wrote with an unknown outcome, it
 // remembers by key, up to 1,024 per member. Before a member that was down is
-// used again these keys are deleted on it, and once more a second later, for
+// used again these keys are deleted on it, and once more within a second, for
 // a request that was under way may land late.
 //
 // Where that is not enough (more lost writes, or an outage of five seconds,

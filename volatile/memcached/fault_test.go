@@ -184,6 +184,35 @@ func TestSilentMemberReturnsWithNothingStale_C5(t *testing.T) {
 	}
 }
 
+// C5: a request that was given up lies in a buffer of the server, and lands after
+// what was lost has been deleted: it is deleted once more, within the second in
+// which a member may serve what is old. Another is allowed for a machine that
+// stands still.
+func TestLateRequestIsDeletedAgain_C5(t *testing.T) {
+	if most := mendAgain + mendAgain/4; most >= time.Second {
+		t.Errorf("lost writes are deleted again after up to %v", most)
+	}
+	s := startServer(t)
+	d := openAt(t, Options{Timeout: 200 * time.Millisecond}, s.addr)
+	must(t, d.set("k", "older"))
+	wire := wireKey(d.generation(), "k")
+	s.pause()
+	if err := d.set("k", "old"); !fault.Unknown(err) {
+		t.Errorf("a set without an answer: %v", err)
+	}
+	s.resume()
+	eventually(t, 5*time.Second, "the member is back", func() bool { got, err := d.get("k"); return err == nil && got == "(miss)" })
+	back := time.Now()
+	if _, err := s.plain().store("set", wire, "old", 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.get("k"); got != "old" && time.Since(back) < mendAgain/2 {
+		t.Errorf("what landed late is %q, %v", got, err)
+	}
+	eventually(t, 2*time.Second, "what landed late is gone", func() bool { got, err := d.get("k"); return err == nil && got == "(miss)" })
+	t.Logf("it was there for %v", time.Since(back))
+}
+
 // A member that was away for long gets a new generation: nothing that it
 // remembers is served, by another process after one second at most.
 func TestLongOutageBeginsAGeneration(t *testing.T) {

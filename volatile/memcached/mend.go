@@ -19,7 +19,9 @@ const (
 	// mendAgain is when lost writes are mended a second time: a request that
 	// ended unknown may still lie in a buffer of the server, and land after
 	// the first.
-	mendAgain = time.Second
+	// With what sleep adds it is less than the second in which nothing stale may
+	// be left.
+	mendAgain = 750 * time.Millisecond
 )
 
 // mend starts the goroutine that probes the member and tells it what it
