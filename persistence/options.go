@@ -33,7 +33,9 @@ type Options struct {
 	// many envelopes each class has in flight, or groups of up to 64 where nothing
 	// but default writes is next. A quarter of them, and one at least, writes to one
 	// store at a time, so that a slow one leaves the others to its siblings; with
-	// seven or fewer that is one group per store. Default 64 and 32.
+	// seven or fewer that is one group per store. The same bounds the drain of what
+	// waited for a store that is back: it is not knocked over again, by default by
+	// more than 16 groups at a time from each process. Default 64 and 32.
 	Workers         int
 	RealTimeWorkers int
 	// Timeout bounds one run of a handler that names none. Default 1 minute.

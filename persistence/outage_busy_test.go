@@ -289,3 +289,41 @@ func TestLongHandlersKeepTheirClaim(t *testing.T) {
 		})
 	})
 }
+
+// The backlog of a store that is back drains in as many writes at a time as
+// Options.Workers says, a quarter of the workers, however much has gathered: that
+// bounds its rate.
+func TestADrainIsBounded_F1(t *testing.T) {
+	inDrillOf(t, persistence.Options{Workers: 8}, func(d *drill) {
+		far := persistence.Declare(d.layer, "far", persistence.Plan[visit]{{Priority: 1, Name: "object", Purpose: persistence.Amorphous}})
+		d.serve()
+		d.faults.Down(persistence.Amorphous)
+		objs := make([]visit, 300)
+		for i := range objs {
+			objs[i] = visit{ID: fmt.Sprint("v", i), User: "ann"}
+		}
+		var rs []*persistence.Receipt
+		for _, r := range far.PutAll(d.Context(), objs) {
+			if r.Err != nil {
+				d.Fatal(r.Err)
+			}
+			rs = append(rs, r.Receipt)
+		}
+		time.Sleep(time.Minute)
+		var now, most atomic.Int64
+		d.faults.Refuse(persistence.Amorphous, func(op persistencetest.Op) error {
+			if op.Name == "write" { // of each row, one after the other in each call
+				defer now.Add(-1)
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(5 * time.Millisecond)
+			}
+			return nil
+		})
+		d.faults.Up(persistence.Amorphous)
+		d.within(20*time.Second, rs)
+		if n := most.Load(); n != 2 {
+			d.Errorf("%d writes at a time, want a quarter of 8 workers", n)
+		}
+		d.clean()
+	})
+}

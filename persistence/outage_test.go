@@ -56,7 +56,7 @@ func TestAmorphousDown_F1_F4(t *testing.T) {
 }
 
 // An outage that comes in the middle of the work, and again and again, spends
-// nothing either.
+// nothing either, and what is parked is not tried over and over.
 func TestAmorphousFlaps_F3(t *testing.T) {
 	inDrill(t, func(d *drill) {
 		d.serve()
@@ -70,6 +70,16 @@ func TestAmorphousFlaps_F3(t *testing.T) {
 			time.Sleep(900 * time.Millisecond)
 		}
 		d.within(5*time.Second, rs)
+		for _, task := range []string{"visit/activity", "visit/object", "post/activity", "post/object"} {
+			// 120 objects; each is parked once or twice.
+			spent, runs := d.watch.of(task)
+			if spent != 0 || runs > 360 {
+				t.Errorf("%s: %d attempts spent in %d runs of 120 objects", task, spent, runs)
+			}
+		}
+		if _, struck := d.faults.Calls(persistence.Amorphous); struck < 40 || struck > 480 {
+			t.Errorf("%d calls met the outage in 48 seconds, want one at least of each of 40, and ten a second at most", struck)
+		}
 		d.clean()
 	})
 }
