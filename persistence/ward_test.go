@@ -6,27 +6,26 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/fourfold-dev/fourfold/amorphous"
-	"github.com/fourfold-dev/fourfold/internal/servers"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
-	"github.com/fourfold-dev/fourfold/transactional"
-	"github.com/fourfold-dev/fourfold/transitory"
-	"github.com/fourfold-dev/fourfold/volatile"
 )
 
 // A ward is a program over real servers, one of which is broken.
 type ward struct {
 	*testing.T
 	layer *persistence.Layer
-	sales *persistence.Handle[sale] // transactional custody, a task in each store
-	notes *persistence.Handle[note] // transitory custody
+	sales *persistence.Handle[sale]  // transactional custody, a task in each store
+	notes *persistence.Handle[note]  // transitory custody
+	lies  *persistence.Handle[note]  // transitory custody, for waits
+	rows  *persistence.Handle[note]  // transactional custody, for waits
+	price *persistence.Handle[tally] // cached, its record transactional
+	waits time.Duration              // for how long after a Put the tasks of lies and rows are not due
+	old   int64                      // the newest version of price that was put before the cache broke
 	trace persistencetest.Trace
 
 	mu     sync.Mutex
@@ -46,9 +45,10 @@ func (w *ward) TaskDone(_ context.Context, e persistence.TaskEvent) {
 	}
 }
 
-func openWard(t *testing.T, stores persistence.Stores) *ward {
+// openWard opens a program whose laid tasks wait for so long.
+func openWard(t *testing.T, stores persistence.Stores, waits time.Duration) *ward {
 	t.Helper()
-	w := &ward{T: t, done: map[string]int{}, spent: map[string]int{}, puts: map[string]int{}, failed: map[string]int{}}
+	w := &ward{T: t, waits: waits, done: map[string]int{}, spent: map[string]int{}, puts: map[string]int{}, failed: map[string]int{}}
 	layer, err := persistence.Open(t.Context(), stores, &persistence.Options{
 		Namespace: fmt.Sprintf("w%08x", rand.Uint32()), Observer: w, Lease: 5 * time.Second})
 	if err != nil {
@@ -75,6 +75,10 @@ func openWard(t *testing.T, stores persistence.Stores) *ward {
 	}
 	w.sales = persistence.Declare(layer, "sale", plan)
 	w.notes = persistence.Declare(layer, "note", rest, persistence.KindOptions{Custody: persistence.TransitoryCustody})
+	late := persistence.Plan[note]{{Priority: 1, Name: "late", Purpose: persistence.Transitory, Delay: waits, Do: func(context.Context, note) error { return nil }}}
+	w.lies = persistence.Declare(layer, "lies", late, persistence.KindOptions{Custody: persistence.TransitoryCustody})
+	w.rows = persistence.Declare(layer, "rows", late, persistence.KindOptions{Custody: persistence.TransactionalCustody})
+	w.price = persistence.Declare(layer, "price", persistence.Plan[tally]{{Purpose: persistence.Transactional}, {Purpose: persistence.Volatile}})
 	if err := layer.CreateSchema(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -156,15 +160,6 @@ func (w *ward) sample() persistencetest.Sample {
 	return s
 }
 
-// A patient is a server and the tasks that depend on it.
-type patient struct {
-	name    string
-	server  *servers.Server
-	purpose persistence.Purpose
-	own     string // the task that waits for it
-	refused string // the kind whose Put needs it
-}
-
 // A ward's row of the table.
 type figures struct {
 	ratio       float64 // of the slowest sibling's rate, during and before
@@ -182,6 +177,7 @@ func (w *ward) examine(p patient, how string, calm, d time.Duration) figures {
 	before := w.finished()
 	w.load(name+"-before-", calm)
 	during := w.finished()
+	w.lay(name)
 	stop := make(chan struct{})
 	var held persistencetest.Trace
 	var sampling sync.WaitGroup
@@ -198,23 +194,14 @@ func (w *ward) examine(p patient, how string, calm, d time.Duration) figures {
 		}
 	})
 	w.trace.Add(persistencetest.Event{Verb: persistencetest.Fault, ID: name})
-	if how == "killed" {
-		p.server.Kill()
-	} else if err := p.server.Pause(); err != nil {
-		w.Error(err)
-	}
+	p.hurt(w.T, how)
+	w.reprice(p, name)
 	w.load(name+"-during-", d)
 	after := w.finished()
 	close(stop)
 	sampling.Wait()
-	if how == "killed" {
-		if err := p.server.Restart(context.Background()); err != nil {
-			w.Error(err)
-		}
-	} else if err := p.server.Resume(); err != nil {
-		w.Error(err)
-	}
-	f := w.recover(p, before, during, after, float64(d)/float64(calm))
+	p.heal(w.T, how)
+	f := w.recover(p, how, before, during, after, float64(d)/float64(calm))
 	allowed := persistencetest.Sample{Goroutines: 4000, Memory: 256 << 20, Files: 1000}
 	if f.most = most(held.Events()); d < time.Minute { // seconds say nothing of growth
 		if f.most.Goroutines > allowed.Goroutines || f.most.Memory > allowed.Memory || f.most.Files > allowed.Files {
@@ -224,6 +211,81 @@ func (w *ward) examine(p patient, how string, calm, d time.Duration) figures {
 		w.Errorf("%s %s: %v", p.name, how, v)
 	}
 	return f
+}
+
+// laid is how many objects of each sort lie in the stores when one breaks.
+const laid = 40
+
+func laidIDs(name string) []string {
+	ids := make([]string, laid)
+	for i := range ids {
+		ids[i] = fmt.Sprint(name, "-laid-", i)
+	}
+	return ids
+}
+
+// lay puts what waits in custody when a server breaks, and what its cache has.
+func (w *ward) lay(name string) {
+	w.Helper()
+	notes, prices := make([]note, laid), make([]tally, laid)
+	for i, id := range laidIDs(name) {
+		notes[i], prices[i] = note{ID: id, User: "u", At: time.Unix(1, 0)}, tally{User: id, N: 1}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, r := range w.price.PutAll(ctx, prices) {
+		if r.Err != nil {
+			w.Fatal(r.Err)
+		}
+		w.old = max(w.old, r.Receipt.Version)
+	}
+	for kind, h := range map[string]*persistence.Handle[note]{"lies": w.lies, "rows": w.rows} {
+		for i, r := range h.PutAll(ctx, notes) {
+			if r.Err != nil {
+				w.Error(r.Err)
+			}
+			w.count(kind, notes[i].ID, r.Err)
+		}
+	}
+}
+
+// reprice changes what the cache has, while it is broken.
+func (w *ward) reprice(p patient, name string) {
+	if p.purpose != persistence.Volatile {
+		return
+	}
+	prices := make([]tally, laid)
+	for i, id := range laidIDs(name) {
+		prices[i] = tally{User: id, N: 2}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, r := range w.price.PutAll(ctx, prices) {
+		if r.Err != nil {
+			w.Errorf("a cached object while the cache is broken: %v", r.Err)
+		}
+	}
+}
+
+// drained is how much of what waited for a server is done. What waits for a cache
+// is an invalidation, which is done when the entry is not the old one any more.
+func (w *ward) drained(p patient, name string) int {
+	if p.waits != "" {
+		return w.finished()[p.waits]
+	}
+	n := 0
+	for _, id := range laidIDs(name) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		entry, there, err := w.layer.Volatile().Get(ctx, "price:"+id)
+		cancel()
+		if err != nil {
+			return n
+		}
+		if !there || entry.Stamp.Version > w.old {
+			n++
+		}
+	}
+	return n
 }
 
 // most is the most that was held of each.
@@ -236,44 +298,58 @@ func most(events []persistencetest.Event) (m persistencetest.Sample) {
 
 // recover waits until everything is done again. The fault lasted so many times
 // longer than the calm before.
-func (w *ward) recover(p patient, before, during, after map[string]int, longer float64) figures {
+func (w *ward) recover(p patient, how string, before, during, after map[string]int, longer float64) figures {
 	w.Helper()
 	healed := time.Now()
 	w.trace.Add(persistencetest.Event{Verb: persistencetest.Heal})
 	f := figures{ratio: 1e9, begun: -1}
-	for name := range after {
-		kind, task, _ := strings.Cut(name, "/")
-		if task == p.own || kind == p.refused || kind == "count" {
+	for task := range after {
+		kind, name, _ := strings.Cut(task, "/")
+		if name == p.own || kind == p.refused || kind != "sale" && kind != "note" ||
+			how == "slow" && p.purpose == persistence.Transitory && kind == "note" { // its custody is what is slow
 			continue
 		}
-		was, now := during[name]-before[name], after[name]-during[name]
+		was, now := during[task]-before[task], after[task]-during[task]
 		if r := float64(now) / longer / float64(max(was, 1)); r < f.ratio {
-			f.ratio, f.slowest = r, name
+			f.ratio, f.slowest = r, task
 		}
 	}
-	waited := "sale/" + p.own
-	if p.purpose != persistence.Amorphous {
-		waited = "" // nothing waits: it was refused, skipped, or spilled
+	had, kind := after[p.waits], strings.TrimSuffix(p.waits, "/late")
+	w.mu.Lock()
+	if how == "slow" || kind != p.waits && had >= w.puts[kind] {
+		w.Logf("%s %s: what lay there did not wait", p.name, how)
+		f.begun = 0
 	}
+	w.mu.Unlock()
 	for deadline := healed.Add(time.Minute); ; {
-		if f.begun < 0 && (waited == "" || w.finished()[waited] > after[waited]) {
+		n := w.drained(p, p.name+how)
+		if f.begun < 0 && n > had {
 			f.begun = time.Since(healed)
 		}
-		if pending := w.sample().Pending; pending == 0 {
-			break
-		} else if time.Now().After(deadline) {
-			w.Errorf("%s: %d tasks are pending a minute after it is back", p.name, pending)
+		pending := w.sample().Pending
+		if pending == 0 && f.begun >= 0 {
+			f.over = time.Since(healed)
+			f.rate = float64(n-had) / max((f.over-f.begun).Seconds(), 0.02)
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		if time.Now().After(deadline) {
+			w.Errorf("%s: a minute after it is back %d tasks are pending, and of what waited for it %d are done", p.name, pending, n-had)
+			break
+		}
+		<-time.After(20 * time.Millisecond)
 	}
-	f.over = time.Since(healed)
-	f.rate = float64(w.finished()[waited]-after[waited]) / max(f.over.Seconds(), 0.001)
+	w.account(&f)
+	return f
+}
+
+// account compares what is done with what was accepted.
+func (w *ward) account(f *figures) {
+	w.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, n := range w.done {
-		if kind, _, _ := strings.Cut(name, "/"); kind != "count" && n < w.puts[kind] {
-			w.Errorf("%s: %s is done of %d objects, and %d were accepted", p.name, name, n, w.puts[kind])
+		if kind, _, _ := strings.Cut(name, "/"); kind != "count" && kind != "price" && n < w.puts[kind] {
+			w.Errorf("%s is done of %d objects, and %d were accepted", name, n, w.puts[kind])
 		}
 	}
 	for name, n := range w.spent {
@@ -281,39 +357,4 @@ func (w *ward) recover(p patient, before, during, after map[string]int, longer f
 			f.spent = max(f.spent, n)
 		}
 	}
-	return f
-}
-
-// admit starts servers and a program over them, until the test ends.
-func admit(t *testing.T, kinds map[persistence.Purpose]servers.Kind) (*ward, []patient) {
-	t.Helper()
-	started := map[persistence.Purpose]*servers.Server{}
-	for p, kind := range kinds {
-		started[p] = servers.Test(t, kind)
-	}
-	patients := []patient{
-		{"beanstalkd", started[persistence.Transitory], persistence.Transitory, "", ""},
-		{"memcached", started[persistence.Volatile], persistence.Volatile, "near", ""},
-		{"mariadb", started[persistence.Transactional], persistence.Transactional, "count", "sale"},
-		{"cassandra", started[persistence.Amorphous], persistence.Amorphous, "object", ""},
-	}
-	patients = slices.DeleteFunc(patients, func(p patient) bool { return p.server == nil })
-	return openWard(t, wardStores(started)), patients
-}
-
-// wardStores are the sources of what was started.
-func wardStores(started map[persistence.Purpose]*servers.Server) (out persistence.Stores) {
-	for p, s := range started {
-		switch p {
-		case persistence.Transitory:
-			out.Transitory = transitory.URL(s.URL())
-		case persistence.Volatile:
-			out.Volatile = volatile.URL(s.URL())
-		case persistence.Transactional:
-			out.Transactional = transactional.URL(s.URL())
-		case persistence.Amorphous:
-			out.Amorphous = amorphous.URL(s.URL())
-		}
-	}
-	return out
 }

@@ -1,0 +1,111 @@
+package persistence_test
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A cable is what lies between a program and a server: it can be cut, and it can
+// be slow.
+type cable struct {
+	target string
+	listen net.Listener
+	serves sync.WaitGroup
+
+	mu    sync.Mutex
+	isCut bool
+	slow  time.Duration // for which everything is on its way, in each direction
+	conns map[net.Conn]struct{}
+}
+
+// newCable lays a cable to a server, until the test ends.
+func newCable(t *testing.T, target string) *cable {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{target: target, listen: l, conns: map[net.Conn]struct{}{}}
+	c.serves.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.serves.Go(func() { c.connect(near) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		c.cut()
+		c.serves.Wait()
+	})
+	return c
+}
+
+func (c *cable) connect(near net.Conn) {
+	defer near.Close()
+	far, err := net.Dial("tcp", c.target)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	c.mu.Lock()
+	if c.isCut {
+		c.mu.Unlock()
+		return
+	}
+	c.conns[near], c.conns[far] = struct{}{}, struct{}{}
+	c.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { c.carry(near, far) })
+	c.carry(far, near)
+	both.Wait()
+	c.mu.Lock()
+	delete(c.conns, near)
+	delete(c.conns, far)
+	c.mu.Unlock()
+}
+
+// carry copies until one side ends, and ends the other.
+func (c *cable) carry(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		c.mu.Lock()
+		slow := c.slow
+		c.mu.Unlock()
+		if slow > 0 {
+			<-time.After(slow)
+		}
+		if _, broken := to.Write(buf[:n]); err != nil || broken != nil {
+			return
+		}
+	}
+}
+
+// cut ends all connections, and takes no others until mend.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isCut = true
+	for conn := range c.conns {
+		conn.Close()
+	}
+}
+
+// delay makes the cable slow.
+func (c *cable) delay(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slow = d
+}
+
+func (c *cable) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isCut, c.slow = false, 0
+}
