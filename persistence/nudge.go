@@ -17,6 +17,7 @@ const (
 	nudgeTube  = "nudge"
 	nudgeEvery = 5 * time.Millisecond // at most one nudge per process in this time
 	nudgeLife  = 5 * time.Second      // how long one call to the queue may take
+	nudgeMost  = 64                   // when so many lie there nobody listens, and one more tells nobody
 )
 
 // nudges reports whether other processes may work on this layer's outbox, and
@@ -34,7 +35,11 @@ func (e *engine) nudge() {
 		defer e.nudging.Store(false)
 		put, cancel := context.WithTimeout(ctx, nudgeLife)
 		defer cancel()
-		err := e.layer.queue.Put(put, transitory.Job{Tube: e.layer.opts.Namespace + "/" + nudgeTube, TTR: nudgeLife})[0]
+		tube := e.layer.opts.Namespace + "/" + nudgeTube
+		lie, err := e.layer.queue.Stats(put, tube)
+		if err == nil && lie[0].Ready < nudgeMost {
+			err = e.layer.queue.Put(put, transitory.Job{Tube: tube, TTR: nudgeLife})[0]
+		}
 		if err != nil {
 			e.layer.log.Debug("a nudge was lost; the work is found at the next tick", "error", err)
 		}
