@@ -157,7 +157,7 @@
 //     internal/flow.TestAFailingTaskDoesNotHoldItsSiblings)
 //   - P4 Newest wins, everywhere. A late retry, a replay or a stale cache fill
 //     never overwrites a newer version in any store. (TestUpdatesAreNotLost,
-//     TestCacheHoldsOnlyWhatIsNewest_F9, internal/hlc.TestNeverBackward_A21,
+//     TestReadersWhileTheCacheIsLost_F9, internal/hlc.TestNeverBackward_A21,
 //     and the suites that every driver of a purpose passes)
 //   - P5 Effects. Tasks run at least once under a stable id; a transactional
 //     task has its effect exactly once. (TestUnknownTxTask_A5_D1,
@@ -167,7 +167,7 @@
 //     TestUnknownDefaultWrites)
 //   - P7 Nothing vanishes. A task that cannot succeed becomes a dead letter with
 //     its reason; no age and no count removes one. Times are kept in UTC and
-//     microseconds. (TestDeadLettersAreReplayedEditedAndDiscarded_F8,
+//     microseconds. (TestDeadLettersAreReplayedEditedAndDiscarded,
 //     TestStatsAccountForEverything, TestALongBacklogKeepsItsClaims)
 //   - P8 An outage is free. An unreachable store spends no retry budget, and its
 //     backlog begins to drain by itself within five seconds of its return.

@@ -61,7 +61,11 @@ type game struct {
 }
 
 func newGame(t *testing.T, opts *persistence.Options) *game {
-	g := &game{layer: openLayer(t, opts)}
+	return declareGame(openLayer(t, opts))
+}
+
+func declareGame(layer *persistence.Layer) *game {
+	g := &game{layer: layer}
 	g.tallies = persistence.Declare(g.layer, "tally", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
 	g.visits = persistence.Declare(g.layer, "visit", persistence.Plan[visit]{
 		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, RealTime: true, Do: func(ctx context.Context, v visit) error {

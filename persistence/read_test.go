@@ -237,7 +237,7 @@ func documentOf(rt *rapid.T, id string) persistence.Document {
 	return doc
 }
 
-func TestCacheHoldsOnlyWhatIsNewest_F9(t *testing.T) {
+func TestCacheHoldsOnlyWhatIsNewest(t *testing.T) {
 	// A lost cache entry is rebuilt from the record; a volatile field that was
 	// lost is zero, and everything else is as Put was given it.
 	layer := openLayer(t, nil)

@@ -15,7 +15,7 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-func TestDeadLettersAreReplayedEditedAndDiscarded_F8(t *testing.T) {
+func TestDeadLettersAreReplayedEditedAndDiscarded(t *testing.T) {
 	both(t, func(t *testing.T, opts persistence.KindOptions) {
 		layer := openLayer(t, nil)
 		var healed atomic.Bool
