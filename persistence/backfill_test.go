@@ -1,13 +1,13 @@
 package persistence_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
+	"iter"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,10 +53,71 @@ var (
 	}
 )
 
-// TestBackfill fills a new layout while objects change, move, come and go:
-// afterwards it holds what the record holds.
+// A stayHour is what a stay implies: an entry of its user, and one of its hour.
+type stayHour struct {
+	ID   string `persistence:"key"`
+	Of   string
+	At   time.Time
+	User string
+}
+
+// grown are tasks that come to the plan of stays later: one of each sort that a
+// backfill fills.
+var grown = persistence.Plan[stay]{
+	staysAfter[1],
+	{Name: "hours", Purpose: persistence.Amorphous, Priority: 1, PartitionBy: "Of", Newest: "At",
+		Derive: persistence.Rows(func(v stay) iter.Seq[stayHour] {
+			return slices.Values([]stayHour{{v.ID, v.User, v.At, v.User}, {v.ID, v.At.Format("15h"), v.At, v.User}})
+		})},
+	{Name: "users", Purpose: persistence.Amorphous, Priority: 1, Count: &persistence.Counts{By: []string{"User"}, At: "At", Per: []time.Duration{time.Hour}}},
+}
+
+// fill fills all of them side by side.
+func fill(ctx context.Context, h *persistence.Handle[stay], opts persistence.BackfillOptions) (done [3]persistence.Backfilled, err error) {
+	var errs [len(done)]error
+	var filling sync.WaitGroup
+	for i := range grown {
+		filling.Go(func() {
+			mine := opts
+			if i > 0 {
+				mine.Progress = nil
+			}
+			done[i], errs[i] = h.Backfill(ctx, grown[i].Name, &mine)
+		})
+	}
+	filling.Wait()
+	return done, errors.Join(errs[:]...)
+}
+
+// checkFilled compares all that tasks keep with the record: rows and counts are
+// exact.
+func checkFilled(ctx context.Context, h *persistence.Handle[stay]) (err error) {
+	for d, failed := range h.Verify(&persistence.VerifyOptions{Young: -1}).Differences(ctx) {
+		err = errors.Join(err, failed)
+		if failed == nil {
+			err = errors.Join(err, errors.New(d.String()))
+		}
+	}
+	objects, rows := int64(0), int64(0)
+	for _, failed := range h.Scan("").Objects(ctx) {
+		objects++
+		err = errors.Join(err, failed)
+	}
+	for _, failed := range persistence.Derived[stayHour](h, "hours").Find(ctx, persistence.Query{}) {
+		rows++
+		err = errors.Join(err, failed)
+	}
+	total, failed := h.Total(ctx, persistence.CountQuery{})
+	if err = errors.Join(err, failed); err == nil && (objects == 0 || rows != 2*objects || total != objects) {
+		err = fmt.Errorf("%d objects, %d derived rows, and %d are counted", objects, rows, total)
+	}
+	return err
+}
+
+// TestBackfill fills new tasks, a layout, derived rows and a count, while objects
+// change, move, come and go: afterwards they hold what the record holds.
 func TestBackfill(t *testing.T) {
-	const n = 1500
+	const n = 300
 	for _, test := range []struct {
 		name   string
 		record persistence.Purpose
@@ -78,21 +139,25 @@ func TestBackfill(t *testing.T) {
 			layer.Close()
 
 			layer = openStores(t, test.stores(dir))
-			h := persistence.Declare(layer, "visit", persistence.Plan[stay]{before[0], staysAfter[1]})
+			h := persistence.Declare(layer, "visit", slices.Concat(before, grown))
 			stop := work(t, layer)
 			writes := make(chan error, 1)
 			go func() { writes <- disturb(ctx, h, n) }()
 			lines := 0
-			done, err := h.Backfill(ctx, "activity", &persistence.BackfillOptions{Rate: 5000, Progress: func(persistence.Backfilled) { lines++ }})
+			all, err := fill(ctx, h, persistence.BackfillOptions{Rate: 800, Progress: func(persistence.Backfilled) { lines++ }})
+			done := all[0]
 			if err := errors.Join(err, <-writes); err != nil {
 				t.Fatal(err)
 			}
 			stop()
 			drain(t, layer)
-			if !done.Done || done.Seen < n-100 || done.Skipped == 0 || lines < 2 || !strings.Contains(done.String(), "done") {
+			if !done.Done || done.Seen < n-60 || done.Skipped == 0 || lines < 2 || !strings.Contains(done.String(), "done") {
 				t.Errorf("it says what it did: %v, told %d times", done, lines)
 			}
 			checkActivity(t, h)
+			if err := checkFilled(ctx, h); err != nil {
+				t.Error(err)
+			}
 			again, err := h.Backfill(ctx, "activity", nil)
 			if err != nil || !again.Resumed || again.Seen != done.Seen {
 				t.Errorf("what has completed is not done again: %v, %v", again, err)
@@ -193,77 +258,5 @@ func TestBackfillRefuses(t *testing.T) {
 	}
 	if _, err := h.Backfill(t.Context(), "hot", &persistence.BackfillOptions{Rate: -1}); err == nil {
 		t.Error("a negative rate")
-	}
-}
-
-const backfillDir = "FOURFOLD_BACKFILL_DIR"
-
-// TestCrashOfABackfill kills a backfill again and again: it goes on where it
-// was, and ends with what the record implies.
-func TestCrashOfABackfill(t *testing.T) {
-	if dir := os.Getenv(backfillDir); dir != "" {
-		backfillChild(t, dir)
-		return
-	}
-	const n = 4000
-	dir := t.TempDir()
-	layer := openIn(t, dir)
-	h := persistence.Declare(layer, "visit", staysBefore)
-	objects := make([]stay, n)
-	for i := range objects {
-		objects[i] = stayOf(i, []string{"ann", "bob"}[i%2])
-	}
-	putEach(t, h, objects...)
-	layer.Close()
-	kills := 0
-	for killBackfill(t, dir, kills+1) {
-		kills++
-	}
-	if kills < 3 {
-		t.Fatalf("it was killed %d times: nothing is proved", kills)
-	}
-	layer = openIn(t, dir)
-	h = persistence.Declare(layer, "visit", staysAfter)
-	done, err := h.Backfill(t.Context(), "activity", nil)
-	if err != nil || !done.Done || !done.Resumed || done.Seen != n {
-		t.Errorf("%v, %v", done, err)
-	}
-	checkActivity(t, h)
-}
-
-// killBackfill starts a backfill and kills it after some lines of progress; it
-// reports whether it had to.
-func killBackfill(t *testing.T, dir string, lines int) (killed bool) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestCrashOfABackfill$", "-test.v")
-	cmd.Env = append(os.Environ(), backfillDir+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	told := ""
-	for scan := bufio.NewScanner(out); scan.Scan(); {
-		told += scan.Text() + "\n"
-		if !strings.Contains(scan.Text(), "so far") {
-			continue
-		}
-		if lines--; lines == 0 {
-			killed = true
-			cmd.Process.Kill()
-		}
-	}
-	if err := cmd.Wait(); err != nil && !killed {
-		t.Fatalf("%v\n%s", err, told)
-	}
-	return killed
-}
-
-func backfillChild(t *testing.T, dir string) {
-	h := persistence.Declare(openIn(t, dir), "visit", staysAfter)
-	done, err := h.Backfill(t.Context(), "activity", &persistence.BackfillOptions{Rate: 2000, Progress: func(b persistence.Backfilled) { fmt.Println(b) }})
-	if err != nil || !done.Done {
-		t.Fatal(done, err)
 	}
 }

@@ -34,6 +34,9 @@ type Scenario struct {
 	// Runs is how many kills are enough when no flag says more. Zero means one
 	// per point, and fewer with -short or -race.
 	Runs int
+	// Points limits the kills to the points whose names begin so; empty: all that
+	// the scenario passes.
+	Points string
 	// Disturb, if not nil, breaks what the program depends on: it kills a
 	// server and starts it again, say, and returns when everything is mended or
 	// ctx ends, with everything mended too. It runs in the parent process, once
@@ -83,7 +86,7 @@ func Crash(t testing.TB, s Scenario) {
 		t.Skip("crash tests need a pipe that a child process inherits; nothing is proved here about kills")
 	}
 	once(t)
-	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb, clean: s.Clean}
+	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb, clean: s.Clean, at: s.Points}
 	if *crashAt != "" {
 		c.replay(parseKills(t, *crashAt))
 		return
@@ -128,6 +131,7 @@ type campaign struct {
 	disturb func(context.Context, *rand.Rand)   // may be nil
 	clean   func(context.Context, string) error // may be nil
 
+	at       string  // how the names of points begin
 	points   []point // that the scenario passes
 	planned  int
 	mu       sync.Mutex
@@ -167,7 +171,9 @@ func (c *campaign) census() {
 		}
 	}
 	for _, p := range seen {
-		c.points = append(c.points, p)
+		if strings.HasPrefix(p.name, c.at) {
+			c.points = append(c.points, p)
+		}
 	}
 	slices.SortFunc(c.points, func(a, b point) int { return strings.Compare(a.name, b.name) })
 }
