@@ -192,7 +192,6 @@ func TestReadersWhileTheCacheIsLost_F9(t *testing.T) {
 		if _, struck := d.faults.Calls(persistence.Volatile); struck == 0 || reads.Load() < 100 || filled.Load() < 10 {
 			d.Errorf("%d faults struck, %d reads, %d entries were filled: nothing is proved", struck, reads.Load(), filled.Load())
 		}
-		d.Logf("%d reads, %d entries were there when they were to be lost", reads.Load(), filled.Load())
 		d.serve()
 		time.Sleep(time.Minute)
 		d.clean()

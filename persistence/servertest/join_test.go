@@ -39,9 +39,7 @@ func TestPutInTheCallersTransaction(t *testing.T) {
 	defer layer.Close()
 	var done runs
 	errands := persistence.Declare(layer, "errand", persistence.Plan[errand]{{Priority: 3, Name: "run", Purpose: persistence.Transactional, Do: done.do}})
-	if err := layer.CreateSchema(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must(t, layer.CreateSchema(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	begin := func(id string) *sql.Tx {
@@ -66,19 +64,13 @@ func TestPutInTheCallersTransaction(t *testing.T) {
 	if err := put(first, "first"); err != nil {
 		t.Errorf("the first that a layer is asked for: %v", err)
 	}
-	if err := first.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, first.Commit())
 	for {
 		kept, dropped := begin("kept"), begin("dropped")
 		errKept, errDropped := put(kept, "kept"), put(dropped, "dropped")
-		if err := dropped.Rollback(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, dropped.Rollback())
 		if errKept == nil && errDropped == nil {
-			if err := kept.Commit(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, kept.Commit())
 			break
 		}
 		if err := errors.Join(errKept, errDropped); !fault.Retryable(err) || kept.Rollback() != nil {
@@ -99,5 +91,13 @@ func TestPutInTheCallersTransaction(t *testing.T) {
 	}
 	if n := done.count(); n != 2 || done.times["first"] != 1 || done.times["kept"] != 1 {
 		t.Errorf("done: %v; want what was committed, once", done.times)
+	}
+}
+
+// must ends a test whose preparation fails.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
