@@ -155,20 +155,37 @@ func testInterleavings(t *testing.T, h Harness) {
 	}
 	for _, c := range interleavings {
 		runs := 0
-		for choices := []int{}; choices != nil && !t.Failed(); runs++ {
-			choices = advance(choices, w.run(c, choices, -1))
-			if h.Brief && runs >= 10 {
-				break
+		for rest := [][]int{{}}; len(rest) > 0 && !t.Failed() && !(h.Brief && runs >= 10); {
+			first := max(0, len(rest)-atOnce)
+			batch := slices.Clone(rest[first:])
+			rest, runs = rest[:first], runs+len(batch)
+			for i, widths := range w.together(c, batch, -1) {
+				rest = append(rest, others(batch[i], widths)...)
 			}
 		}
 		// A writer that is cut off: a few orders for each cut.
 		for cut := range 6 {
-			for _, choices := range orders {
-				w.run(c, choices, cut)
-			}
+			w.together(c, orders, cut)
 		}
 		t.Logf("%s: %d interleavings", c.name, runs)
 	}
+}
+
+// atOnce is how many interleavings run side by side: they have nothing to do with
+// each other, and a store commits what comes together at once.
+const atOnce = 16
+
+// together runs interleavings side by side.
+func (w *weaver) together(c interleaving, orders [][]int, cut int) (widths [][]int) {
+	widths = make([][]int, len(orders))
+	var running sync.WaitGroup
+	for i, choices := range orders {
+		w.runs++
+		key := fmt.Sprintf("i%d", w.runs)
+		running.Go(func() { widths[i] = w.run(c, key, choices, cut) })
+	}
+	running.Wait()
+	return widths
 }
 
 // A weaver runs interleavings, each on an origin of its own.
@@ -180,10 +197,8 @@ type weaver struct {
 	runs   int
 }
 
-func (w *weaver) run(c interleaving, choices []int, cut int) (widths []int) {
+func (w *weaver) run(c interleaving, key string, choices []int, cut int) (widths []int) {
 	ctx, t := w.t.Context(), w.t
-	w.runs++
-	key := fmt.Sprintf("i%d", w.runs)
 	letters := append(slices.Clone(c.before), c.writers[:]...)
 	for i := range letters {
 		letters[i].readers = slices.Clone(letters[i].readers)
@@ -229,15 +244,16 @@ func (w *weaver) run(c interleaving, choices []int, cut int) (widths []int) {
 	return widths
 }
 
-// advance is the next schedule: an odometer whose digits are choices.
-func advance(choices, widths []int) []int {
-	next := make([]int, len(widths))
-	copy(next, choices)
-	for i := len(next) - 1; i >= 0; i-- {
-		if next[i]+1 < widths[i] {
-			next[i]++
-			return next[:i+1]
+// others returns the schedules that part from one behind its own choices, where
+// the first of those who waited went on: so every order is run once.
+func others(choices, widths []int) (orders [][]int) {
+	for step := len(choices); step < len(widths); step++ {
+		for choice := 1; choice < widths[step]; choice++ {
+			order := make([]int, step+1)
+			copy(order, choices)
+			order[step] = choice
+			orders = append(orders, order)
 		}
 	}
-	return nil
+	return orders
 }
