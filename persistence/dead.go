@@ -135,6 +135,9 @@ func (d *DeadLetters) Replay(ctx context.Context, perSecond int, ids ...string) 
 
 // EditDeadLetter replays a dead letter with its object changed. The version
 // stays: the change is to this task's view of the object, not to the object.
+// fault.ErrUnsupported is the answer for a letter of a task that Blocks, whose
+// envelope waits as it is with its ordering key, and for one whose object is a
+// patch or has the fields of another program, which an edit would lose.
 func EditDeadLetter[T any](ctx context.Context, layer *Layer, id string, change func(object *T) error) error {
 	return layer.DeadLetters().replay(ctx, id, func(obj any) error {
 		typed, ok := obj.(*T)

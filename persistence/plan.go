@@ -148,7 +148,8 @@ type Task[T any] struct {
 	// Timeout bounds one run of a handler; default Options.Timeout.
 	Timeout time.Duration
 	// MaxAttempts is how many refusals make a dead letter; default
-	// DefaultMaxAttempts.
+	// DefaultMaxAttempts. A run that ends the process counts as one from the
+	// third on: the first two may be anybody's crash.
 	MaxAttempts int
 	// Concurrency bounds the runs of this task at a time in this process; zero
 	// means the number of workers.

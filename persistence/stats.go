@@ -61,11 +61,11 @@ func (c *counter) ended(s flow.State) {
 }
 
 // TaskStats counts one task. Done, Superseded and Skipped count what this layer
-// did since it opened; Pending and Dead are what custody holds now, whoever
-// accepted it. A queue cannot tell what its jobs hold, so in transitory custody
-// Pending is what this layer accepted and has not seen the end of, and Unknown
-// and Oldest are zero; in a layer without a transactional store Dead is what
-// this layer gave up.
+// did since it opened, also what it did again after a lease was lost; Pending and
+// Dead are what custody holds now, whoever accepted it. A queue cannot tell what
+// its jobs hold, so in transitory custody Pending is what this layer accepted and
+// has not seen the end of, and Unknown and Oldest are zero; in a layer without a
+// transactional store Dead is what this layer gave up, and OldestDead is zero.
 type TaskStats struct {
 	Kind, Task string
 	Accepted   int64         // Done + Superseded + Pending + Dead
@@ -76,6 +76,7 @@ type TaskStats struct {
 	Dead       int64         // dead letters
 	Unknown    int64         // of Pending: the last attempt ended with an unknown outcome
 	Oldest     time.Duration // age of the oldest pending one; zero without
+	OldestDead time.Duration // how long ago the oldest dead letter died; zero without
 }
 
 // Stats are the counts of a layer.
@@ -88,10 +89,10 @@ type Stats struct {
 // String is a table for a terminal.
 func (s Stats) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-24s %10s %10s %10s %8s %8s %10s\n", "task", "accepted", "done", "pending", "dead", "skipped", "oldest")
+	fmt.Fprintf(&b, "%-24s %10s %10s %10s %8s %8s %10s %12s\n", "task", "accepted", "done", "pending", "dead", "skipped", "oldest", "oldest dead")
 	for _, t := range s.Tasks {
-		fmt.Fprintf(&b, "%-24s %10d %10d %10d %8d %8d %10v\n", t.Kind+"/"+t.Task, t.Accepted,
-			t.Done+t.Superseded, t.Pending, t.Dead, t.Skipped, t.Oldest.Round(time.Millisecond))
+		fmt.Fprintf(&b, "%-24s %10d %10d %10d %8d %8d %10v %12v\n", t.Kind+"/"+t.Task, t.Accepted,
+			t.Done+t.Superseded, t.Pending, t.Dead, t.Skipped, t.Oldest.Round(time.Millisecond), t.OldestDead.Round(time.Second))
 	}
 	if !s.Working {
 		b.WriteString("nobody works in this process: tasks above priority 0 wait for Work or Drain\n")
@@ -167,9 +168,18 @@ func (l *Layer) statsFromCustody(ctx context.Context, index map[[2]string]*TaskS
 		return err
 	}
 	dead, err := l.rows.CountDead(ctx)
+	if err != nil {
+		return err
+	}
 	for at, n := range dead {
 		if s := l.statOf(index, at[0], at[1]); s != nil {
 			s.Dead += int64(n)
+		}
+	}
+	oldest, err := l.rows.OldestDead(ctx)
+	for at, died := range oldest {
+		if s := l.statOf(index, at[0], at[1]); s != nil {
+			s.OldestDead = max(s.OldestDead, now.Sub(died))
 		}
 	}
 	return err

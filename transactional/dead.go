@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -153,22 +154,39 @@ func (s *Store) CountDead(ctx context.Context) (map[[2]string]int, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, s.locate(err, "count dead letters", nil, "")
 	}
-	var counts map[[2]string]int
-	query := "SELECT kind, task, COUNT(*) FROM " + s.ours.table["dead"] + " GROUP BY kind, task"
-	err := s.view(ctx, func(c Conn) error {
-		counts = map[[2]string]int{}
+	counts := map[[2]string]int{}
+	err := s.eachDead(ctx, "COUNT(*)", func(of [2]string, n int64) { counts[of] = int(n) })
+	if err != nil {
+		return nil, s.explain(ctx, err, "count dead letters", nil)
+	}
+	return counts, nil
+}
+
+// OldestDead tells when the oldest of them died, by kind and task.
+func (s *Store) OldestDead(ctx context.Context) (map[[2]string]time.Time, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, s.locate(err, "oldest dead letters", nil, "")
+	}
+	oldest := map[[2]string]time.Time{}
+	err := s.eachDead(ctx, "MIN(died)", func(of [2]string, n int64) { oldest[of] = fromMicros(n) })
+	if err != nil {
+		return nil, s.explain(ctx, err, "oldest dead letters", nil)
+	}
+	return oldest, nil
+}
+
+// eachDead asks for a figure of the dead letters of each kind and task.
+func (s *Store) eachDead(ctx context.Context, figure string, each func(of [2]string, n int64)) error {
+	query := "SELECT kind, task, " + figure + " FROM " + s.ours.table["dead"] + " GROUP BY kind, task"
+	return s.view(ctx, func(c Conn) error {
 		return c.Query(ctx, query, nil, func(scan func(...any) error) error {
 			var (
 				of [2]string
 				n  int64
 			)
 			err := scan(&of[0], &of[1], &n)
-			counts[of] = int(n)
+			each(of, n)
 			return err
 		})
 	})
-	if err != nil {
-		return nil, s.explain(ctx, err, "count dead letters", nil)
-	}
-	return counts, nil
 }

@@ -59,6 +59,20 @@ func testDead(t *testing.T, h Harness) {
 			{"k0", "t0"}: 5, {"k0", "t1"}: 5, {"k0", "t2"}: 5, {"k1", "t0"}: 5, {"k1", "t1"}: 5, {"k1", "t2"}: 5,
 		})
 	})
+	h.run(t, "Oldest", func(e *env) {
+		var u transactional.Unit
+		for i, died := range []int64{50, 30, 70, 20} {
+			l := letter(fmt.Sprint("id", i), "k", fmt.Sprint("t", i%2), "x")
+			l.Died = time.UnixMicro(died).UTC()
+			u.Bury = append(u.Bury, l)
+		}
+		e.must(&u)
+		oldest, err := e.store.OldestDead(e.Context())
+		e.nil("oldest", err)
+		e.same("the oldest of each kind and task is told", oldest, map[[2]string]time.Time{
+			{"k", "t0"}: time.UnixMicro(50).UTC(), {"k", "t1"}: time.UnixMicro(20).UTC(),
+		})
+	})
 	h.run(t, "Unbury", func(e *env) {
 		e.must(&transactional.Unit{Bury: []transactional.DeadLetter{letter("a", "k", "t", "x"), letter("b", "k", "t", "x")}})
 		replay := e.record("lane", 1)

@@ -38,6 +38,7 @@ func calls(e *env, s *transactional.Store) map[string]func(context.Context) erro
 		"Sweep":       func(ctx context.Context) error { _, err := s.Sweep(ctx); return err },
 		"Recover":     func(ctx context.Context) error { _, err := s.Recover(ctx); return err },
 		"DeadLetters": func(ctx context.Context) error { _, err := s.DeadLetters(ctx, transactional.DeadFilter{}); return err },
+		"OldestDead":  func(ctx context.Context) error { _, err := s.OldestDead(ctx); return err },
 		"CountDead":   func(ctx context.Context) error { _, err := s.CountDead(ctx); return err },
 		"Raise":       func(ctx context.Context) error { _, err := s.Raise(ctx, "n", 1); return err },
 		"Clock":       func(ctx context.Context) error { _, err := s.Clock(ctx); return err },
