@@ -251,6 +251,55 @@ func TestAStoreThatStoppedAndCameBack_D11(t *testing.T) {
 	})
 }
 
+// Any two stores down together: what needs neither goes on, what was accepted is
+// done when they are back, and a Put says whether it was.
+func TestPairsOfStoresDown_F1(t *testing.T) {
+	all := []persistence.Purpose{persistence.Transitory, persistence.Volatile, persistence.Transactional, persistence.Amorphous}
+	inDrill(t, func(d *drill) {
+		d.serve()
+		counted := 0
+		for i, p := range all {
+			for _, q := range all[i+1:] {
+				d.faults.Down(p, q)
+				down := map[persistence.Purpose]bool{p: true, q: true}
+				var rs []*persistence.Receipt
+				for n := range 5 {
+					v := visit{ID: fmt.Sprint(p, q, n), User: "ann", At: time.Unix(int64(n), 0)}
+					for _, h := range []*persistence.Handle[visit]{d.visits, d.posts} {
+						r, err := h.Put(d.Context(), v)
+						needs := down[persistence.Transactional] && (h == d.visits || down[persistence.Transitory])
+						if needs != errors.Is(err, fault.ErrUnavailable) || !needs && err != nil || needs && fault.OutcomeOf(err) != fault.NotApplied {
+							d.Errorf("%v and %v are down, and Put says %v", p, q, err)
+						}
+						if err == nil {
+							rs = append(rs, r)
+						}
+						if err == nil && h == d.visits {
+							counted++
+						}
+					}
+				}
+				if !down[persistence.Transactional] || !down[persistence.Transitory] {
+					d.within(3*time.Second, rs, "tell")
+				}
+				time.Sleep(30 * time.Second)
+				d.faults.Up(p, q)
+				d.within(15*time.Second, rs)
+			}
+		}
+		time.Sleep(15 * time.Second) // what custody could not be told is told
+		if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != counted || counted == 0 {
+			d.Errorf("counted %d of %d: %v", n.N, counted, err)
+		}
+		for _, task := range []string{"visit/activity", "visit/object", "post/activity", "post/object"} {
+			if spent, _ := d.watch.of(task); spent != 0 {
+				d.Errorf("%s: %d attempts were spent", task, spent)
+			}
+		}
+		d.clean()
+	})
+}
+
 // Everything down at once and back in the other order: what was accepted is
 // done.
 func TestAllStoresDown_F1_F2(t *testing.T) {
