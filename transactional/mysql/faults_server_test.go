@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -84,8 +86,12 @@ func TestStoppedServer_D11(t *testing.T) {
 	}
 }
 
-// D3, D21: the server is killed and started again under load; units are whole
-// or not there, those acknowledged are there.
+var kills = flag.Int("kills", 3, "how often TestKilledServer kills its server; 200 in the long tier")
+
+// D3, D21: the server is killed and started again under load, each time at a
+// moment by chance; units are whole or not there, those acknowledged are there.
+//
+//	go test ./transactional/mysql -run KilledServer -timeout=2h -args -kills=200
 func TestKilledServer_D3_D21(t *testing.T) {
 	s := ownServer(t)
 	store := open(t, mysql.Open(s.url(s.database(t)), nil), things)
@@ -134,8 +140,9 @@ func TestKilledServer_D3_D21(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	for range 3 {
-		progress(50)
+	for range *kills {
+		progress(1 + rand.IntN(100))
+		<-time.After(rand.N(20 * time.Millisecond))
 		s.kill()
 		if err := s.start(); err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ var campaigns = []campaign{
 	{"system calls", []string{"-run=TestKilledAtASyscall", "./internal/sqlitefile", "-args", "-syscalls=40"}},
 	{"crashes in process", []string{"-run=TestCrash_", "./persistence", "-args", "-crash.runs=1000"}},
 	{"crashes over four servers", []string{"-run=TestCrashOverServers", "./persistence", "-args", "-crash.servers", "-crash.runs=200"}},
+	{"a database server that is killed", []string{"-run=TestKilledServer", "./transactional/mysql", "-args", "-kills=200"}},
 	{"opening and closing", []string{"-race", "-run=TestOpenWorkCloseStress", "./persistence", "-args", "-stress=50"}},
 	{"random faults", []string{"-run=TestMonkey", "./persistence", "-args", "-monkey=5m"}},
 	{"every client of Cassandra", []string{"-run=TestReal", "./amorphous/cassandra/internal/live", "-args", "-whole"}},
