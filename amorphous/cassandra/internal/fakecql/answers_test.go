@@ -3,6 +3,7 @@ package fakecql
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -227,6 +228,40 @@ func TestNoServer_E13(t *testing.T) {
 	}
 	if report := store.Check(t.Context()); report.Reachable || len(report.Problems) == 0 {
 		t.Errorf("a report without a server: %+v", report)
+	}
+}
+
+// TestTheFirstContactPointIsDown_E13: the next one is asked.
+func TestTheFirstContactPointIsDown_E13(t *testing.T) {
+	for _, first := range []string{"refuses", "says nothing"} {
+		t.Run(first, func(t *testing.T) {
+			dead, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == "refuses" {
+				dead.Close()
+			}
+			defer dead.Close()
+			alive, err := Start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer alive.Close()
+			store, err := amorphous.Open(t.Context(), amorphous.URL("cassandra://"+dead.Addr().String()+","+alive.Addr+"/ks?connect_timeout=1s"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			for range 3 {
+				if err := write(t, store); err != nil {
+					t.Errorf("a write while one of two contact points %s: %v", first, err)
+				}
+			}
+			if len(alive.Executed()) == 0 {
+				t.Error("nothing came to the contact point that is alive")
+			}
+		})
 	}
 }
 
