@@ -49,6 +49,15 @@ func (game *game) findFriendsNearby(ctx context.Context, c Checkin) error {
 	return raise(ctx, cache, "nearby/"+c.User, here, near, nearbyFor)
 }
 
+// friendsNearby returns the friends who are near where a user checked in last.
+func (game *game) friendsNearby(ctx context.Context, user string) ([]Nearby, error) {
+	here, err := game.positions(ctx, []string{user})
+	if err != nil || len(here) == 0 {
+		return nil, err
+	}
+	return game.nearby(ctx, here[0])
+}
+
 // nearby returns the friends near a position, the nearest first.
 func (game *game) nearby(ctx context.Context, here Position) ([]Nearby, error) {
 	positions, err := game.positions(ctx, game.friends[here.User])
@@ -56,6 +65,11 @@ func (game *game) nearby(ctx context.Context, here Position) ([]Nearby, error) {
 		return nil, err
 	}
 	return nearbyOf(here, positions), nil
+}
+
+// same reports whether two entries of a list are the same.
+func (n Nearby) same(o Nearby) bool {
+	return n.User == o.User && n.Venue == o.Venue && n.Metres == o.Metres && n.At.Equal(o.At)
 }
 
 // nearbyOf chooses among positions those that are near, in place and in time.

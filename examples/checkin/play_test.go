@@ -140,6 +140,29 @@ func TestASmallTownIsPlayed(t *testing.T) {
 	}
 }
 
+// Two friends who check in at one place and second are near each other, whoever
+// of them is worked off first.
+func TestFriendsOfOneMomentAreNear(t *testing.T) {
+	at := time.Date(2010, 10, 12, 0, 21, 28, 0, time.UTC).UnixMicro()
+	pier := &town.Town{Name: "pier", Stretch: town.Stretch{From: 3, Spike: 3, Calm: 3, To: 3}, Friends: map[int64][]int64{8: {9}, 9: {8}}, Events: []town.Event{
+		{Line: 1, User: 8, Venue: 5, At: at, Lat: 40.7, Lon: -74},
+		{Line: 2, User: 9, Venue: 5, At: at, Lat: 40.7, Lon: -74},
+		{Line: 3, User: 10, Venue: 6, At: at, Lat: 41.7, Lon: -74},
+	}}
+	err := playIn(t.Context(), t.TempDir(), pier, 0, nil, func(f *feed) error {
+		for user, friend := range map[string]string{idKey(8): idKey(9), idKey(9): idKey(8)} {
+			near, err := f.game.friendsNearby(t.Context(), user)
+			if err != nil || len(near) != 1 || near[0].User != friend {
+				t.Errorf("near user %s: %+v, %v; want user %s", user, near, err, friend)
+			}
+		}
+		return checkBooks(t.Context(), t)(f)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // "Running again on the same directory continues, or says that all is done":
 // stopped at several points of the work, also in the stretch.
 func TestAStoppedGameContinues(t *testing.T) {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -22,7 +21,7 @@ type scene struct {
 	game  *game
 	town  *town.Town
 	out   io.Writer
-	right bool // what was rebuilt is what it should be
+	right bool // who is near, and what was rebuilt, is what it should be
 }
 
 // show prints the scene of the venue where the most people are, and of the one
@@ -103,17 +102,13 @@ func (s *scene) showActivity(ctx context.Context, user int64) error {
 	})
 }
 
-// showNearby prints the list that the nearby task left for the user.
+// showNearby prints who is near the user now. The list that the nearby task left
+// says who was when it ran, and does not have the friend whose check-in was
+// worked off a moment later.
 func (s *scene) showNearby(ctx context.Context, user int64) error {
-	entry, found, err := s.game.layer.Volatile().Get(ctx, "nearby/"+idKey(user))
+	near, err := s.game.friendsNearby(ctx, idKey(user))
 	if err != nil {
 		return err
-	}
-	var near []Nearby
-	if found {
-		if err := json.Unmarshal(entry.Value, &near); err != nil {
-			return err
-		}
 	}
 	fmt.Fprintf(s.out, "Friends near %s at the last check-in (volatile)\n", s.town.UserName(user))
 	for _, n := range near[:min(len(near), 3)] {
@@ -122,7 +117,23 @@ func (s *scene) showNearby(ctx context.Context, user int64) error {
 	if len(near) == 0 {
 		fmt.Fprintln(s.out, "  none")
 	}
+	if implied := s.impliedNearby(idKey(user)); !slices.EqualFunc(near, implied, Nearby.same) {
+		s.right = false
+		fmt.Fprintf(s.out, "  WRONG: %s, and the input implies %s\n", console.Count(len(near), "friend", "friends"), console.Count(len(implied), "friend", "friends"))
+	}
 	return nil
+}
+
+// impliedNearby is who is near a user, by the input.
+func (s *scene) impliedNearby(user string) []Nearby {
+	newest := s.newest()
+	var friends []Position
+	for _, friend := range s.game.friends[user] {
+		if p, ok := newest[friend]; ok {
+			friends = append(friends, p)
+		}
+	}
+	return nearbyOf(newest[user], friends)
 }
 
 func (s *scene) showPlayer(ctx context.Context, user int64) error {
@@ -175,24 +186,30 @@ func (s *scene) checkRebuilt(ctx context.Context, venue int64, early time.Time) 
 	}
 	// Somebody may have been there too long while we looked.
 	most, least := s.at(venue, early), s.at(venue, time.Now())
-	s.right = subset(least, rebuilt) && subset(rebuilt, most)
 	verdict := "as the input implies"
-	if !s.right {
+	if !subset(least, rebuilt) || !subset(rebuilt, most) {
+		s.right = false
 		verdict = fmt.Sprintf("WRONG: the input implies %s", s.names(least))
 	}
 	fmt.Fprintf(s.out, "  when the cache has lost it, rebuilt from check-ins: %s, %s\n", console.Count(len(rebuilt), "person", "people"), verdict)
 	return nil
 }
 
-// latest returns where everybody is at a moment of today, by the input.
-func (s *scene) latest(now time.Time) map[string]Position {
-	latest := map[string]Position{}
+// newest returns where everybody checked in last, by the input.
+func (s *scene) newest() map[string]Position {
+	newest := map[string]Position{}
 	for _, e := range s.town.Events {
 		p := positionOf(checkinOf(e))
-		if old, seen := latest[p.User]; !seen || old.stamp().Less(p.stamp()) {
-			latest[p.User] = p
+		if old, seen := newest[p.User]; !seen || old.stamp().Less(p.stamp()) {
+			newest[p.User] = p
 		}
 	}
+	return newest
+}
+
+// latest returns where everybody is at a moment of today, by the input.
+func (s *scene) latest(now time.Time) map[string]Position {
+	latest := s.newest()
 	maps.DeleteFunc(latest, func(_ string, p Position) bool { return now.Sub(s.game.now(p.At)) > staysFor })
 	return latest
 }
