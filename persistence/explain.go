@@ -20,6 +20,7 @@ type Explanation struct {
 	Durability fault.Durability // of that
 	Object     int              // bytes of the encoded object
 	Envelope   int              // bytes of the envelope; zero when none is needed
+	Lane       string           // where it would wait: a lane of the outbox, or a tube of the queue; empty when none is needed
 	Tasks      []TaskExplanation
 	Warnings   []string // what would not go as one might expect, each a sentence
 }
@@ -63,6 +64,7 @@ func (l *Layer) explain(k *kind, obj any) (*Explanation, error) {
 	}
 	if k.envelopes() {
 		e.Envelope = k.envelopeSize(key, body, e.Tasks)
+		e.Lane = l.firstLane(k, e.Tasks)
 	}
 	e.Warnings = l.warnings(k, e)
 	return e, nil
@@ -84,6 +86,16 @@ func (k *kind) envelopeSize(key string, body []byte, tasks []TaskExplanation) in
 		}
 	}
 	return len(env.Append(nil))
+}
+
+// firstLane is where an envelope with these tasks waits for its first worker.
+func (l *Layer) firstLane(k *kind, tasks []TaskExplanation) string {
+	for i, x := range tasks {
+		if k.tasks[i].realTime && !x.Skipped {
+			return l.lanesOf(k.name).realTime
+		}
+	}
+	return l.lanesOf(k.name).background
 }
 
 // warnings says what would not go as one might expect.
@@ -230,7 +242,7 @@ func (t *task) explainCell(obj any, key string) (string, error) {
 func (e *Explanation) String() string {
 	var b strings.Builder
 	if e.Envelope > 0 {
-		fmt.Fprintf(&b, "Put %s %q: %d bytes, in %s custody (%s) as an envelope of %d bytes\n", e.Kind, e.Key, e.Object, e.Custody, e.Durability, e.Envelope)
+		fmt.Fprintf(&b, "Put %s %q: %d bytes, in %s custody (%s) as an envelope of %d bytes, lane %s\n", e.Kind, e.Key, e.Object, e.Custody, e.Durability, e.Envelope, e.Lane)
 	} else {
 		fmt.Fprintf(&b, "Put %s %q: %d bytes, without an envelope\n", e.Kind, e.Key, e.Object)
 	}

@@ -88,7 +88,7 @@ func TestExplainSaysWhatAPutWouldDo(t *testing.T) {
 	}
 	got := e.String()
 	for _, want := range []string{
-		`Put visit "m1"`, "transactional custody (fsynced)",
+		`Put visit "m1"`, "transactional custody (fsynced)", "bytes, lane /visit/bg\n",
 		`upsert into visit (id, user, at), id "m1", if newer`, "set visit:m1",
 		"(not for this object: When is false)", `partition "ann", At newest first`, "for 1h0m0s",
 		"nobody works on this layer: tasks above priority 0 wait until some program calls Work",
@@ -96,6 +96,9 @@ func TestExplainSaysWhatAPutWouldDo(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the explanation does not say %q:\n%s", want, got)
 		}
+	}
+	if told, err := l.explain(k, &moment{ID: "m2", User: "bob", At: time.Unix(0, 0)}); err != nil || told.Lane != "/visit/rt" {
+		t.Errorf("an envelope with a task in real time waits in lane %q (%v)", told.Lane, err)
 	}
 	if _, err := json.Marshal(e); err != nil {
 		t.Errorf("an explanation is data: %v", err)
