@@ -37,6 +37,9 @@ type Harness struct {
 	Virtual bool
 	// Small shrinks the long checks, for drivers that pay for every operation.
 	Small bool
+	// OneServer says that Start empties a server which all checks share, where
+	// others have one each: no check runs beside another.
+	OneServer bool
 }
 
 // A Server is what one check runs against.
@@ -81,7 +84,7 @@ func Run(t *testing.T, h Harness) {
 		switch {
 		case h.Virtual:
 			t.Run(c.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { h.run(t, c) }) })
-		case c.waits:
+		case c.waits && !h.OneServer:
 			waits = append(waits, c)
 		default:
 			t.Run(c.name, func(t *testing.T) { h.run(t, c) })
