@@ -170,17 +170,18 @@
 //     microseconds. (TestDeadLettersAreReplayedEditedAndDiscarded,
 //     TestStatsAccountForEverything, TestALongBacklogKeepsItsClaims)
 //   - P8 An outage is free. An unreachable store spends no retry budget, and its
-//     backlog begins to drain by itself within five seconds of its return.
+//     backlog begins to drain by itself within five seconds of its return, in
+//     no more writes at a time than Options.Workers says.
 //     (internal/flow.TestAnOutageIsFree, TestAmorphousDown_F1_F4,
 //     TestAmorphousFlaps_F3, TestAStoreThatStoppedAndCameBack_D11,
-//     TestABadObjectThatLooksLikeAnOutage)
+//     TestABadObjectThatLooksLikeAnOutage, TestADrainIsBounded_F1)
 //   - P9 Real time stays real time. Real-time tasks have workers that no other
 //     task takes. (TestRealTimeIsNotDelayedByBackground, TestUrgentTasksStartFirst)
 //   - P10 Bad input is refused early, with a clear error and nothing written.
 //     (TestFaultyObjectsAreRefusedBeforeAnyStore_A29, TestFaultsAreListedTogether)
 //   - P11 Bounded. What this process holds, and how much it does at a time, has
 //     limits: see [Options]. (TestWhatIsPendingLiesInCustody_A18,
-//     TestBoundsOfAMinute_F1, TestManyUnknownAcceptances, internal/group.TestMaxQueueWaitsForTheContext_A30)
+//     TestBoundsOfAMinute_F1, TestALongBacklogAndAHerd, TestManyUnknownAcceptances, internal/group.TestMaxQueueWaitsForTheContext_A30)
 //
 // # Clocks
 //
