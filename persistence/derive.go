@@ -23,7 +23,9 @@ type Derivation[T any] interface {
 
 // Rows makes a Derivation of a function: one object becomes the rows that it
 // yields, one after another, at most amorphous.MaxDerived. They are written as
-// they come, so that they need not be in memory together.
+// they come, so that they need not be in memory together. While a version after
+// the first is written, the places at which the rows of both lie are in memory, as
+// the register has them, and not the rows.
 //
 // The function must be pure: the same object yields the same rows, for it runs
 // again when the task is repeated, when objects are filled in later, and when
