@@ -62,8 +62,9 @@ func (h *Handle[T]) Update(ctx context.Context, key string, change func(object *
 //
 // It goes the way of a Put, to the tasks that keep one of the fields, and is
 // for kinds whose plan is amorphous default writes, else fault.ErrUnsupported,
-// with the way out; fields that a layout keeps, or lies by, need
-// KindOptions.Patched. A patch of what is not there makes an object of these
+// with the way out: no Derive and no Count, which are made of one version of the
+// whole object, no When, which judges one, and no TTL or Expires. Fields that a
+// layout keeps, or lies by, need KindOptions.Patched. A patch of what is not there makes an object of these
 // fields alone, which lies in no layout.
 func (h *Handle[T]) Patch(ctx context.Context, object T, fields ...string) (*Receipt, error) {
 	return h.layer.put(ctx, h.kind, &object, putOptions{patches: true, patch: fields})

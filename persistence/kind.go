@@ -58,7 +58,8 @@ type KindOptions struct {
 	// layout is then made of what the record holds, which it reads before and
 	// after, and not of the object that was put: a write of a layout costs four
 	// more statements. The record must be an amorphous default write of the
-	// whole object, and every other task one too.
+	// whole object, and every other task one too, without Derive, Count, When, TTL
+	// and Expires.
 	Patched bool
 	// Convert says, by Go field name, how a value is read that was stored when
 	// the property had another type: old is what is stored, as a Document has

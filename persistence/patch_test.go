@@ -3,7 +3,9 @@ package persistence_test
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +92,9 @@ func TestPatchIsRefusedWithAWayOut(t *testing.T) {
 		"ttl":     {{Purpose: persistence.Amorphous, TTL: time.Hour}},
 		"expires": {{Purpose: persistence.Amorphous, Expires: "Since"}},
 		"layout":  profilePlan,
+		"count":   {{Purpose: persistence.Amorphous}, {Purpose: persistence.Amorphous, Name: "teams", Count: &persistence.Counts{By: []string{"Team"}}}},
+		"derive": {{Purpose: persistence.Amorphous}, {Purpose: persistence.Amorphous, Name: "rows", Derive: persistence.Rows(
+			func(p profile) iter.Seq[profile] { return slices.Values([]profile{p}) })}},
 	} {
 		h := persistence.Declare(layer, name, plan)
 		_, err := h.Patch(ctx, profile{ID: "a", Name: "n"}, "Name")

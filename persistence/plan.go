@@ -61,7 +61,7 @@ const (
 //	transactional  a row, one column per property
 //	amorphous      a row of the object, by key or, with PartitionBy, where the application reads it;
 //	               with Derive, rows of another type; with Count, no row of it, but what
-//	               it counts as
+//	               it counts as; neither of the two follows a Patch, which is refused there
 type Task[T any] struct {
 	// Name is durable: it stands in queued envelopes. Lower-case letters,
 	// digits, hyphens and underscores, at most 40 bytes. Default: the
