@@ -86,7 +86,7 @@ func (w *ward) bounds(p patient, d time.Duration) {
 	}
 	w.Logf("%s: siblings kept %.2f of their rate, the drain began after %v, all was done %v after its return; the process held %d MB, %d goroutines and %d files at most",
 		p.name, f.ratio, f.begun.Round(10*time.Millisecond), f.over.Round(10*time.Millisecond), f.most.Memory>>20, f.most.Goroutines, f.most.Files)
-	w.trace.Judge(w.T)
+	w.judge()
 }
 
 // The degradation contract, measured over real servers: while one is away its
@@ -94,7 +94,7 @@ func (w *ward) bounds(p patient, d time.Duration) {
 // begins to drain within five seconds of its return.
 //
 //	go test ./persistence -run Degradation -v -timeout=30m -args -degradation=10s
-func TestDegradation_F1_F3(t *testing.T) {
+func TestDegradation_F1(t *testing.T) {
 	kinds := smallServers()
 	d := time.Second
 	if *degradation > 0 {
@@ -133,5 +133,5 @@ func TestDegradation_F1_F3(t *testing.T) {
 	}
 	out.Flush()
 	t.Log("\n" + table.String())
-	w.trace.Judge(t)
+	w.judge()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 )
 
@@ -26,6 +27,8 @@ type ward struct {
 	price *persistence.Handle[tally] // cached, its record transactional
 	waits time.Duration              // for how long after a Put the tasks of lies and rows are not due
 	old   int64                      // the newest version of price that was put before the cache broke
+	dials *persistence.Handle[dial]  // a register in the transactional store
+	sums  *persistence.Handle[tally]
 	trace persistencetest.Trace
 
 	mu     sync.Mutex
@@ -33,22 +36,32 @@ type ward struct {
 	spent  map[string]int // most attempts that a run began with
 	puts   map[string]int // that were accepted, by kind
 	failed map[string]int
+	unsure map[string]int // Puts whose outcome nobody knows, by kind
+	tasks  map[string][]string
+	ran    map[uint64]bool // tasks that were done, by the hash of their names
+	again  int             // and that were done once more
+	turns  int64           // the last N of the register
 }
 
 func (w *ward) TaskDone(_ context.Context, e persistence.TaskEvent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := e.Kind + "/" + e.Task
-	w.spent[name] = max(w.spent[name], e.Attempts)
+	if e.Attempts > w.spent[name] {
+		w.spent[name] = e.Attempts
+		w.Logf("%s of %s was tried %d times before: %s, %v", name, e.Key, e.Attempts, e.Result, e.Err)
+	}
 	if e.Result == "done" || e.Result == "superseded" || e.Result == "skipped" {
 		w.done[name]++
+		w.had(e)
 	}
 }
 
 // openWard opens a program whose laid tasks wait for so long.
 func openWard(t *testing.T, stores persistence.Stores, waits time.Duration) *ward {
 	t.Helper()
-	w := &ward{T: t, waits: waits, done: map[string]int{}, spent: map[string]int{}, puts: map[string]int{}, failed: map[string]int{}}
+	w := &ward{T: t, waits: waits, done: map[string]int{}, spent: map[string]int{}, puts: map[string]int{}, failed: map[string]int{},
+		unsure: map[string]int{}, tasks: map[string][]string{}, ran: map[uint64]bool{}}
 	layer, err := persistence.Open(t.Context(), stores, &persistence.Options{
 		Namespace: fmt.Sprintf("w%08x", rand.Uint32()), Observer: w, Lease: 5 * time.Second})
 	if err != nil {
@@ -56,14 +69,12 @@ func openWard(t *testing.T, stores persistence.Stores, waits time.Duration) *war
 	}
 	t.Cleanup(func() { layer.Close() })
 	w.layer = layer
-	counts := persistence.Declare(layer, "count", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
+	w.sums = persistence.Declare(layer, "count", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
+	w.dials = persistence.Declare(layer, "dial", persistence.Plan[dial]{{Purpose: persistence.Transactional}})
 	plan := persistence.Plan[sale]{
 		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, RealTime: true, MaxAttempts: 2, Do: func(context.Context, sale) error { return nil }},
 		{Priority: 2, Name: "near", Purpose: persistence.Volatile, RealTime: true, MaxAttempts: 2},
-		{Priority: 3, Name: "count", Purpose: persistence.Transactional, MaxAttempts: 2, Tx: func(ctx context.Context, tx *persistence.Tx, s sale) error {
-			_, err := counts.In(tx).Put(ctx, tally{User: s.ID, N: 1})
-			return err
-		}},
+		{Priority: 3, Name: "count", Purpose: persistence.Transactional, MaxAttempts: 2, Tx: w.sum},
 	}
 	rest := persistence.Plan[note]{
 		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, MaxAttempts: 2, Do: func(context.Context, note) error { return nil }},
@@ -72,6 +83,12 @@ func openWard(t *testing.T, stores persistence.Stores, waits time.Duration) *war
 	if stores.Amorphous != nil {
 		plan = append(plan, persistence.Task[sale]{Priority: 4, Name: "object", Purpose: persistence.Amorphous, MaxAttempts: 2})
 		rest = append(rest, persistence.Task[note]{Priority: 3, Name: "object", Purpose: persistence.Amorphous, MaxAttempts: 2})
+	}
+	for i := range plan {
+		w.tasks["sale"] = append(w.tasks["sale"], plan[i].Name)
+	}
+	for i := range rest {
+		w.tasks["note"] = append(w.tasks["note"], rest[i].Name)
 	}
 	w.sales = persistence.Declare(layer, "sale", plan)
 	w.notes = persistence.Declare(layer, "note", rest, persistence.KindOptions{Custody: persistence.TransitoryCustody})
@@ -96,6 +113,7 @@ func (w *ward) load(phase string, d time.Duration) {
 	every := time.NewTicker(time.Second / putRate)
 	defer every.Stop()
 	end := time.Now().Add(d)
+	all.Go(func() { w.turn(end) })
 	for i := 0; time.Now().Before(end); i++ {
 		<-every.C
 		id := fmt.Sprint(phase, i)
@@ -118,11 +136,16 @@ func (w *ward) load(phase string, d time.Duration) {
 func (w *ward) count(kind, id string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err == nil {
-		if w.puts[kind]++; w.puts[kind]%100 == 1 { // of each, minutes of trace would be what grows
-			_ = w.trace.Put(kind+id, "", nil, nil)
-		}
-	} else {
+	if traced(id) {
+		_ = w.trace.Put(kind+id, "", w.tasks[kind], err)
+	}
+	switch {
+	case err == nil || fault.Accepted(err):
+		w.puts[kind]++
+	case fault.Unknown(err):
+		w.unsure[kind]++
+		fallthrough
+	default:
 		w.failed[kind]++
 	}
 }
@@ -339,6 +362,7 @@ func (w *ward) recover(p patient, how string, before, during, after map[string]i
 		<-time.After(20 * time.Millisecond)
 	}
 	w.account(&f)
+	w.balance(p.name)
 	return f
 }
 

@@ -28,8 +28,8 @@ const registerSteps = 300_000
 // explains, and what it could have seen.
 //
 // The search is that of Wing and Gong with Lowe's memory of what was tried. It
-// takes long where many writes of unknown outcome meet many reads, and gives up
-// as unknown then.
+// takes long where many writes are under way at once, and gives up as unknown
+// then.
 func CheckRegister(events []Event) Verdict {
 	v := Verdict{Check: "register"}
 	type register struct{ store, key string }
@@ -168,6 +168,12 @@ func (s *orderSearch) next(value int64) bool {
 		if s.done[i] != 0 || o.began.After(first) || o.event.Verb == Saw && o.event.N != value {
 			continue
 		}
+		if o.unsettled {
+			if s.seen(i, first) {
+				return true
+			}
+			continue
+		}
 		after := value
 		if o.event.Verb == Wrote {
 			after = o.event.N
@@ -178,6 +184,24 @@ func (s *orderSearch) next(value int64) bool {
 		}
 		s.take(i, 0)
 	}
+	return false
+}
+
+// seen extends the order by a write that need not have happened, and a read that
+// sees it: where none does, the order is one without it, too.
+func (s *orderSearch) seen(i int, first time.Time) bool {
+	n := s.ops[i].event.N
+	s.take(i, 1)
+	for j := range s.ops {
+		if o := &s.ops[j]; s.done[j] == 0 && o.event.Verb == Saw && o.event.N == n && !o.began.After(first) {
+			s.take(j, 1)
+			if s.next(n) {
+				return true
+			}
+			s.take(j, 0)
+		}
+	}
+	s.take(i, 0)
 	return false
 }
 

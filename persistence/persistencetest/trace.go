@@ -72,7 +72,8 @@ func (e Event) String() string {
 
 // A Sample is what was measured at one moment. Tasks are counted over all kinds:
 // as Layer.Stats tells them, but for Accepted, which the test counts itself, and
-// Open, the tasks of those of its Puts whose outcome nobody knows.
+// Open, what may be in the sum beside them: the tasks of Puts whose outcome nobody
+// knows, and runs of tasks that were done before.
 type Sample struct {
 	Accepted, Done, Superseded, Pending, Dead, Unknown int64
 	Open                                               int64
