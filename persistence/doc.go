@@ -158,7 +158,7 @@
 //   - P4 Newest wins, everywhere. A late retry, a replay or a stale cache fill
 //     never overwrites a newer version in any store. (TestUpdatesAreNotLost,
 //     TestReadersWhileTheCacheIsLost_F9, internal/hlc.TestNeverBackward_A21,
-//     and the suites that every driver of a purpose passes)
+//     TestAReplayResurrectsNothing, and the suites that every driver of a purpose passes)
 //   - P5 Effects. Tasks run at least once under a stable id; a transactional
 //     task has its effect exactly once. (TestUnknownTxTask_A5_D1,
 //     TestAStoppedProcessLosesItsClaims_A19_A20_A22, TestAHandlersPutsHappenOnce_F7)
@@ -219,6 +219,9 @@
 //   - What an in-process store's disk loses after it had fsynced it. SQLite
 //     takes a log that was cut short for a shorter history, without an error:
 //     package persistence/embedded says how one would notice.
+//   - What a server of yours loses as a whole: commits that a failover forgets, or
+//     that a backup lacks from which one store is restored. Whatever is put again
+//     is whole in every store again, and [Handle.Verify] finds what is not.
 //   - A deadline. A task is started in its order; how soon depends on the load.
 //
 // # Closing

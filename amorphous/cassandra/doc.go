@@ -99,12 +99,12 @@
 //   - Batches over partitions are refused when they are large, and many statements
 //     at once overload a node: batches keep under the limits (cql.TestPack_E6,
 //     fakecql.TestBatchSplits_E6), and statements are bounded
-//     (cql.TestStatementsUnderWayAreBounded).
+//     (cql.TestStatementsUnderWayAreBounded_E17).
 //   - The latest write wins by the writer's clock: the time of a write is the
 //     object's version, whatever the order of the writes (cql.TestEveryInterleaving_E9,
 //     the suite's Newest and Placed).
 //   - A NULL is a tombstone, a collection is read whole: a row is cells of one
-//     column that is always set (cql.TestNothingIsBoundToNull).
+//     column that is always set (cql.TestNothingIsBoundToNull_E15).
 //   - TLS does not verify names unless asked to, and the password goes to any
 //     authenticator that asks (TestPlaintextOnlyByName, TestConfiguration,
 //     live.TestGuarded).

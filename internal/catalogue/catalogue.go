@@ -9,9 +9,9 @@
 //
 //	grep -rE '_D12\b' --include='*.go' .
 //
-// finds what proves row D12. A row for which there is no test says in one
-// sentence why it cannot do harm in this design. The tally is computed by a
-// test, which fails when a row has neither or both:
+// finds what proves row D12. A row for which there is no test says why it cannot
+// do harm in this design, or that nothing is promised and what the harm is. The
+// tally is computed by a test, which fails when a row has neither or both:
 //
 //	go test -v -run Tally ./internal/catalogue
 package catalogue
@@ -20,8 +20,9 @@ package catalogue
 type Row struct {
 	ID    string // such as D12
 	Fault string // what happens
-	// Answer says why no test is needed: how the design makes the fault
-	// impossible, or the same as another one. Empty when tests prove the row.
+	// Answer says why there is no test: how the design makes the fault impossible,
+	// or the same as another one, or "Not promised" and what it costs. Empty when
+	// tests prove the row.
 	Answer string
 }
 
@@ -123,7 +124,7 @@ var Rows = []Row{
 	{"D17", "somebody locks a table's metadata", ""},
 	{"D18", "a column or a table is missing", ""},
 	{"D19", "the database is restored from a backup, so that numbers go backward", "Versions come from a clock that never goes behind the wall clock, whatever its high-water mark says, and no number of the server's own is used: an AUTO_INCREMENT stands in no table of ours."},
-	{"D20", "a failover loses acknowledged commits", "That a commit outlives the loss of its server is the server's to promise: use synchronous replication; what a promoted replica lacks is lost with its outbox rows, as whole objects, and what it has goes on."},
+	{"D20", "a failover loses acknowledged commits", "Not promised: that a commit outlives the loss of its server is the server's to promise, by synchronous replication. What a promoted replica lacks is lost here, too, with its outbox rows, as whole objects, and what it has goes on."},
 	{"D21", "the server restarts under prepared statements", ""},
 	{"D22", "the network is slow, and delivers single bytes", ""},
 	{"D23", "one slow transaction uses up the connections of the others", ""},
@@ -144,9 +145,9 @@ var Rows = []Row{
 	{"E12", "schemas disagree, and statements must be prepared again after a restart", ""},
 	{"E13", "a contact point is down, or says another protocol version", ""},
 	{"E14", "a statement that must not be repeated is sent speculatively", "The clients are told never to speculate and never to retry; what is sent once more after a silence, by ourselves, are statements that carry their own timestamp and leave the state of one when they are repeated."},
-	{"E15", "a null is written where nothing should be", "Every statement binds all of its columns with values that are never null, so that no tombstone is written by accident."},
+	{"E15", "a null is written where nothing should be", ""},
 	{"E16", "a read at a low consistency returns an older version than one before", "Writes and reads wait for a quorum by default, so that a read meets the newest acknowledged write; who names a lower consistency is told what needs a quorum."},
-	{"E17", "more requests are in flight than a connection has numbers for", "Options.InFlight bounds the statements under way to 256, far below the 32,768 numbers of a connection; what is more waits until its context ends."},
+	{"E17", "more requests are in flight than a connection has numbers for", ""},
 	{"E18", "one node of three is killed, stopped and brought back", ""},
 
 	{"F1", "each store is down in turn, and then all of them, under load", ""},
@@ -161,6 +162,6 @@ var Rows = []Row{
 	{"F10", "one tenant floods the others", "There are no tenants in this design: kinds share workers by priority, a task's Concurrency and PerKey bound what one key can take, and fair shares per customer are the program's, by its keys."},
 	{"F11", "a server answers one byte per second", ""},
 	{"F12", "random faults, one after the other, of all kinds", ""},
-	{"F13", "one store is restored to an older point in time", "Restoring one store is the operator's decision about its data: every row carries its version, so that putting the objects again brings it to the others' state and can overwrite nothing newer; the SDK cannot know what a backup lacks."},
+	{"F13", "one store is restored to an older point in time", "Not promised: the SDK cannot know what a backup lacks, and the stores differ until the objects are put again. That brings the restored store to the others' state and overwrites nothing newer, for every row carries its version; Verify finds the differences."},
 	{"F14", "kinds, tasks and tubes are renamed while there is a backlog", ""},
 }

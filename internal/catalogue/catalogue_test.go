@@ -25,9 +25,45 @@ func rowsOf(name string) []string {
 	return strings.Split(m[1][1:], "_")
 }
 
+// namesIn returns the names in a file that may end in rows: those of its tests
+// if it is one, the first arguments of Run, and in the code of a suite those of
+// checks, which are the first of a struct or its field name.
+func namesIn(file *ast.File, tests bool) (names []string) {
+	text := func(e ast.Expr) {
+		if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if name, err := strconv.Unquote(lit.Value); err == nil {
+				names = append(names, name)
+			}
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if n.Recv == nil && (strings.HasPrefix(n.Name.Name, "Test") || strings.HasPrefix(n.Name.Name, "Fuzz")) && tests {
+				names = append(names, n.Name.Name)
+			}
+		case *ast.CallExpr:
+			if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Run" && len(n.Args) == 2 {
+				text(n.Args[0])
+			}
+		case *ast.CompositeLit:
+			if tests || len(n.Elts) < 2 {
+				break
+			}
+			if field, ok := n.Elts[0].(*ast.KeyValueExpr); ok {
+				if key, ok := field.Key.(*ast.Ident); ok && key.Name == "name" {
+					text(field.Value)
+				}
+			} else if _, list := n.Elts[1].(*ast.BasicLit); !list {
+				text(n.Elts[0])
+			}
+		}
+		return true
+	})
+	return names
+}
+
 // proofs finds, below root, the tests and the checks of suites that name rows.
-// A check's name is a string, the first of its struct or of t.Run, in a file
-// whose package is for tests.
 func proofs(t *testing.T, root string) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -55,19 +91,9 @@ func proofs(t *testing.T, root string) map[string][]string {
 			return err
 		}
 		files++
-		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.FuncDecl:
-				if n.Recv == nil && (strings.HasPrefix(n.Name.Name, "Test") || strings.HasPrefix(n.Name.Name, "Fuzz")) && tests {
-					note(n.Name.Name, path)
-				}
-			case *ast.BasicLit:
-				if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil {
-					note(text, path)
-				}
-			}
-			return true
-		})
+		for _, name := range namesIn(file, tests) {
+			note(name, path)
+		}
 		return nil
 	})
 	if err != nil || files < 100 {
@@ -119,6 +145,25 @@ func TestRowsOfNames(t *testing.T) {
 	} {
 		if got := strings.Join(rowsOf(name), " "); got != want {
 			t.Errorf("%q names the rows %q, want %q", name, got, want)
+		}
+	}
+}
+
+// A string that only looks like a row proves nothing.
+func TestNamesInFiles(t *testing.T) {
+	const code = `package x
+		var checks = []check{{"Values_D25", run}, {name: "Swap_C3", run: run}, {what: "Not_C4", run: run}}
+		var list = []string{"Not_A1", "Not_A2"}
+		func TestReal_A3(t *testing.T) { t.Run("Sub_A4", nil); t.Log("Not_A5"); do("Not_A6", nil) }
+		func helper_A7() string { return "Not_A8" }
+		func (s suite) TestMethod_A9() {}`
+	file, err := parser.ParseFile(token.NewFileSet(), "x.go", code, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tests, want := range map[bool]string{true: "TestReal_A3 Sub_A4", false: "Values_D25 Swap_C3 Sub_A4"} {
+		if got := strings.Join(namesIn(file, tests), " "); got != want {
+			t.Errorf("a test file: %v: the names are %q, want %q", tests, got, want)
 		}
 	}
 }

@@ -34,10 +34,10 @@ func (c *crowd) Each(context.Context, Consistency, Statement, int, func(func(...
 	return nil
 }
 
-// TestStatementsUnderWayAreBounded: however many callers there are, a node is not
+// TestStatementsUnderWayAreBounded_E17: however many callers there are, a node is not
 // given more at once than it can take; who waits leaves with its context, and has
 // sent nothing.
-func TestStatementsUnderWayAreBounded(t *testing.T) {
+func TestStatementsUnderWayAreBounded_E17(t *testing.T) {
 	const callers = 300
 	for inFlight, want := range map[int]int{0: 256, 3: 3} {
 		synctest.Test(t, func(t *testing.T) {

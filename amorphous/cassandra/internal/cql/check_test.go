@@ -25,9 +25,9 @@ func (s *told) Each(_ context.Context, _ Consistency, _ Statement, _ int, row fu
 	return eachName(names, row)
 }
 
-// TestNothingIsBoundToNull: a NULL would be a tombstone, which every read has to
+// TestNothingIsBoundToNull_E15: a NULL would be a tombstone, which every read has to
 // step over; and every write has its own time.
-func TestNothingIsBoundToNull(t *testing.T) {
+func TestNothingIsBoundToNull_E15(t *testing.T) {
 	table := newTable("music", amorphous.Table{Name: "plays", Placed: true})
 	now := time.Now()
 	for _, row := range []amorphous.Row{
