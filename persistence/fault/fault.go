@@ -97,6 +97,8 @@ func (e *Error) Error() string {
 	}
 	if e.Class != nil {
 		b.WriteString(e.Class.Error())
+	} else {
+		b.WriteString("unclassified error") // what a log is searched for
 	}
 	if cause := e.cause(); cause != nil {
 		b.WriteString(": " + sanitize(cause.Error()))

@@ -1,6 +1,7 @@
 package persistencetest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,7 @@ func TestChecksFindWhatIsPlanted(t *testing.T) {
 		{"silence: no success", CheckSilence, []Event{{Verb: Fault}, put("1", no)}, "silence: unknown: nothing was accepted"},
 		{"logs", inLog("all is well\nand so on"), nil, "logs: holds (2 lines)"},
 		{"logs: a panic", inLog("x\npanic: oh"), nil, "violated: line 2: panic: oh"},
+		{"logs: an error without a class", inLog((&fault.Error{Op: "put", Err: errors.New("what is this")}).Error()), nil, "violated: line 1: put: unclassified error: what is this"},
 		{"logs: a race", inLog("WARNING: DATA RACE"), nil, "violated: line 1"},
 		{"logs: a secret", inLog("url=mysql://u:hush-hush@h"), nil, "violated: line 1 shows secret 1"},
 	} {
