@@ -156,30 +156,7 @@ func TestReadersWhileTheCacheIsLost_F9(t *testing.T) {
 				}
 			})
 		}
-		all.Go(func() { // the cache loses its entries, and is away now and then
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(7 * time.Millisecond):
-				}
-				id := fmt.Sprint("v", n%keys)
-				if _, there, _ := d.layer.Volatile().Get(d.Context(), "cached:"+id); there {
-					filled.Add(1)
-				}
-				if err := d.layer.Volatile().Delete(d.Context(), "cached:"+id); err != nil && !errors.Is(err, fault.ErrUnavailable) && !fault.Unknown(err) {
-					d.Error(err)
-				}
-				switch n % 20 {
-				case 5:
-					d.faults.Down(persistence.Volatile)
-				case 8:
-					d.faults.Up(persistence.Volatile)
-				case 12:
-					d.faults.Dropped(persistence.Volatile, 3)
-				}
-			}
-		})
+		all.Go(func() { d.loseCache(stop, keys, &filled) })
 		for n := 2; n < 40; n++ {
 			for k := range keys {
 				put(k, n)
@@ -196,4 +173,31 @@ func TestReadersWhileTheCacheIsLost_F9(t *testing.T) {
 		time.Sleep(time.Minute)
 		d.clean()
 	})
+}
+
+// loseCache lets the cache lose the entries of so many objects, one after the
+// other, and be away now and then. It counts those that were there.
+func (d *drill) loseCache(stop <-chan struct{}, keys int, filled *atomic.Int64) {
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		case <-time.After(7 * time.Millisecond):
+		}
+		entry := fmt.Sprint("cached:v", n%keys)
+		if _, there, _ := d.layer.Volatile().Get(d.Context(), entry); there {
+			filled.Add(1)
+		}
+		if err := d.layer.Volatile().Delete(d.Context(), entry); err != nil && !errors.Is(err, fault.ErrUnavailable) && !fault.Unknown(err) {
+			d.Error(err)
+		}
+		switch n % 20 {
+		case 5:
+			d.faults.Down(persistence.Volatile)
+		case 8:
+			d.faults.Up(persistence.Volatile)
+		case 12:
+			d.faults.Dropped(persistence.Volatile, 3)
+		}
+	}
 }
