@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"math/rand/v2"
 	gourl "net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +45,7 @@ type fleet struct {
 	notes    *persistence.Handle[note] // transitory custody
 	counts   *persistence.Handle[tally]
 	messages *persistence.Handle[message]
+	slips    *persistence.DerivedHandle[slip]
 }
 
 type (
@@ -55,6 +58,11 @@ type (
 		ID   string `persistence:"key"`
 		User string
 		At   time.Time
+	}
+	// slip is a row that a sale implies: one of its user, one of its shop.
+	slip struct {
+		ID string `persistence:"key"`
+		Of string
 	}
 	// message is what the handler of a note leaves behind.
 	message struct {
@@ -98,7 +106,12 @@ func (f *fleet) declare(layer *persistence.Layer) {
 		{Priority: 2, Name: "count", Purpose: persistence.Transactional, Tx: f.count},
 		{Priority: 3, Name: "activity", Purpose: persistence.Amorphous, PartitionBy: "User", Newest: "At"},
 		{Priority: 4, Name: "object", Purpose: persistence.Amorphous},
+		{Priority: 5, Name: "slips", Purpose: persistence.Amorphous, PartitionBy: "Of", Derive: persistence.Rows(func(s sale) iter.Seq[slip] {
+			return slices.Values([]slip{{s.ID, s.User}, {s.ID, s.User + ".shop"}})
+		})},
+		{Priority: 5, Name: "users", Purpose: persistence.Amorphous, Count: &persistence.Counts{By: []string{"User"}, At: "At", Per: []time.Duration{time.Hour}}},
 	})
+	f.slips = persistence.Derived[slip](f.sales, "slips")
 	f.notes = persistence.Declare(layer, "note", persistence.Plan[note]{
 		{Priority: 1, Name: "tell", Purpose: persistence.Transitory, Do: f.tell},
 		{Priority: 2, Name: "object", Purpose: persistence.Amorphous},
@@ -154,6 +167,13 @@ func (f *fleet) check(ctx context.Context, layer *persistence.Layer, h *persiste
 		}
 		found[m.ID]++
 	}
+	slips := map[string]int{}
+	for s, err := range f.slips.Find(ctx, persistence.Query{}) {
+		if err != nil {
+			return err
+		}
+		slips[s.ID]++
+	}
 	var bad findings
 	acked := map[string]bool{}
 	for _, id := range h.Acked {
@@ -174,6 +194,9 @@ func (f *fleet) check(ctx context.Context, layer *persistence.Layer, h *persiste
 			if sold && there {
 				sales++
 			}
+			if sold && there != (slips[id] == 2) {
+				bad.add("%s has %d slips: object %v", id, slips[id], there)
+			}
 		}
 	}
 	for _, id := range h.Refused {
@@ -188,6 +211,9 @@ func (f *fleet) check(ctx context.Context, layer *persistence.Layer, h *persiste
 	}
 	if n, err := f.counts.Get(ctx, f.run); n.N != sales || err != nil && sales > 0 {
 		bad.add("%d sales are there, and %d were counted: %v", sales, n.N, err)
+	}
+	if n, err := f.sales.Total(ctx, persistence.CountQuery{Of: []any{f.run}}); err != nil || n != int64(sales) {
+		bad.add("%d sales are there, and the amorphous count is %d: %v", sales, n, err)
 	}
 	letters, err := layer.DeadLetters().List(ctx, persistence.DeadFilter{})
 	if err != nil || len(letters) > 0 {
