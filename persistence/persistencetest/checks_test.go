@@ -114,12 +114,9 @@ func TestChecksFindWhatIsPlanted(t *testing.T) {
 		{"logs: a secret", inLog("url=mysql://u:hush-hush@h"), nil, "violated: line 1 shows secret 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := test.check(test.trace)
-			if !strings.Contains(v.String(), test.want) {
-				t.Errorf("%v; want %q", v, test.want)
-			}
-			if strings.Contains(v.String(), "hush-hush") {
-				t.Error("the verdict shows the secret that it found")
+			v := test.check(test.trace).String()
+			if !strings.Contains(v, test.want) || strings.Contains(v, "hush-hush") {
+				t.Errorf("%s; want %q, and no secret", v, test.want)
 			}
 		})
 	}
