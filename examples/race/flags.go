@@ -67,7 +67,8 @@ Entrants of Fourfold:
   rowed   as accept, and the row is written in the commit that accepts
 
 To hold the latency of their Puts against: raw-put puts one job, raw-tx writes a
-row and an envelope in one transaction, and neither does anything else.
+row and an envelope in one transaction, and neither does anything else:
+  race -callers 1 -modes raw-put,queued,raw-tx,rowed
 
 Without servers, and without the programs to start them, only Fourfold runs, in
 process. Exit status: 0, 1 when something failed or a store does not hold what was

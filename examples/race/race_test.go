@@ -146,10 +146,11 @@ func TestMediansAndRatio(t *testing.T) {
 	laps := []result{
 		lap("hand-seq", 100), lap("now", 200), lap("hand-par", 90), lap("hand-seq", 300), lap("now", 100),
 		lap("hand-par", 80), lap("hand-seq", 120), lap("now", 300), lap("hand-par", 70),
+		{Entrant: "queued", Callers: 1, P50: 66}, {Entrant: "raw-put", Callers: 1, P50: 60}, {Entrant: "raw-put", Callers: 2, P50: 1},
 	}
 	var out strings.Builder
 	printTables(&out, laps)
-	for _, want := range []string{"120 [100 - 300]", "200 [100 - 300]", " 1.67 ", " 0.67 "} {
+	for _, want := range []string{"120 [100 - 300]", "200 [100 - 300]", " 1.67 ", " 0.67 ", "1 callers: the p50 of queued is 1.10 of that of raw-put"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

@@ -89,6 +89,22 @@ func printTables(out io.Writer, all []result) {
 			cpu(r, "client"), cpu(r, "transactional"), cpu(r, "amorphous"), cpu(r, "volatile"), cpu(r, "transitory"), drained, r.PeakMB)
 	}
 	tab.Flush()
+	printBare(out, rows)
+}
+
+// bare are the entrants that accept, beside the statements alone that they need.
+var bare = []struct{ entrant, beside string }{{"queued", "raw-put"}, {"rowed", "raw-tx"}}
+
+// printBare prints what the latency of a Put is to that of its statements alone.
+func printBare(out io.Writer, rows []row) {
+	for _, b := range bare {
+		for _, r := range rows {
+			at := slices.IndexFunc(rows, func(other row) bool { return other.Entrant == b.beside && other.Callers == r.Callers })
+			if r.Entrant == b.entrant && at >= 0 {
+				fmt.Fprintf(out, "%d callers: the p50 of %s is %.2f of that of %s\n", r.Callers, b.entrant, r.P50/rows[at].P50, b.beside)
+			}
+		}
+	}
 }
 
 func cpu(r row, name string) string {
