@@ -238,7 +238,7 @@ func TestIdentifiers(t *testing.T) {
 			t.Errorf("%q is valid", name)
 		}
 	}
-	want := "ON DUPLICATE KEY UPDATE `n` = IF(`id` = VALUES(`id`) AND (VALUES(version) > version OR VALUES(version) = version AND VALUES(tie) > tie), VALUES(`n`), `n`)"
+	want := "ON DUPLICATE KEY UPDATE `n` = IF(`id` = VALUES(`id`) AND (VALUES(version) > version OR VALUES(version) = version AND VALUES(tie) > tie), VALUES(`n`), IF(LAST_INSERT_ID(5725608199654408192), `n`, `n`))"
 	if got := dialect.Upsert([]string{"id"}, []string{"n"}); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

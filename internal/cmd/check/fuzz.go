@@ -128,7 +128,7 @@ func (c *checker) fuzz(ctx context.Context, t fuzzTarget, corpus string) (held b
 			return true
 		}
 		if held {
-			moment *= 5
+			moment = max(2*moment, 15*time.Second)
 			continue
 		}
 		if !bytes.Contains(output.Bytes(), []byte("context deadline exceeded")) || bytes.Contains(output.Bytes(), []byte("Failing input written")) {

@@ -1,7 +1,7 @@
 // Command check installs what the tests need, starts the four real servers, and
 // runs everything that has to hold before a change goes in, and says aloud what
 // it does: formatting, vet, lint, tests under the race detector, programs killed
-// at every point, every fuzz target for a moment, every benchmark once.
+// at every point, every fuzz target for twenty seconds, every benchmark once.
 //
 //	go run ./internal/cmd/check                # all of it
 //	go run ./internal/cmd/check format vet     # some of it, without servers
@@ -71,7 +71,7 @@ var steps = []step{
 	{name: "lint", purpose: "bugs and dead code that vet does not look for", run: checkLint},
 	{name: "test", purpose: "all tests, under the race detector", run: checkTests, waits: true},
 	{name: "crash", purpose: "programs killed at every point, five times over", run: checkCrashes, waits: true},
-	{name: "fuzz", purpose: "every fuzz target for a moment", run: checkFuzz},
+	{name: "fuzz", purpose: "every fuzz target for a while", run: checkFuzz},
 	{name: "bench", purpose: "every benchmark once, so that none rots", run: checkBenchmarks, waits: true},
 	{name: "long", purpose: "the long campaigns of kills, cuts and delays: hours", run: checkLong, named: true},
 }
@@ -79,7 +79,7 @@ var steps = []step{
 func main() {
 	c := &checker{out: &lockedWriter{out: os.Stdout}, strict: os.Getenv("CI") == "true", fleet: &fleet{}}
 	flag.StringVar(&c.packages, "packages", "./...", "the `pattern` of the packages to check")
-	flag.DurationVar(&c.fuzzTime, "fuzztime", 3*time.Second, "how long each fuzz target runs")
+	flag.DurationVar(&c.fuzzTime, "fuzztime", 20*time.Second, "how long each fuzz target runs")
 	flag.Usage = usage
 	flag.Parse()
 	chosen, err := choose(flag.Args())
