@@ -67,16 +67,17 @@ func micros(n int64) string { return strconv.FormatInt(n, 36) }
 func bits(f float64) string { return strconv.FormatUint(math.Float64bits(f), 36) }
 
 // impliedBooks computes the books from the input alone.
-func impliedBooks(t *town.Town, friends map[string][]string) *books {
+func impliedBooks(t *town.Town) *books {
 	b := &books{}
+	told := toldOf(t)
 	for _, e := range t.Events {
 		c := checkinOf(e)
 		b.addCheckin(&b.checkins, c)
 		b.addCheckin(&b.activity, c)
-		for _, friend := range friends[c.User] {
+		for _, friend := range told[c.User] {
 			b.notifications.add(friend, c.ID, c.User, c.Venue)
 		}
-		b.maxFanout = max(b.maxFanout, int64(len(friends[c.User])))
+		b.maxFanout = max(b.maxFanout, int64(len(told[c.User])))
 	}
 	visits := visitsOf(t.Events)
 	for _, v := range visits {

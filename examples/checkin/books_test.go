@@ -15,7 +15,7 @@ func wrongLines(ctx context.Context, f *feed) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := compare(stored, impliedBooks(f.town, f.game.friends))
+	lines := compare(stored, impliedBooks(f.town))
 	var wrong []string
 	for _, l := range lines {
 		if !l.same {

@@ -18,6 +18,18 @@ func checkinOf(e town.Event) Checkin {
 	return Checkin{ID: lineKey(e.Line), User: idKey(e.User), Venue: idKey(e.Venue), At: e.Time(), Lat: e.Lat, Lon: e.Lon}
 }
 
+// toldOf is who is told of a user's check-ins: the friends who want to be.
+func toldOf(t *town.Town) map[string][]string {
+	told := make(map[string][]string, len(t.Friends))
+	for user, friends := range t.Friends {
+		willing := slices.DeleteFunc(slices.Clone(friends), func(id int64) bool { return t.Quiet[id] })
+		for _, id := range willing {
+			told[idKey(user)] = append(told[idKey(user)], idKey(id))
+		}
+	}
+	return told
+}
+
 // visitsOf groups check-ins by venue and user, those of a venue together.
 func visitsOf(events []town.Event) []Visit {
 	sorted := slices.Clone(events)

@@ -23,10 +23,11 @@ type game struct {
 	inbox    *amorphous.Collection[Notice]
 	presence *volatile.Presence
 
-	// friends are who is told of a user's check-ins. A game of one's own would
-	// keep them in the transactional store; here they are part of the input,
-	// and everybody wants to be told.
+	// friends are those of a user, and quiet is who does not want to be told of
+	// their check-ins. A game of one's own would keep both in the transactional
+	// store; here they are part of the input.
 	friends map[string][]string
+	quiet   map[string]bool
 	// ago is how long before the game was opened its last check-in was made.
 	ago time.Duration
 }
@@ -38,7 +39,7 @@ func open(ctx context.Context, stores persistence.Stores, t *town.Town, opts *pe
 		return nil, err
 	}
 	last := t.Events[len(t.Events)-1].Time()
-	game := &game{layer: layer, friends: friendsOf(t), ago: time.Since(last)}
+	game := &game{layer: layer, friends: friendsOf(t), quiet: quietOf(t), ago: time.Since(last)}
 	game.declare(layer)
 	game.inputs = persistence.Declare[Input](layer, "input", nil)
 	// On servers the tables are the operator's: a program that is tried out
@@ -73,4 +74,13 @@ func friendsOf(t *town.Town) map[string][]string {
 		friends[key(user)] = list
 	}
 	return friends
+}
+
+// quietOf is who does not want to be told, by the keys of the users.
+func quietOf(t *town.Town) map[string]bool {
+	quiet := make(map[string]bool, len(t.Quiet))
+	for user, is := range t.Quiet {
+		quiet[idKey(user)] = is
+	}
+	return quiet
 }

@@ -1,7 +1,7 @@
 // The checkin program is a check-in game on four kinds of persistence. One Put
-// of a check-in tells every friend, shows who is at the venue, finds friends
-// nearby, awards badges and mayorships, and keeps the user's activity and the
-// check-in itself; each task goes to the store that is made for its purpose.
+// of a check-in tells every friend who wants it, shows who is at the venue, finds
+// friends nearby, awards badges and mayorships, and keeps the user's activity and
+// the check-in itself; each task goes to the store that is made for its purpose.
 //
 //	go run ./examples/checkin          a made-up town, in process, a few seconds
 //	go run ./examples/checkin -help    real files, four servers, and the rest

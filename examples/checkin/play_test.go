@@ -78,7 +78,7 @@ func checkBooks(ctx context.Context, t *testing.T) func(*feed) error {
 		if err != nil {
 			return err
 		}
-		for _, l := range compare(stored, impliedBooks(f.town, f.game.friends)) {
+		for _, l := range compare(stored, impliedBooks(f.town)) {
 			if !l.same {
 				t.Errorf("%s: %d in the stores, %d implied by the input, the same: %v", l.name, l.stored, l.implied, l.same)
 			}
@@ -134,8 +134,26 @@ func resultOf(t *testing.T, out string) (r result) {
 	return r
 }
 
+// "Every friend who wants it gets the notification": who does not, has nothing in
+// the inbox, and is a friend like others for who is nearby.
 func TestASmallTownIsPlayed(t *testing.T) {
-	if err := playIn(t.Context(), t.TempDir(), town.Generate(small), 0, nil, checkBooks(t.Context(), t)); err != nil {
+	shape := small
+	shape.Quiet = 25
+	err := playIn(t.Context(), t.TempDir(), town.Generate(shape), 0, nil, func(f *feed) error {
+		told := map[bool]int{} // people with a notice, by whether they are quiet
+		for user := range f.town.Friends {
+			notices, err := f.game.inbox.List(t.Context(), idKey(user), 1)
+			if err != nil {
+				return err
+			}
+			told[f.town.Quiet[user]] += len(notices)
+		}
+		if told[true] > 0 || told[false] == 0 {
+			t.Errorf("%d people who do not want to be told have a notice, and %d others; want none and some", told[true], told[false])
+		}
+		return checkBooks(t.Context(), t)(f)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -253,7 +271,7 @@ func TestAKilledGameContinues(t *testing.T) {
 		got := resultOf(t, string(out))
 		seconds = append(seconds, got.Seconds)
 		got.Seconds = 0
-		implied := impliedBooks(generated, friendsOf(generated))
+		implied := impliedBooks(generated)
 		want := result{
 			Checkins: len(generated.Events), Notifications: int(implied.notifications.rows),
 			MaxFanout: int(implied.maxFanout), Badges: int(implied.awards.rows),

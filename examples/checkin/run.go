@@ -125,7 +125,7 @@ func (p *program) report(ctx context.Context, feed *feed, started time.Time) err
 		return err
 	}
 	p.show.Say("computing what the input implies")
-	implied := impliedBooks(feed.town, feed.game.friends)
+	implied := impliedBooks(feed.town)
 	p.show.Clear()
 	scene := &scene{game: feed.game, town: feed.town, out: p.out}
 	if err := scene.show(ctx); err != nil {

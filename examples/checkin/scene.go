@@ -49,15 +49,15 @@ func (s *scene) show(ctx context.Context) error {
 	return s.showMayor(ctx, venue)
 }
 
-// star returns who checks in most: among the guests with friends if there are
-// any, else among all.
+// star returns who checks in most: among the guests with friends, of whom they
+// want to be told, if there are any, else among all.
 func (s *scene) star(guests []string) int64 {
 	all, some := map[int64]int{}, map[int64]int{}
 	for _, e := range s.town.Events {
 		all[e.User]++
 	}
 	for _, guest := range guests {
-		if id := keyID(guest); len(s.town.Friends[id]) > 0 {
+		if id := keyID(guest); len(s.town.Friends[id]) > 0 && !s.town.Quiet[id] {
 			some[id] = all[id]
 		}
 	}

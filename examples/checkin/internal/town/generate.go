@@ -11,14 +11,15 @@ import (
 type Shape struct {
 	Seed                   uint64
 	People, Venues         int
-	Friendships            int // pairs: each of the two is told of the other
+	Friendships            int // pairs: each of the two is told of the other, who wants it
+	Quiet                  int // of a hundred people, those who do not want to be told
 	History                int // check-ins that arrive as fast as they are taken
 	Before, Spike, Between int // the stretch: check-ins before, in and after the spike
 }
 
 // Default is the town of a run without files.
 var Default = Shape{
-	Seed: 20100311, People: 2500, Venues: 600, Friendships: 6000,
+	Seed: 20100311, People: 2500, Venues: 600, Friendships: 6000, Quiet: 10,
 	History: 2400, Before: 100, Spike: 800, Between: 100,
 }
 
@@ -62,6 +63,7 @@ func Generate(shape Shape) *Town {
 		t.Events[i].Line = int32(i + 1)
 	}
 	t.befriend(g.edges)
+	t.Quiet = g.askWishes()
 	return t
 }
 
@@ -118,6 +120,18 @@ func (g *generator) makeFriends() {
 		g.edges[a] = append(g.edges[a], b)
 		g.edges[b] = append(g.edges[b], a)
 	}
+}
+
+// askWishes asks everybody who does not want to be told. It draws last: the rest
+// of a town is the same, whatever the wishes.
+func (g *generator) askWishes() map[int64]bool {
+	quiet := map[int64]bool{}
+	for user := range g.People {
+		if g.rng.IntN(100) < g.Quiet {
+			quiet[int64(user)] = true
+		}
+	}
+	return quiet
 }
 
 func (g *generator) user(by ranking) int64 { return int64(g.people[by.pick(g.rng)]) }

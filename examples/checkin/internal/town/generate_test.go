@@ -9,7 +9,12 @@ import (
 // totals are what a game on the town must come to.
 func totals(t *Town) (notifications, most int) {
 	for _, e := range t.Events {
-		n := len(t.Friends[e.User])
+		n := 0
+		for _, friend := range t.Friends[e.User] {
+			if !t.Quiet[friend] {
+				n++
+			}
+		}
 		notifications += n
 		most = max(most, n)
 	}
@@ -18,13 +23,16 @@ func totals(t *Town) (notifications, most int) {
 
 func TestTheDefaultTownIsTheSameEverywhere(t *testing.T) {
 	town := Generate(Default)
-	const digest = "535ebe21d44e13f364e4aad77230605e"
+	const digest = "9d44c6ebfd57e202c37d8ead61d53a20"
 	if got := town.Digest(); got != digest {
 		t.Errorf("digest %s, want %s", got, digest)
 	}
 	notifications, most := totals(town)
-	if len(town.Events) != 3400 || notifications != 47961 || most != 113 {
-		t.Errorf("%d check-ins, %d notifications, at most %d for one; want 3400, 47961, 113", len(town.Events), notifications, most)
+	if n := len(town.Quiet); n < Default.People/20 || n > Default.People/5 {
+		t.Errorf("%d people of %d do not want to be told", n, Default.People)
+	}
+	if len(town.Events) != 3400 || notifications != 43772 || most != 105 {
+		t.Errorf("%d check-ins, %d notifications, at most %d for one; want 3400, 43772, 105", len(town.Events), notifications, most)
 	}
 }
 
@@ -94,5 +102,10 @@ func TestADigestTellsTownsApart(t *testing.T) {
 	}
 	if a.Digest() == b.Digest() {
 		t.Error("one friend less, the same digest")
+	}
+	b = Generate(shape)
+	b.Quiet[7] = true
+	if a.Digest() == b.Digest() {
+		t.Error("another wish, the same digest")
 	}
 }

@@ -17,7 +17,7 @@ type Files struct {
 	Venues  string // venue id, name, latitude, longitude; may be empty
 }
 
-// Load reads a town. Rows that cannot be read are in its Rejects; an error
+// Load reads a town, in which everybody wants to be told. Rows that cannot be read are in its Rejects; an error
 // means that a file is missing, damaged, or of another format.
 func Load(files Files) (*Town, error) {
 	t := &Town{Name: files.Events}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -34,7 +35,8 @@ type Stretch struct {
 type Town struct {
 	Name    string
 	Events  []Event           // in order of arrival: by time, then user, then line
-	Friends map[int64][]int64 // who is told of a user's check-ins, ascending, without repeats
+	Friends map[int64][]int64 // of a user, ascending, without repeats
+	Quiet   map[int64]bool    // who does not want to be told of friends' check-ins; by files, nobody
 	Stretch Stretch           // the events at the end that arrive at a pace of their own
 	Rejects Rejects           // rows that could not be read
 
@@ -75,8 +77,8 @@ func (t *Town) befriend(edges map[int64][]int64) (repeats int) {
 	return repeats
 }
 
-// Digest identifies the input: two towns with the same check-ins and the same
-// friends have the same digest, whatever files they came from.
+// Digest identifies the input: two towns with the same check-ins, the same
+// friends and the same wishes have the same digest, whatever files they came from.
 func (t *Town) Digest() string {
 	h := sha256.New()
 	buf := make([]byte, 0, 64)
@@ -88,17 +90,15 @@ func (t *Town) Digest() string {
 		}
 		h.Write(buf)
 	}
-	users := make([]int64, 0, len(t.Friends))
-	for user := range t.Friends {
-		users = append(users, user)
-	}
-	slices.Sort(users)
-	for _, user := range users {
+	for _, user := range slices.Sorted(maps.Keys(t.Friends)) {
 		buf = binary.BigEndian.AppendUint64(buf[:0], uint64(user))
 		for _, friend := range t.Friends[user] {
 			buf = binary.BigEndian.AppendUint64(buf, uint64(friend))
 		}
 		h.Write(append(buf, 0xff))
+	}
+	for _, user := range slices.Sorted(maps.Keys(t.Quiet)) {
+		h.Write(binary.BigEndian.AppendUint64([]byte{0xfe}, uint64(user))) // no id begins with it
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
