@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -23,15 +24,8 @@ type Minute struct {
 	N  int64  `transactional:""`
 }
 
-// A Level is what is usual for an entity: how many mentions in a minute are
-// worth the next alert.
-type Level struct {
-	ID   string `persistence:"key"` // the entity
-	Next int64  `transactional:""`
-}
-
 // An Alert says that an entity had so many mentions in a minute for the first
-// time.
+// time: no earlier minute has as many.
 type Alert struct {
 	ID     string    `persistence:"key"` // entity and level
 	Entity string    `transactional:",index"`
@@ -40,9 +34,16 @@ type Alert struct {
 }
 
 // firstLevel is how many mentions in a minute are worth the first alert. Each
-// alert doubles the level: what has happened once is usual. So which alerts
-// there are depends on the busiest minute of each entity, and not on the order
-// in which mentions are handled.
+// alert doubles the level of its entity: what has happened once is usual. So
+// the alerts are a function of the minutes' sums, and not of the order in which
+// mentions are handled.
+//
+// A level that learns the usual rate, such as four times the mean of earlier
+// minutes, cannot be had with it: the more mentions an entity had before, the
+// fewer alerts it would have, and those before may be handled later (after a
+// kill, a retry, by another worker). Such an alert waits until nothing earlier
+// can come, and is late, or it is taken back, and was not raised once. What is
+// raised at once and for good can only grow with the mentions.
 const firstLevel = 16
 
 // alert counts a mention in its minute, and raises the alerts that it is worth.
@@ -59,10 +60,13 @@ func (m *monitor) alert(ctx context.Context, tx *persistence.Tx, mention Mention
 	}
 	minute.ID = minuteKey(mention.Entity, at)
 	minute.N++
-	if _, err = m.minutes.In(tx).Put(ctx, minute); err != nil || minute.N < firstLevel {
+	if _, err = m.minutes.In(tx).Put(ctx, minute); err != nil || !isLevel(minute.N) {
 		return err
 	}
-	return m.raise(ctx, tx, mention.Entity, at, minute.N)
+	return m.raise(ctx, tx, Alert{
+		ID:     mention.Entity + "/" + strconv.FormatInt(minute.N, 10),
+		Entity: mention.Entity, Level: minute.N, Minute: at,
+	})
 }
 
 // hear reports whether a mention is heard for the first time.
@@ -75,25 +79,20 @@ func (m *monitor) hear(ctx context.Context, tx *persistence.Tx, mention Mention)
 	return true, err
 }
 
-// raise raises the alerts of an entity up to a number of mentions in a minute.
-func (m *monitor) raise(ctx context.Context, tx *persistence.Tx, entity string, at time.Time, n int64) error {
-	level, err := orNew(m.levels.In(tx).Get(ctx, entity))
-	if err != nil {
+// isLevel reports whether a minute with so many mentions is worth an alert. A
+// minute passes every level on its way to its sum.
+func isLevel(n int64) bool {
+	return n%firstLevel == 0 && bits.OnesCount64(uint64(n/firstLevel)) == 1
+}
+
+// raise raises an alert, if it is the first of its level. A minute that is
+// counted later than it came takes the place of a later one.
+func (m *monitor) raise(ctx context.Context, tx *persistence.Tx, alert Alert) error {
+	there, err := orNew(m.alerts.In(tx).Get(ctx, alert.ID))
+	if err != nil || there.ID != "" && !alert.Minute.Before(there.Minute) {
 		return err
 	}
-	if level.ID == "" {
-		level = Level{ID: entity, Next: firstLevel}
-	}
-	if n < level.Next {
-		return nil
-	}
-	for ; n >= level.Next; level.Next *= 2 {
-		alert := Alert{ID: entity + "/" + strconv.FormatInt(level.Next, 10), Entity: entity, Level: level.Next, Minute: at}
-		if _, err := m.alerts.In(tx).Put(ctx, alert); err != nil {
-			return err
-		}
-	}
-	_, err = m.levels.In(tx).Put(ctx, level)
+	_, err = m.alerts.In(tx).Put(ctx, alert)
 	return err
 }
 

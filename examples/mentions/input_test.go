@@ -99,7 +99,7 @@ func TestWhatAStreamImplies(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := totals{Rows: 42, Mentions: 41, Duplicates: 1, Entities: 2, Top: top{"Ann", 40}, Busiest: minute{"2022-11-20T20:15", 41},
-		Alerts: 2, objects: 41, timelines: 41} // at 16 and at 32
+		Alerts: 2, objects: 41, timelines: 41, raised: "Ann 16 2022-11-20T20:15, Ann 32 2022-11-20T20:15"}
 	if got := s.implied(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

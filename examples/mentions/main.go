@@ -53,7 +53,6 @@ func (m *monitor) declare(layer *persistence.Layer) {
 	// What the alerts task keeps, in one transaction: the tags say it all.
 	m.heard = persistence.Declare[Heard](layer, "heard", nil)
 	m.minutes = persistence.Declare[Minute](layer, "minute", nil)
-	m.levels = persistence.Declare[Level](layer, "level", nil)
 	m.alerts = persistence.Declare[Alert](layer, "alert", nil)
 }
 

@@ -17,7 +17,6 @@ type monitor struct {
 	mentions *persistence.Handle[Mention]
 	heard    *persistence.Handle[Heard]
 	minutes  *persistence.Handle[Minute]
-	levels   *persistence.Handle[Level]
 	alerts   *persistence.Handle[Alert]
 	inputs   *persistence.Handle[Input]
 

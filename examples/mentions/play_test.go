@@ -59,7 +59,7 @@ func resultOf(t *testing.T, out string) (r totals) {
 
 // public is what -json prints of totals.
 func (t totals) public() totals {
-	t.objects, t.timelines = 0, 0
+	t.objects, t.timelines, t.raised = 0, 0, ""
 	return t
 }
 

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/bits"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +24,8 @@ type totals struct {
 	Busiest    minute `json:"busiest_minute"` // over all entities
 	Alerts     int64  `json:"alerts"`
 
-	objects, timelines int64 // the mentions, as two more tasks have stored them
+	objects, timelines int64  // the mentions, as two more tasks have stored them
+	raised             string // the alerts themselves, sorted
 }
 
 type top struct {
@@ -68,7 +70,7 @@ func (m *monitor) readBack(ctx context.Context, show *console.Progress) (totals,
 		}
 		t.timelines += n
 	}
-	t.Alerts, err = number(m.alerts.Find(ctx, persistence.Query{}), show, "alerts")
+	t.Alerts, t.raised, err = listed(m.alerts.Find(ctx, persistence.Query{}))
 	t.Duplicates = t.Rows - t.Mentions
 	return t, err
 }
@@ -84,6 +86,19 @@ func (m *monitor) busiest(ctx context.Context) (minute, error) {
 		}
 	}
 	return out, err
+}
+
+// listed counts and lists alerts.
+func listed(found func(yield func(Alert, error) bool)) (int64, string, error) {
+	var all []string
+	for alert, err := range found {
+		if err != nil {
+			return 0, "", err
+		}
+		all = append(all, fmt.Sprint(alert.Entity, " ", alert.Level, " ", alert.Minute.UTC().Format(minuteLayout)))
+	}
+	slices.Sort(all)
+	return int64(len(all)), strings.Join(all, ", "), nil
 }
 
 // number counts what a query finds.
@@ -103,8 +118,8 @@ func number[T any](found func(yield func(T, error) bool), show *console.Progress
 func (s *stream) implied() totals {
 	t := totals{Rows: int64(len(s.rows))}
 	pairs := map[string]bool{}
-	entities, minutes, each := map[string]int64{}, map[string]int64{}, map[string]int64{}
-	busiest := map[string]int64{} // by entity
+	entities, minutes := map[string]int64{}, map[string]int64{}
+	each := map[slot]int64{}
 	for _, row := range s.rows {
 		mention := mentionOf(row)
 		if pairs[mention.ID] {
@@ -114,8 +129,7 @@ func (s *stream) implied() totals {
 		at := mention.At.Format(minuteLayout)
 		entities[mention.Entity]++
 		minutes[at]++
-		each[mention.Entity+"/"+at]++
-		busiest[mention.Entity] = max(busiest[mention.Entity], each[mention.Entity+"/"+at])
+		each[slot{mention.Entity, mention.At.Truncate(time.Minute)}]++
 	}
 	t.Mentions, t.Entities = int64(len(pairs)), int64(len(entities))
 	t.Duplicates, t.objects, t.timelines = t.Rows-t.Mentions, t.Mentions, t.Mentions
@@ -129,10 +143,36 @@ func (s *stream) implied() totals {
 			t.Busiest = minute{at, n}
 		}
 	}
-	for _, n := range busiest {
-		t.Alerts += int64(bits.Len64(uint64(n / firstLevel))) // one per doubling
-	}
+	t.Alerts, t.raised, _ = listed(alertsOf(each))
 	return t
+}
+
+// A slot is a minute of an entity.
+type slot struct {
+	entity string
+	at     time.Time
+}
+
+// alertsOf are the alerts that the sums of minutes are worth: for every level
+// that an entity reaches, the earliest minute that does.
+func alertsOf(sums map[slot]int64) func(yield func(Alert, error) bool) {
+	first := map[Alert]time.Time{}
+	for s, n := range sums {
+		for level := int64(firstLevel); level <= n; level *= 2 {
+			alert := Alert{Entity: s.entity, Level: level}
+			if at, seen := first[alert]; !seen || s.at.Before(at) {
+				first[alert] = s.at
+			}
+		}
+	}
+	return func(yield func(Alert, error) bool) {
+		for alert, at := range first {
+			alert.Minute = at
+			if !yield(alert, nil) {
+				return
+			}
+		}
+	}
 }
 
 // compare prints the totals side by side, and reports whether they agree.
@@ -155,6 +195,9 @@ func compare(out io.Writer, stored, implied totals) bool {
 	line("most mentioned", fmt.Sprint(stored.Top.Entity, ": ", console.Comma(stored.Top.Count)), fmt.Sprint(implied.Top.Entity, ": ", console.Comma(implied.Top.Count)))
 	line("busiest minute", fmt.Sprint(stored.Busiest.Minute, ": ", stored.Busiest.Count), fmt.Sprint(implied.Busiest.Minute, ": ", implied.Busiest.Count))
 	line("alerts", stored.Alerts, implied.Alerts)
+	if stored.raised != implied.raised {
+		line("alerts, with levels and minutes", stored.raised, implied.raised)
+	}
 	tab.Flush()
 	return right
 }
