@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,11 +25,7 @@ func TestOnServers(t *testing.T) {
 	generated := town.Generate(small)
 	events, friends := writeTown(t, generated)
 	on := func(game string, more ...string) []string {
-		return append([]string{
-			"-transitory", servers.URL(persistence.Transitory), "-volatile", servers.URL(persistence.Volatile),
-			"-transactional", servers.URL(persistence.Transactional), "-amorphous", servers.URL(persistence.Amorphous),
-			"-namespace", servers.Options().Namespace + game, "-events", events, "-friends", friends, "-json",
-		}, more...)
+		return append(argsOn(servers, game, events, friends), more...)
 	}
 	check := func(t *testing.T, out string) {
 		t.Helper()
@@ -59,19 +56,64 @@ func TestOnServers(t *testing.T) {
 		worker.stop(t)
 	})
 	t.Run("one puts and three work, one of them killed", func(t *testing.T) {
-		dies := startWorker(t, 5, on("c", "-work")) // of what three share, each gets that many
-		others := []*worker{startWorker(t, 0, on("c", "-work")), startWorker(t, 0, on("c", "-work"))}
-		check(t, succeeds(t, child(t, 0, 0, on("c", "-put")...)))
-		var exit *exec.ExitError
-		late := time.AfterFunc(time.Minute, func() { _ = dies.cmd.Process.Signal(os.Interrupt) })
-		defer late.Stop()
-		if err := dies.wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Errorf("the first worker was not killed, so nothing is shown: %v\n%s", err, dies.out.String())
-		}
-		for _, w := range others {
-			w.stop(t)
-		}
+		check(t, oneOfThreeDies(t, 5, on("c"))) // of what three share, each gets that many
 	})
+}
+
+// The real file on the four real servers, where there is one: by one process,
+// and by one that puts and three that work, of which one is killed. It takes
+// minutes.
+func TestTheRealFileOnServers(t *testing.T) {
+	events, friends := os.Getenv("FOURFOLD_CHECKIN_EVENTS"), os.Getenv("FOURFOLD_CHECKIN_FRIENDS")
+	if events == "" || friends == "" {
+		t.Skip("the data set that FOURFOLD_CHECKIN_EVENTS and FOURFOLD_CHECKIN_FRIENDS name is NOT TESTED on servers: set them to its two paths")
+	}
+	servers := servertest.Start(t)
+	check := func(t *testing.T, out string) {
+		t.Helper()
+		got := resultOf(t, out)
+		if got.Checkins != 138_957 || got.Notifications != 1_568_536 || got.MaxFanout != 441 {
+			t.Errorf("%+v, want 138,957 check-ins, 1,568,536 notifications, at most 441", got)
+		}
+		t.Logf("%.1f s", got.Seconds)
+	}
+	t.Run("one process", func(t *testing.T) {
+		check(t, succeeds(t, child(t, 0, 0, argsOn(servers, "a", events, friends)...)))
+	})
+	t.Run("one puts and three work, one of them killed", func(t *testing.T) {
+		check(t, oneOfThreeDies(t, 50_000, argsOn(servers, "b", events, friends)))
+	})
+}
+
+// argsOn are the flags of a game of its own on the four servers, with files.
+func argsOn(servers *servertest.Servers, game, events, friends string) []string {
+	return []string{
+		"-transitory", servers.URL(persistence.Transitory), "-volatile", servers.URL(persistence.Volatile),
+		"-transactional", servers.URL(persistence.Transactional), "-amorphous", servers.URL(persistence.Amorphous),
+		"-namespace", servers.Options().Namespace + game, "-events", events, "-friends", friends, "-json",
+	}
+}
+
+// oneOfThreeDies plays a game by a process that puts and three that work, of
+// which one kills itself after so many tasks, and returns what the one that
+// puts printed.
+func oneOfThreeDies(t *testing.T, tasks int, args []string) string {
+	t.Helper()
+	args = slices.Clip(args)
+	work := append(args, "-work")
+	dies := startWorker(t, tasks, work)
+	others := []*worker{startWorker(t, 0, work), startWorker(t, 0, work)}
+	out := succeeds(t, child(t, 0, 0, append(args, "-put")...))
+	var exit *exec.ExitError
+	late := time.AfterFunc(time.Minute, func() { _ = dies.cmd.Process.Signal(os.Interrupt) })
+	defer late.Stop()
+	if err := dies.wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the first worker was not killed, so nothing is shown: %v\n%s", err, dies.out.String())
+	}
+	for _, w := range others {
+		w.stop(t)
+	}
+	return out
 }
 
 func succeeds(t *testing.T, cmd *exec.Cmd) string {
