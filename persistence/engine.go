@@ -40,6 +40,7 @@ type engine struct {
 
 	// What custody is to be told of what became of envelopes.
 	settlers  []*settler
+	crew      crew
 	ending    atomic.Int64 // held envelopes that wait for that
 	unsettled unsettled
 	orphans   orphans

@@ -145,7 +145,9 @@ type Task[T any] struct {
 
 	// Delay postpones the first start.
 	Delay time.Duration
-	// Timeout bounds one run of a handler; default Options.Timeout.
+	// Timeout bounds one run of a handler; default Options.Timeout. It ends the
+	// handler's context. Of one that goes on all the same another worker takes the
+	// place ten seconds later (Stats.Stuck).
 	Timeout time.Duration
 	// MaxAttempts is how many refusals make a dead letter; default
 	// DefaultMaxAttempts. A run that ends the process counts as one from the

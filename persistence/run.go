@@ -34,6 +34,10 @@ type worker struct {
 	left   int   // of the class, the attempts whose end is not reported yet
 	exited *end  // of an attempt whose handler ended the worker's goroutine
 
+	until   atomic.Int64         // when the handlers that run are overdue, in nanoseconds since 1970; 0: none runs
+	watched atomic.Pointer[held] // whose they are
+	retired atomic.Bool          // another worker has taken its place
+
 	writes storeSet                    // for which its lane counts this worker as a writer
 	parts  [Amorphous + 1]atomic.Int32 // of the bulk that are under way, by store
 	wrote  [Amorphous + 1]bool         // its lane knows that those are done
@@ -66,7 +70,7 @@ func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
 			workers.Go(func() { w.serve(ctx, workers) })
 		}
 	}()
-	for w.exited != nil || w.take() {
+	for w.exited != nil || !w.retired.Load() && w.take() {
 		if w.exited == nil {
 			w.writes = w.group[0].writes
 			w.engine.flight.Add(int64(len(w.group)))
@@ -76,6 +80,10 @@ func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
 		w.wroteAll()
 	}
 	stopped = true
+	if len(w.back) > 0 { // it did not come to take
+		w.engine.hand(w.back...)
+	}
+	w.engine.crew.leave(w)
 }
 
 // take gives back what goes on and waits for the next group; false means that
@@ -199,10 +207,11 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 		}
 	}
 	h.expect(tasks)
+	w.watch(h, tasks)
 	w.runs, w.left = h, len(tasks)
 	if len(tasks) == 1 {
 		act := w.finish(ctx, h, w.attempt(ctx, h, tasks[0], false))
-		h.forget()
+		w.over(h)
 		return act
 	}
 	w.sideBySide(ctx, h, tasks)
@@ -302,10 +311,7 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 	if h.env.Delete && t.onDelete == nil {
 		return false, nil
 	}
-	timeout := t.timeout
-	if timeout == 0 {
-		timeout = w.engine.layer.opts.Timeout
-	}
+	timeout := w.timeoutOf(t)
 	c := h.newContext()
 	c.run = Run{
 		Kind: h.kind.name, Key: h.env.Key, Task: t.name, Attempt: state.Attempts + 1,
@@ -382,16 +388,4 @@ func receiptState(s flow.State) TaskState {
 		return TaskSkipped
 	}
 	return TaskPending // a dead task is final when its letter is written
-}
-
-// workers runs both pools until their lanes stop.
-func (e *engine) workers(ctx context.Context, realTime, background int) *sync.WaitGroup {
-	var wg sync.WaitGroup
-	for range realTime {
-		wg.Go(func() { e.newWorker(true).serve(ctx, &wg) })
-	}
-	for range background {
-		wg.Go(func() { e.newWorker(false).serve(ctx, &wg) })
-	}
-	return &wg
 }

@@ -84,6 +84,9 @@ type Stats struct {
 	Tasks   []TaskStats // by kind and task, in order of declaration
 	Working bool        // Work runs in this process; without it tasks wait
 	Held    int         // envelopes that this process holds
+	// Stuck is how many handlers run for ten seconds longer than their Timeout
+	// allows, here and now, and keep a worker whose place another has taken.
+	Stuck int
 }
 
 // String is a table for a terminal.
@@ -97,6 +100,9 @@ func (s Stats) String() string {
 	if !s.Working {
 		b.WriteString("nobody works in this process: tasks above priority 0 wait for Work or Drain\n")
 	}
+	if s.Stuck > 0 {
+		fmt.Fprintf(&b, "%d handlers neither return nor look at their context: see the log\n", s.Stuck)
+	}
 	return b.String()
 }
 
@@ -106,7 +112,7 @@ func (l *Layer) Stats(ctx context.Context) (Stats, error) {
 	if err := l.open("stats"); err != nil {
 		return Stats{}, err
 	}
-	out := Stats{Working: l.working(), Held: len(l.engine.holding())}
+	out := Stats{Working: l.working(), Held: len(l.engine.holding()), Stuck: l.engine.crew.stuckNow()}
 	index := map[[2]string]*TaskStats{}
 	kinds := l.declared()
 	for _, k := range kinds {

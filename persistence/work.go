@@ -61,6 +61,7 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 	workers := e.workers(handlers, e.layer.opts.RealTimeWorkers, e.layer.opts.Workers)
 	services, cancelServices := context.WithCancel(context.Background())
 	serving := e.serve(services)
+	serving.Go(func() { e.replaceStuck(services, handlers, workers) })
 	workers.Go(func() { e.interrogate(handlers) })
 	if e.queue != nil {
 		workers.Go(func() { e.summon(services, handlers) })
