@@ -53,9 +53,9 @@ type Count struct {
 // A Counted is one version of an object and what it counts as. Without Counts
 // it counts nowhere, as an object that was deleted.
 type Counted struct {
-	Key    string // the object's; 1 to MaxKey bytes
-	Stamp  Stamp  // newest wins; a zero Version is replaced by the clock's
-	Counts []Count
+	Key    string  // the object's; 1 to MaxKey bytes
+	Stamp  Stamp   // newest wins; a zero Version is replaced by the clock's
+	Counts []Count // MaxCounts at most; those at one place are added up
 }
 
 // A Counter counts objects by dimensions and time, exactly: an object counts

@@ -15,8 +15,8 @@ import (
 
 // A Held is a place at which a Counter holds that an object counts.
 type Held struct {
-	ID    string
-	Stamp Stamp
+	ID    string // the object's key
+	Stamp Stamp  // of the version that counts there
 	Tally
 	// Register marks the entry of the register that says where the object
 	// counts, which itself counts nothing. The Tally is zero.

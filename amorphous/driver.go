@@ -18,7 +18,7 @@ type Stamp struct {
 // A Table is a collection of rows. Drivers derive their names for it from
 // Name, which is valid by ValidName.
 type Table struct {
-	Name string
+	Name string // drivers see it with the Store's namespace in front
 	// Placed tables hold at most one row per ID, wherever its newest version
 	// belongs: a write whose Partition or Order differs from the row's present
 	// place removes the old one, and a delete needs no place at all. So a cell
@@ -53,9 +53,9 @@ type Row struct {
 // An Address names rows to Read. In a Placed table, ID is enough; otherwise
 // Partition, Order and ID are all needed.
 type Address struct {
-	Partition string
-	Order     []byte
-	ID        string
+	Partition string // as the Row's
+	Order     []byte // as the Row's; nil and empty are the same
+	ID        string // as the Row's
 }
 
 // A Range selects rows of one partition, or of the whole table.
@@ -128,22 +128,23 @@ type Featured interface{ Features() Features }
 
 // Checker reports a driver's health. Every driver implements it.
 type Checker interface {
+	// Check asks the server, where there is one; what is wrong is in the report.
 	Check(ctx context.Context) fault.Report
 }
 
 // A Member is one version of an object, as a Counter counts it.
 type Member struct {
-	ID     string // the object's key; 1 to MaxKey bytes
-	Stamp  Stamp  // newest wins
-	Counts []Tally
+	ID     string  // the object's key; 1 to MaxKey bytes
+	Stamp  Stamp   // newest wins
+	Counts []Tally // what it adds, one per place; none: it counts nowhere
 }
 
 // A Tally is a number at a place: what a member adds there, or the sum of what
 // all members add.
 type Tally struct {
-	Partition string
-	Order     []byte
-	N         int64
+	Partition string // what is counted together; 1 to MaxKey bytes
+	Order     []byte // sorts bytewise within the partition; may be empty
+	N         int64  // may be negative
 }
 
 // Tallier is implemented by drivers that keep sums in the transaction that
@@ -165,6 +166,8 @@ type Tallier interface {
 // Purger removes tombstones written, and cells expired, before a moment, where
 // the server does not do so by itself.
 type Purger interface {
+	// Purge returns how many it removed, also with an error. A write older than a
+	// purged tombstone is no longer refused.
 	Purge(ctx context.Context, table Table, before time.Time) (removed int, err error)
 }
 

@@ -10,6 +10,7 @@ import (
 // A Source opens a driver when somebody needs it. Opening does not need the
 // server to be there: an error means that the source itself is faulty.
 type Source interface {
+	// OpenDriver gives a driver of its own at each call; the caller closes it.
 	OpenDriver(ctx context.Context) (Driver, error)
 }
 

@@ -24,13 +24,13 @@ type Origin struct {
 // deleted. An error ends the rows and refuses the origin.
 type Implication struct {
 	Origin
-	Rows iter.Seq2[Row, error]
+	Rows iter.Seq2[Row, error] // MaxDerived at most
 }
 
 // A Registration is what the register knows of one version of an origin: the
 // places at which it wrote, or is about to write.
 type Registration struct {
-	Stamp  Stamp
+	Stamp  Stamp     // of that version
 	Places []Address // with Layout.Bucket, the partition of a bucket is the one before it was split
 }
 

@@ -29,9 +29,9 @@ type Features struct {
 	// Transactions is how many Store.Tx may be under way at once, so that
 	// everything else finds a connection; zero means any number.
 	Transactions int
-	OwnsSchema   bool // tables are created at first use; else they are reported as missing
-	SharedLog    bool // other processes use the same database: claims need leases that outlive us
-	Dialect      Dialect
+	OwnsSchema   bool    // tables are created at first use; else they are reported as missing
+	SharedLog    bool    // other processes use the same database: claims need leases that outlive us
+	Dialect      Dialect // the SQL that it speaks
 }
 
 // Driver is the contract of a transactional SQL database. It is deliberately
@@ -88,6 +88,7 @@ type Cutter interface {
 // seen: what was looked for and not found is not there before the count grows.
 // It is false as long as that cannot be said.
 type Counting interface {
+	// Commits asks no server; n never falls while the driver is open.
 	Commits() (n uint64, ok bool)
 }
 
@@ -97,6 +98,7 @@ type Counting interface {
 // That the transaction is in our database the Store proves, by Dialect.Database
 // and Dialect.LockShared. The Conn may be a Prover.
 type Joiner interface {
+	// Join neither commits nor rolls back tx, which stays the caller's to end.
 	Join(ctx context.Context, tx *sql.Tx) (Conn, error)
 }
 
@@ -106,6 +108,9 @@ type Joiner interface {
 // failed, Undo takes back what was executed since, so that a caller who
 // commits in spite of the error commits nothing of it.
 type Prover interface {
+	// Prove marks what Undo goes back to. An error means that nothing may be
+	// executed on the Conn any more.
 	Prove(ctx context.Context) error
+	// Undo goes back to the last Prove, and leaves what was there before.
 	Undo(ctx context.Context) error
 }

@@ -23,7 +23,7 @@ type Filter struct {
 	// lie outside every bound. When By is empty, From and To are strings.
 	By       string
 	From, To any
-	Reverse  bool
+	Reverse  bool   // the largest first
 	Limit    int    // zero means 100, at most 10,000
 	After    []byte // a cursor that Scan returned for the same filter
 }

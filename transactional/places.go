@@ -26,7 +26,7 @@ type Placement struct {
 
 // Placed is what the register of places knows of one ID.
 type Placed struct {
-	ID    string
+	ID    string // as in the Placement
 	Stamp Stamp  // of the newest version
 	Place []byte // of the newest version; empty: nowhere
 	// Former holds the places of older versions, one after another, oldest

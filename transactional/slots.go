@@ -12,6 +12,7 @@ import (
 // A Slot is one of the few places for what may run at a time under one name and
 // key, over all processes that share the database.
 type Slot struct {
+	// As Enter was given them.
 	Name  string
 	Key   string
 	place int64

@@ -11,8 +11,8 @@ const MaxKey = 255
 // A Stamp orders the writes of one object: by Version, then by Tie. It is the
 // same order in every store.
 type Stamp struct {
-	Version int64
-	Tie     uint64
+	Version int64  // microseconds since 1970 for a clock's version, else the program's own growing number
+	Tie     uint64 // decides between equal versions: a digest of the content
 }
 
 // Newer reports whether s wins over t.
@@ -22,26 +22,26 @@ func (s Stamp) Newer(t Stamp) bool {
 
 // A Column is a property that SQL can read under its name.
 type Column struct {
-	Name string
-	Type Type
+	Name string // valid by ValidName; SQL does not tell upper case from lower
+	Type Type   // one of the column types
 }
 
 // A Table holds the current version of objects: one row per ID, with its
 // stamp. Columns that a program does not list keep what another program wrote.
 // The physical columns id, version, tie and deleted are ours.
 type Table struct {
-	Name    string // valid by ValidName
-	Columns []Column
-	Unique  [][]string // column names; NULLs never collide, tombstones neither
-	Index   [][]string
+	Name    string     // valid by ValidName
+	Columns []Column   // those that the program knows
+	Unique  [][]string // names of Columns, one or more each; NULLs never collide, tombstones neither
+	Index   [][]string // names of Columns, one or more each, in the order of the index
 }
 
 // A Row is one object.
 type Row struct {
-	ID      string
-	Stamp   Stamp
-	Deleted bool  // a tombstone: Values is empty, and the columns become NULL
-	Values  []any // aligned with the Columns of the Table that it goes with: int64, uint64, float64, bool, string, []byte, time.Time or nil
+	ID      string // the object's key; 1 to MaxKey bytes
+	Stamp   Stamp  // of this version
+	Deleted bool   // a tombstone: Values is empty, and the columns become NULL
+	Values  []any  // aligned with the Columns of the Table that it goes with: int64, uint64, float64, bool, string, []byte, time.Time or nil
 }
 
 // A Mode says when a Write applies.
@@ -64,10 +64,10 @@ const (
 
 // A Write is one row to write.
 type Write struct {
-	Table  *Table
-	Row    Row
-	Mode   Mode
-	Expect int64 // for IfVersion
+	Table  *Table // never nil
+	Row    Row    // the new version
+	Mode   Mode   // zero: Newest
+	Expect int64  // for IfVersion
 }
 
 // A RecordID names an outbox record; the first eight bytes grow with time, so
@@ -79,15 +79,15 @@ func (id RecordID) String() string { return hex.EncodeToString(id[:]) }
 
 // An Order makes a task wait for earlier records with the same Task and Key.
 type Order struct {
-	Task string
-	Key  string
+	Task string // its name; MaxKey bytes at most
+	Key  string // the ordering key; MaxKey bytes at most
 }
 
 // A Record is an accepted envelope in the outbox.
 type Record struct {
-	ID       RecordID
-	Kind     string
-	Key      string
+	ID       RecordID  // never zero
+	Kind     string    // the object's; 1 to MaxKey bytes
+	Key      string    // the object's; MaxKey bytes at most
 	Lane     string    // where it waits; workers claim by lane
 	Priority uint32    // within lanes, smaller first; then by ID
 	Due      time.Time // not claimed earlier
@@ -116,9 +116,9 @@ type Record struct {
 // settlement), else fault.ErrConflict, and the unit that it is part of is
 // rolled back. Applying raises the record's Seq by one.
 type Settlement struct {
-	ID    RecordID
-	Owner uint64
-	Seq   uint64
+	ID    RecordID // once per unit
+	Owner uint64   // who claimed it; never zero
+	Seq   uint64   // the record's when it was claimed, and one more for each settlement since
 	// Done removes the record and leaves a mark for Keep (see Marks). What
 	// follows is for a record that goes on.
 	Done bool
@@ -129,9 +129,9 @@ type Settlement struct {
 	// Hold keeps the claim (a progress report in mid-run). Otherwise the record
 	// goes back to Lane with Priority, to be claimed when it is Due.
 	Hold     bool
-	Lane     string
+	Lane     string // 1 to MaxKey bytes
 	Priority uint32
-	Due      time.Time
+	Due      time.Time // zero: at once
 	// Release names the orders that this record no longer holds, so that the
 	// next record in each becomes due now. Done releases all.
 	Release []Order
@@ -140,23 +140,23 @@ type Settlement struct {
 // A DeadLetter is a task that cannot succeed, with everything that a person
 // needs to decide about it.
 type DeadLetter struct {
-	ID       string // task id
-	Kind     string
-	Key      string
-	Task     string
-	Reason   string // one line
-	Detail   string // the error's full text, a stack
-	Attempts int
-	Accepted time.Time
-	Died     time.Time
-	Envelope []byte // header and object as they were
+	ID       string    // task id
+	Kind     string    // of the object; MaxKey bytes at most, as Key and Task
+	Key      string    // of the object
+	Task     string    // by name
+	Reason   string    // one line
+	Detail   string    // the error's full text, a stack
+	Attempts int       // that were spent, the last one included
+	Accepted time.Time // UTC, microseconds
+	Died     time.Time // UTC, microseconds
+	Envelope []byte    // header and object as they were
 }
 
 // A Unit is one atomic change: all of it is committed, or none.
 type Unit struct {
-	Writes []Write
-	Add    []Record
-	Settle []Settlement
+	Writes []Write      // in any order
+	Add    []Record     // what is accepted
+	Settle []Settlement // of different records
 	Bury   []DeadLetter // a letter whose ID is there is left as it is
 	Unbury []string     // ids of dead letters to remove; fault.ErrNotFound when one is not there
 	Place  []Placement  // in their order

@@ -26,17 +26,17 @@ type Job struct {
 
 // A Release gives a reserved job back.
 type Release struct {
-	ID       ID
-	Priority uint32
-	Delay    time.Duration
+	ID       ID            // as Reserve gave it
+	Priority uint32        // from now on, whatever it was; 0 is the most urgent
+	Delay    time.Duration // not handed out earlier; 0 to MaxDelay
 }
 
 // TubeStats counts the jobs of one tube.
 type TubeStats struct {
-	Tube     string
-	Ready    int // may be handed out now
-	Delayed  int
-	Reserved int
+	Tube     string // as it was asked for
+	Ready    int    // may be handed out now
+	Delayed  int    // wait for their Delay
+	Reserved int    // handed out, and not given back or deleted; their TTR runs
 	Urgent   uint32 // priority of the most urgent ready job; meaningless when Ready is 0 or the driver lacks Features.Urgent
 }
 
@@ -89,6 +89,7 @@ type Featured interface{ Features() Features }
 
 // Checker reports a driver's health. Every driver implements it.
 type Checker interface {
+	// Check asks the server, where there is one; what is wrong is in the report.
 	Check(ctx context.Context) fault.Report
 }
 

@@ -26,7 +26,7 @@ type Claims struct {
 
 // A Claim is held until its TTL ends or it is released.
 type Claim struct {
-	Key   string
+	Key   string    // as Acquire was given it
 	Fence uint64    // higher than that of every earlier claim of the key
 	Until time.Time // when it ends, unless it is extended; by this process's clock, on the safe side
 

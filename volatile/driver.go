@@ -80,12 +80,14 @@ type Featured interface{ Features() Features }
 
 // Checker reports a driver's health. Every driver implements it.
 type Checker interface {
+	// Check asks the server, where there is one; what is wrong is in the report.
 	Check(ctx context.Context) fault.Report
 }
 
 // OneGetter reads one entry with less ado than Get. A driver may implement it;
 // the answers are those of Get.
 type OneGetter interface {
+	// GetOne is Get of one key; found is false for a miss.
 	GetOne(ctx context.Context, key string) (item Item, found bool, err error)
 }
 
@@ -93,24 +95,29 @@ type OneGetter interface {
 // reads, and the driver never changes. A driver in process may implement it;
 // the answers are those of Get.
 type Borrower interface {
+	// Borrow is GetOne; the value of item is the driver's own.
 	Borrow(ctx context.Context, key string) (item Item, found bool, err error)
 }
 
 // ManySwapper swaps many entries, of different keys, in fewer round trips than
 // one Swap each. A driver may implement it; the answers are those of Swap.
 type ManySwapper interface {
+	// SwapAll returns errors aligned with items: each is swapped, or not, by
+	// itself.
 	SwapAll(ctx context.Context, items []Item) []error
 }
 
 // An Increment is one Add of AddAll.
 type Increment struct {
-	Key   string
-	Delta int64
-	TTL   time.Duration
+	Key   string        // as an Item's
+	Delta int64         // negative takes away; a sum below zero is zero
+	TTL   time.Duration // of a counter that is not there yet; zero: no expiry of its own
 }
 
 // ManyAdder adds to many counters in fewer round trips than one Add each. A
 // driver may implement it; the answers are those of Add.
 type ManyAdder interface {
+	// AddAll returns sums and errors aligned with adds; a sum is valid where its
+	// error is nil.
 	AddAll(ctx context.Context, adds []Increment) (sums []uint64, errs []error)
 }

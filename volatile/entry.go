@@ -10,8 +10,8 @@ import (
 
 // A Stamp orders the versions of one entry: by Version, then by Tie.
 type Stamp struct {
-	Version int64
-	Tie     uint64
+	Version int64  // the larger is the newer
+	Tie     uint64 // decides between equal versions, such as a digest of the value
 }
 
 // Compare returns -1 when s is older than t, 0 when they are equal, and 1 when
@@ -28,8 +28,8 @@ func (s Stamp) Less(t Stamp) bool { return s.Compare(t) < 0 }
 
 // An Entry is a versioned value.
 type Entry struct {
-	Value   []byte
-	Stamp   Stamp
+	Value   []byte    // nil and empty are the same; empty when Absent
+	Stamp   Stamp     // newest wins
 	Absent  bool      // a remembered absence: the store of record had nothing at this stamp
 	Written time.Time // when the entry was written, UTC, milliseconds
 }

@@ -15,8 +15,8 @@ import (
 
 // Arrivals are how many arrived of one key.
 type Arrivals struct {
-	Key   string
-	Count float64
+	Key   string  // as Meter.Hit was given it
+	Count float64 // over the time that was asked for, as in Rates: it need not be whole
 }
 
 // MaxTop is the largest n of Meter.Top.

@@ -21,17 +21,17 @@ const (
 
 // A Write is one of the writes of [Cache.WriteAll].
 type Write struct {
-	Key   string
-	Entry Entry
-	TTL   time.Duration
-	Mode  WriteMode
-	Parts bool // a value over the cache's limit may lie in parts: see Keeping
+	Key   string        // 1 to MaxKey bytes
+	Entry Entry         // of Invalidating, the Stamp alone matters
+	TTL   time.Duration // zero: no expiry of its own, or Options.Absence for an absence; negative is fault.ErrInvalid; not for Invalidating
+	Mode  WriteMode     // zero: Raising
+	Parts bool          // a value over the cache's limit may lie in parts: see Keeping
 }
 
 // A Written is what became of a Write.
 type Written struct {
-	Superseded bool // something newer is there
-	Err        error
+	Superseded bool  // something newer is there
+	Err        error // nil when the write was done, or superseded; see Cache.Raise for the others
 }
 
 // WriteAll does many writes, each as Raise, Replace or Invalidate would alone,

@@ -14,7 +14,7 @@ import (
 // What is in the table is computed from that set, so the order of the writes
 // cannot matter by construction; a driver must agree with it in every order.
 type Model struct {
-	Placed bool
+	Placed bool // as the table's; not to be changed after the first write
 	rows   map[string]*history
 }
 

@@ -42,8 +42,8 @@ func (d *Driver) reading(ctx context.Context) Consistency {
 // A Statement is a text with its values. All of ours are plain reads, or
 // writes with a timestamp of their own, which may be repeated.
 type Statement struct {
-	Text string
-	Args []any
+	Text string // with a ? for each of Args
+	Args []any  // bound in order
 }
 
 // A Session is what the store needs of a client. Methods are safe for

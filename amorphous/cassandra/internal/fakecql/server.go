@@ -25,7 +25,7 @@ type Answer struct {
 // A Server listens on a port of its own. Answers is asked once per statement
 // that is executed, alone or in a batch; nil means success.
 type Server struct {
-	Addr string
+	Addr string // host and port, on 127.0.0.1
 
 	mu       sync.Mutex
 	answer   func(text string) *Answer
