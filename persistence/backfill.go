@@ -33,7 +33,7 @@ type BackfillOptions struct {
 // Backfilled says how far a backfill is. The counts are those of all its
 // processes.
 type Backfilled struct {
-	Kind, Task string
+	Kind, Task string        // as Backfill was given them
 	Seen       int64         // objects that the record holds, so far
 	Written    int64         // rows written, or handlers put into custody
 	Superseded int64         // rows that a newer version had written; a store that cannot tell counts them as Written

@@ -69,7 +69,7 @@ type CountQuery struct {
 type Count struct {
 	Of []string  // values of the fields in Counts.By, as text; in a Series those of the query
 	At time.Time // when the bucket of a Series begins, in the zone of the counts
-	N  int64
+	N  int64     // objects, or the sum of the field that Counts.Sum names
 }
 
 // Series returns the counts per bucket of time, oldest first: of all values

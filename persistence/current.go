@@ -14,12 +14,12 @@ import (
 
 // A Run is what a handler may know about the run it is in.
 type Run struct {
-	ID       string // task id: the same for every run of this task for this Put
-	Kind     string
-	Key      string
-	Task     string
-	Attempt  int // 1 for the first run; outages and snoozes do not count
-	Version  int64
+	ID       string    // task id: the same for every run of this task for this Put
+	Kind     string    // its name, as declared
+	Key      string    // the object's
+	Task     string    // its name in the plan
+	Attempt  int       // 1 for the first run; outages and snoozes do not count
+	Version  int64     // the object's, of this Put
 	Accepted time.Time // UTC, microseconds
 
 	layer *Layer

@@ -16,22 +16,22 @@ import (
 // A DeadLetter is a task that could not succeed, with everything that a person
 // needs to decide about it.
 type DeadLetter struct {
-	ID       string // the task's id
-	Kind     string
-	Key      string
-	Task     string
-	Reason   string // one line
-	Detail   string // the error's full text; the stack of a panic
-	Attempts int
-	Version  int64
+	ID       string    // the task's id
+	Kind     string    // its name, as declared
+	Key      string    // the object's
+	Task     string    // its name in the plan
+	Reason   string    // one line
+	Detail   string    // the error's full text; the stack of a panic
+	Attempts int       // that were spent, the last one included; zero when it never ran
+	Version  int64     // the object's; zero when the letter cannot be read
 	Accepted time.Time // first: a replay does not change it
-	Died     time.Time
-	Object   []byte // the object as JSON, as it was accepted; nil for a delete
+	Died     time.Time // UTC, microseconds
+	Object   []byte    // the object as JSON, as it was accepted; nil for a delete
 }
 
 // A DeadFilter selects dead letters; empty fields match all.
 type DeadFilter struct {
-	Kind, Task, Key string
+	Kind, Task, Key string // compared whole
 	Limit           int    // zero means 100
 	After           string // the ID of the last one seen
 }

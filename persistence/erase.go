@@ -24,7 +24,7 @@ type EraseOptions struct {
 // An Erasure says what was found of a key, and that a second look found
 // nothing.
 type Erasure struct {
-	Kind, Key string
+	Kind, Key string   // as Erase was given them
 	Version   int64    // all that is older stays away, however late it comes
 	Found     []string // what was removed, and from where
 	Left      []string // what the second look found; empty: nothing

@@ -15,22 +15,22 @@ import (
 // An Explanation tells what one Put of an object would do. Print it, or look
 // at its parts in a test.
 type Explanation struct {
-	Kind, Key  string
-	Custody    Custody          // where the envelope would be recorded
-	Durability fault.Durability // of that
-	Object     int              // bytes of the encoded object
-	Envelope   int              // bytes of the envelope; zero when none is needed
-	Lane       string           // where it would wait: a lane of the outbox, or a tube of the queue; empty when none is needed
-	Tasks      []TaskExplanation
-	Warnings   []string // what would not go as one might expect, each a sentence
+	Kind, Key  string            // of the object
+	Custody    Custody           // where the envelope would be recorded
+	Durability fault.Durability  // of that
+	Object     int               // bytes of the encoded object
+	Envelope   int               // bytes of the envelope; zero when none is needed
+	Lane       string            // where it would wait: a lane of the outbox, or a tube of the queue; empty when none is needed
+	Tasks      []TaskExplanation // in start order; also those that are Skipped
+	Warnings   []string          // what would not go as one might expect, each a sentence
 }
 
 // A TaskExplanation tells what one task of a Put would do.
 type TaskExplanation struct {
-	Name     string
-	Priority int
-	Lane     string // "before Put returns", "real time" or "background"
-	Purpose  Purpose
+	Name     string        // as in the plan
+	Priority int           // 0 runs before Put returns; smaller first
+	Lane     string        // "before Put returns", "real time" or "background"
+	Purpose  Purpose       // whose store it needs
 	Does     string        // the statement, the key, the tube, or the handler
 	TTL      time.Duration // of what is written; zero: none
 	Bytes    int           // of what is written; zero for a handler

@@ -16,7 +16,7 @@ type Handle[T any] struct {
 // A PutResult is what became of one object of PutAll.
 type PutResult struct {
 	Receipt *Receipt // nil when the object was not accepted
-	Err     error
+	Err     error    // nil when Put would have returned nil; both are set when fault.Accepted(Err)
 }
 
 // Put accepts an object: when it returns nil, every task of the object is done
@@ -137,7 +137,7 @@ type Query struct {
 
 // A Page is a part of what a Query selects.
 type Page[T any] struct {
-	Objects []T
+	Objects []T    // in the query's order, at most Limit; may be empty
 	Next    string // cursor for Query.After; empty: there is no more
 }
 

@@ -9,8 +9,8 @@ import (
 
 // A PutEvent tells of one Put.
 type PutEvent struct {
-	Kind, Key string
-	Version   int64
+	Kind, Key string        // Key is empty when Put returns no receipt
+	Version   int64         // zero when Put returns no receipt
 	Bytes     int           // of the encoded object
 	Took      time.Duration // from the call to its return
 	Err       error         // nil when the object was accepted with everything at priority 0 done
@@ -19,37 +19,43 @@ type PutEvent struct {
 // A PutObserver is told of every Put when it returns. It must be quick: it
 // runs in the caller's goroutine.
 type PutObserver interface {
+	// PutDone may be called by many goroutines at once. Its context is that of
+	// the Put, and may have ended.
 	PutDone(ctx context.Context, e PutEvent)
 }
 
 // A TaskEvent tells of one run of one task.
 type TaskEvent struct {
-	ID              string // task id, stable over repeats; empty for default writes
-	Kind, Key, Task string
-	Version         int64
-	Purpose         Purpose
+	ID              string    // task id, stable over repeats; empty for default writes
+	Kind, Key, Task string    // of the object, and the task's name in the plan
+	Version         int64     // the object's
+	Purpose         Purpose   // the task's
 	Accepted        time.Time // when the object was accepted
-	Started, Ended  time.Time
-	Attempts        int    // refusals before this run
-	Result          string // "done", "superseded", "skipped", "retry", "parked", "snoozed", "dead", "unknown", "blocked" or "cancelled"
-	Err             error  // nil for the first three
+	Started, Ended  time.Time // of this run; default writes of a group share them
+	Attempts        int       // refusals before this run
+	Result          string    // "done", "superseded", "skipped", "retry", "parked", "snoozed", "dead", "unknown", "blocked" or "cancelled"
+	Err             error     // nil for the first three
 }
 
 // A TaskObserver is told of every run of a task when it ends. It must be
 // quick: it runs in the worker's goroutine.
 type TaskObserver interface {
+	// TaskDone may be called by many goroutines at once, and for one task as
+	// often as it runs.
 	TaskDone(ctx context.Context, e TaskEvent)
 }
 
 // A StoreEvent tells that a store went down or came back.
 type StoreEvent struct {
-	Purpose Purpose
-	Up      bool
-	Err     error // why it is held to be down
+	Purpose Purpose // which store
+	Up      bool    // false: it went down
+	Err     error   // why it is held to be down; nil when Up
 }
 
 // A StoreObserver is told when a store goes down or comes back.
 type StoreObserver interface {
+	// StoreChanged must be quick: it runs in the goroutine that noticed, such as a
+	// worker's. Its context never ends.
 	StoreChanged(ctx context.Context, e StoreEvent)
 }
 

@@ -17,6 +17,7 @@ import (
 // A nil one is missing: declaring a kind that needs it is refused with a
 // sentence that says so.
 type Stores struct {
+	// Open opens each once, and Close of the layer closes what it opened.
 	Transitory    transitory.Source
 	Volatile      volatile.Source
 	Transactional transactional.Source

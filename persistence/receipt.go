@@ -30,10 +30,10 @@ func (s TaskState) String() string {
 
 // A TaskReceipt is the state of one task.
 type TaskReceipt struct {
-	Name     string
-	Purpose  Purpose
-	Priority int
-	State    TaskState
+	Name     string    // as in the plan
+	Purpose  Purpose   // whose store it needs
+	Priority int       // 0 runs before Put returns; smaller first
+	State    TaskState // when Tasks was called
 }
 
 // A Receipt tells what became of a Put: where the object is in custody, how
@@ -41,9 +41,9 @@ type TaskReceipt struct {
 // for concurrent use, and follows the tasks as long as they are done by this
 // layer; Wait and Layer.Receipt ask custody.
 type Receipt struct {
-	ID         string // of the envelope, for Layer.Receipt; empty when no envelope was needed
-	Kind, Key  string
-	Version    int64
+	ID         string           // of the envelope, for Layer.Receipt; empty when no envelope was needed
+	Kind, Key  string           // of the object
+	Version    int64            // of the object, as this Put made it
 	Accepted   time.Time        // UTC, microseconds
 	Custody    Custody          // AutoCustody when no envelope was needed
 	Durability fault.Durability // of the acceptance

@@ -67,7 +67,7 @@ func (c *counter) ended(s flow.State) {
 // has not seen the end of, and Unknown and Oldest are zero; in a layer without a
 // transactional store Dead is what this layer gave up, and OldestDead is zero.
 type TaskStats struct {
-	Kind, Task string
+	Kind, Task string        // by name
 	Accepted   int64         // Done + Superseded + Pending + Dead
 	Done       int64         // including Skipped
 	Superseded int64         // done: a newer version was there

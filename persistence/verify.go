@@ -15,8 +15,8 @@ import (
 // A Difference is one thing that a store holds otherwise than the record
 // implies.
 type Difference struct {
-	Kind, Key, Task string
-	Purpose         Purpose
+	Kind, Key, Task string  // of the object, and the task that stores it
+	Purpose         Purpose // the task's: which store
 	// What is one of: missing (nothing is there), stale (an older version is),
 	// altered (the same version is, with another content), newer (a version is
 	// that the record has not), surplus (no object implies it; of a derived row

@@ -14,7 +14,7 @@ import (
 
 // An Op is one operation on its way to a store.
 type Op struct {
-	Purpose persistence.Purpose
+	Purpose persistence.Purpose // which store
 	// Name is the driver's method in lower case: "put", "reserve", "delete",
 	// "release", "touch", "stats" (transitory); "get", "set", "swap", "delete",
 	// "add" (volatile); "write", "read", "scan", "prepare", "purge"

@@ -32,19 +32,19 @@ const (
 
 // An Event is one line of a Trace.
 type Event struct {
-	At      time.Time // set by Trace.Add when zero: the end of what took its time
-	Began   time.Time // of what took its time; zero: at At
-	Verb    Verb
-	ID      string // of the object
-	Task    string
-	Tasks   []string // that the object has
-	IDs     []string // that a scan found
-	Store   string
-	Key     string
-	Version int64
-	N       int64
-	Outcome fault.Outcome
-	Sample  Sample
+	At      time.Time     // set by Trace.Add when zero: the end of what took its time
+	Began   time.Time     // of what took its time; zero: at At
+	Verb    Verb          // says which of the others are set
+	ID      string        // of the object
+	Task    string        // its name
+	Tasks   []string      // that the object has
+	IDs     []string      // that a scan found
+	Store   string        // any name that tells stores apart
+	Key     string        // of what is read, counted or written, or the ordering key
+	Version int64         // of what was read
+	N       int64         // what was added, counted, written or seen
+	Outcome fault.Outcome // zero: applied
+	Sample  Sample        // of Sampled
 }
 
 // String is the event as evidence.
@@ -75,10 +75,10 @@ func (e Event) String() string {
 // Open, what may be in the sum beside them: the tasks of Puts whose outcome nobody
 // knows, and runs of tasks that were done before.
 type Sample struct {
-	Accepted, Done, Superseded, Pending, Dead, Unknown int64
-	Open                                               int64
+	Accepted, Done, Superseded, Pending, Dead, Unknown int64 // tasks
+	Open                                               int64 // tasks
 	Memory                                             int64 // bytes
-	Goroutines, Files, Connections                     int64
+	Goroutines, Files, Connections                     int64 // that are open, by the test's own count
 }
 
 // A Trace is what happened in a run, in order. The zero value is empty and
@@ -118,7 +118,7 @@ func (t *Trace) Events() []Event {
 
 // A Verdict is what a check found.
 type Verdict struct {
-	Check string
+	Check string // its name, such as "total"
 	// Evidence is the smallest that shows the violation; empty: none was found.
 	Evidence string
 	// Unknown says that the trace decides nothing, and Evidence why: it is
