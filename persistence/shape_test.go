@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/doc"
 	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,12 +34,12 @@ func TestTheHouseReadsLikeAModel(t *testing.T) {
 		if n := strings.Count(string(text), "\n"); n > longestFile {
 			t.Errorf("%s has %d lines, and %d is the most: a part of it is a noun of its own", s.path, n, longestFile)
 		}
-		lines := func(n ast.Node) int {
-			return strings.Count(string(text[n.Pos()-s.file.FileStart:n.End()-s.file.FileStart]), "\n") + 1
+		line := func(p token.Pos) int {
+			return strings.Count(string(text[:p-s.file.FileStart]), "\n") + 1
 		}
 		for _, d := range s.file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
-				n := lines(f)
+				n := line(f.End()) - line(f.Pos()) + 1
 				lengths = append(lengths, n)
 				if n > longestFunction {
 					t.Errorf("%s: %s has %d lines, and %d is the most", s.path, f.Name.Name, n, longestFunction)
@@ -46,7 +47,7 @@ func TestTheHouseReadsLikeAModel(t *testing.T) {
 			}
 		}
 		if !s.test && s.file.Name.Name != "main" {
-			for _, name := range undocumented(s.file) {
+			for _, name := range undocumented(s.file, line) {
 				t.Errorf("%s: %s is exported, and nothing says what it is", s.path, name)
 			}
 		}
@@ -59,7 +60,7 @@ func TestTheHouseReadsLikeAModel(t *testing.T) {
 
 // undocumented returns the exported names of a file that have no comment of
 // their own, nor one of the group that they stand in.
-func undocumented(file *ast.File) (names []string) {
+func undocumented(file *ast.File, line func(token.Pos) int) (names []string) {
 	for _, d := range file.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
@@ -68,24 +69,63 @@ func undocumented(file *ast.File) (names []string) {
 			}
 		case *ast.GenDecl:
 			for _, spec := range d.Specs {
-				names = append(names, undocumentedSpec(d, spec)...)
+				names = append(names, undocumentedSpec(d, spec, line)...)
 			}
 		}
 	}
 	return names
 }
 
-func undocumentedSpec(d *ast.GenDecl, spec ast.Spec) (names []string) {
+func undocumentedSpec(d *ast.GenDecl, spec ast.Spec, line func(token.Pos) int) (names []string) {
 	switch spec := spec.(type) {
 	case *ast.TypeSpec:
-		if spec.Name.IsExported() && d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
+		if !spec.Name.IsExported() {
+			break
+		}
+		if d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
 			names = append(names, spec.Name.Name)
 		}
+		names = append(names, undocumentedMembers(spec.Name.Name, spec.Type, line)...)
 	case *ast.ValueSpec:
 		for _, n := range spec.Names {
 			if n.IsExported() && d.Doc == nil && spec.Doc == nil && spec.Comment == nil {
 				names = append(names, n.Name)
 			}
+		}
+	}
+	return names
+}
+
+// undocumentedMembers returns the exported fields of a struct, and the exported
+// methods of an interface, without a comment. One in front of a field counts for
+// those on the lines that follow, up to a blank one. What is embedded is
+// documented where its type is.
+func undocumentedMembers(name string, typ ast.Expr, line func(token.Pos) int) (names []string) {
+	var members *ast.FieldList
+	switch typ := typ.(type) {
+	case *ast.StructType:
+		members = typ.Fields
+	case *ast.InterfaceType:
+		members = typ.Methods
+	default:
+		return nil
+	}
+	group, end := true, line(typ.Pos())-1 // a type on one line has its own comment in front
+	for _, m := range members.List {
+		start := line(m.Pos())
+		if m.Doc != nil {
+			start = line(m.Doc.Pos())
+		}
+		group = m.Doc != nil || group && start <= end+1
+		end = line(m.End())
+		for _, n := range m.Names {
+			if !n.IsExported() {
+				continue
+			}
+			if !group && m.Comment == nil {
+				names = append(names, name+"."+n.Name)
+			}
+			names = append(names, undocumentedMembers(name+"."+n.Name, m.Type, line)...)
 		}
 	}
 	return names

@@ -10,8 +10,8 @@ import (
 
 // A Bound is the most that one operation may allocate.
 type Bound struct {
-	Allocs float64
-	Bytes  float64
+	Allocs float64 // objects on the heap
+	Bytes  float64 // of all of them
 }
 
 // Of returns what f allocates, on average over runs calls after a few more that

@@ -67,13 +67,13 @@ func ParseID(s string) (ID, bool) {
 
 // A Task is what remains to do of one task.
 type Task struct {
-	Name      string
-	Attempts  int   // runs that ended in a refusal, or were counted before a run
-	NotBefore int64 // µs since 1970; zero: at once
-	Parked    byte  // the purpose whose store it waits for; zero: none
-	Class     byte  // lane hint of the program that accepted it: 0 background, 1 real time
-	Seen      byte  // bits that stay with the task: see the Seen constants
-	Since     int64 // µs since 1970 of the first of the busy answers that are going on; zero: none
+	Name      string // in the plan
+	Attempts  int    // runs that ended in a refusal, or were counted before a run
+	NotBefore int64  // µs since 1970; zero: at once
+	Parked    byte   // the purpose whose store it waits for; zero: none
+	Class     byte   // lane hint of the program that accepted it: 0 background, 1 real time
+	Seen      byte   // bits that stay with the task: see the Seen constants
+	Since     int64  // µs since 1970 of the first of the busy answers that are going on; zero: none
 }
 
 // Bits of Task.Seen.
@@ -85,18 +85,18 @@ const (
 
 // An Envelope is an accepted object with the tasks that remain.
 type Envelope struct {
-	ID       ID
-	Kind     string
-	Key      string
-	Version  int64
-	Tie      uint64
-	Token    string
+	ID       ID        // also of its record in the outbox
+	Kind     string    // of the object
+	Key      string    // of the object
+	Version  int64     // of the object
+	Tie      uint64    // decides between equal versions: a digest of Body
+	Token    string    // the caller's; may be empty
 	Accepted time.Time // UTC, microseconds
 	Trace    string    // trace context, opaque
 	Delete   bool      // a delete: Body is empty
 	Shape    uint64    // digest of the property names that the program knew
 	Body     []byte    // the object, encoded
-	Tasks    []Task
+	Tasks    []Task    // those that remain, 1024 at most
 	First    time.Time // of a dead letter that was replayed: when it was first accepted; else zero
 }
 

@@ -14,25 +14,25 @@ const LatePriority = 1<<20 + 1
 // A Spec is what a plan says of a task.
 type Spec struct {
 	Priority    uint32 // 0 before Put returns, then 1, 2, …
-	RealTime    bool
-	MaxAttempts int
-	Within      int64 // µs after acceptance; zero: for ever
-	Expire      bool  // past Within: a dead letter, else it runs late
-	External    bool  // another program serves it
-	Store       byte  // the purpose whose store every run needs; zero: none in particular
-	Blocks      bool  // a dead letter keeps the envelope, and with it its ordering key, until somebody decides
-	MaxBackoff  int64 // µs; the longest wait between attempts
+	RealTime    bool   // of the real-time class
+	MaxAttempts int    // so many refusals make a dead task
+	Within      int64  // µs after acceptance; zero: for ever
+	Expire      bool   // past Within: a dead letter, else it runs late
+	External    bool   // another program serves it
+	Store       byte   // the purpose whose store every run needs; zero: none in particular
+	Blocks      bool   // a dead letter keeps the envelope, and with it its ordering key, until somebody decides
+	MaxBackoff  int64  // µs; the longest wait between attempts
 }
 
 // A Task is one remaining task of an envelope.
 type Task struct {
-	Spec      *Spec // nil: this program does not know the task
-	Attempts  int
-	NotBefore int64
-	Parked    byte  // the purpose whose store it waits for
-	Late      bool  // its slice of time is past
-	Since     int64 // of the first of the Busy answers that are going on; zero: none
-	State     State
+	Spec      *Spec  // nil: this program does not know the task
+	Attempts  int    // that were spent
+	NotBefore int64  // µs since 1970; zero: at once
+	Parked    byte   // the purpose whose store it waits for
+	Late      bool   // its slice of time is past
+	Since     int64  // of the first of the Busy answers that are going on; zero: none
+	State     State  // zero: Waiting
 	Reason    string // of a dead task
 	blocked   bool   // in this run
 }
@@ -81,17 +81,17 @@ const (
 
 // An Action is what to do next. Tasks is valid until the next call.
 type Action struct {
-	Kind     Kind
-	Tasks    []int
-	Priority uint32
+	Kind     Kind   // what to do
+	Tasks    []int  // for Start: indexes into Run.Tasks
+	Priority uint32 // for Look, Pass and GiveBack: of the next class
 }
 
 // A Run is the state of an envelope in a worker's hands.
 type Run struct {
-	Accepted int64
-	Seed     uint64 // of the jitter, from the envelope's id: the same history, the same waits
-	Horizon  int64  // µs; an older envelope never runs
-	Tasks    []Task
+	Accepted int64   // µs since 1970
+	Seed     uint64  // of the jitter, from the envelope's id: the same history, the same waits
+	Horizon  int64   // µs; an older envelope never runs
+	Tasks    []Task  // those that remain, in the order of the envelope
 	Down     [8]bool // by purpose: known to be unreachable
 
 	realTime bool // the worker in charge serves real time
@@ -209,8 +209,8 @@ const Wait Kind = 255
 
 // An End is how an attempt ended.
 type End struct {
-	Task    int
-	Outcome Outcome
+	Task    int           // index into Run.Tasks
+	Outcome Outcome       // says which of the others are looked at
 	Store   byte          // for Outage
 	After   time.Duration // for Snoozed
 	Reason  string        // for Refused, Permanent, Uncertain

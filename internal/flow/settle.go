@@ -14,12 +14,12 @@ const (
 
 // A Settlement is what custody records when a worker lets an envelope go.
 type Settlement struct {
-	Done     bool // nothing remains
-	Lane     Lane
-	Store    byte // for Parked
-	Task     int  // for Foreign
-	Priority uint32
-	Due      int64 // not before; zero: at once
+	Done     bool   // nothing remains
+	Lane     Lane   // where it waits; not for Done
+	Store    byte   // for Parked
+	Task     int    // for Foreign
+	Priority uint32 // in the lane, smaller first
+	Due      int64  // not before; zero: at once
 }
 
 // mixedWait is how long an envelope with both a parked task and one that waits

@@ -5,6 +5,7 @@ import "flag"
 
 // TB is what this package needs of a *testing.T.
 type TB interface {
+	// As testing.TB has them.
 	Helper()
 	Cleanup(func())
 	Error(args ...any)

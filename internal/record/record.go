@@ -71,12 +71,12 @@ const (
 
 // A Type is a compiled Go type. It is immutable and safe for concurrent use.
 type Type struct {
-	Go      reflect.Type
-	Fields  []Field // every kept property, in declaration order, the Rest among them
-	Key     *Field  // tagged persistence:"key", an element of Fields; nil for Document
-	Version *Field  // tagged persistence:"version", an int64; nil when the clock makes versions
-	Rest    *Field  // map[string]any or Document that holds the unknown properties; may be nil
-	Tagged  bool    // some field has a purpose tag other than "-"
+	Go      reflect.Type // the struct, or Document
+	Fields  []Field      // every kept property, in declaration order, the Rest among them
+	Key     *Field       // tagged persistence:"key", an element of Fields; nil for Document
+	Version *Field       // tagged persistence:"version", an int64; nil when the clock makes versions
+	Rest    *Field       // map[string]any or Document that holds the unknown properties; may be nil
+	Tagged  bool         // some field has a purpose tag other than "-"
 
 	name     string              // how messages name the type
 	declared map[string]struct{} // every name under which a property may lie
@@ -94,8 +94,8 @@ type Document = map[string]any
 // A Set is a subset of a type's fields with a codec. It is immutable and safe
 // for concurrent use.
 type Set struct {
-	Fields []*Field
-	Shape  uint64 // digest of the property names, never zero
+	Fields []*Field // in the order of Values; of a Document, its Rest alone
+	Shape  uint64   // digest of the property names, never zero
 
 	typ    *Type
 	object *object

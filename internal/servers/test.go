@@ -9,6 +9,7 @@ import (
 // TB is what this package needs of a *testing.T or *testing.B; a program that
 // imports this package does not link package testing.
 type TB interface {
+	// As testing.TB has them.
 	Helper()
 	Context() context.Context
 	Cleanup(func())

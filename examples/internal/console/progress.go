@@ -13,7 +13,7 @@ import (
 // is written over, elsewhere in a line now and then. It is safe for concurrent
 // use.
 type Progress struct {
-	Out      io.Writer
+	Out      io.Writer // never nil; not closed
 	name     string
 	terminal bool
 

@@ -9,12 +9,12 @@ import (
 
 // A Shape is the size of a generated town.
 type Shape struct {
-	Seed                   uint64
-	People, Venues         int
-	Friendships            int // pairs: each of the two is told of the other, who wants it
-	Quiet                  int // of a hundred people, those who do not want to be told
-	History                int // check-ins that arrive as fast as they are taken
-	Before, Spike, Between int // the stretch: check-ins before, in and after the spike
+	Seed                   uint64 // the same seed and sizes give the same town
+	People, Venues         int    // how many
+	Friendships            int    // pairs: each of the two is told of the other, who wants it
+	Quiet                  int    // of a hundred people, those who do not want to be told
+	History                int    // check-ins that arrive as fast as they are taken
+	Before, Spike, Between int    // the stretch: check-ins before, in and after the spike
 }
 
 // Default is the town of a run without files.

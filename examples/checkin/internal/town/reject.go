@@ -8,9 +8,9 @@ const shownRejects = 20
 
 // A Reject is a row that could not be read.
 type Reject struct {
-	File string
-	Line int // from 1
-	Why  string
+	File string // as it was opened
+	Line int    // from 1
+	Why  string // for a person
 }
 
 // String is one line for a terminal.
@@ -19,9 +19,9 @@ func (r Reject) String() string { return fmt.Sprintf("%s:%d: %s", r.File, r.Line
 // Rejects counts the rows that could not be read, and keeps the first few of
 // every file.
 type Rejects struct {
-	Count   int
-	First   []Reject
-	Repeats int // friendships that a file names twice: they count once
+	Count   int      // in all files
+	First   []Reject // shownRejects of each file at most, in order
+	Repeats int      // friendships that a file names twice: they count once
 
 	inFile map[string]int
 }

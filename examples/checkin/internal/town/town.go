@@ -14,11 +14,11 @@ import (
 
 // An Event is one check-in.
 type Event struct {
-	Line     int32 // in its file, from 1: exact duplicates differ only here
-	User     int64
-	Venue    int64
-	At       int64 // microseconds since 1970, UTC
-	Lat, Lon float64
+	Line     int32   // in its file, from 1: exact duplicates differ only here
+	User     int64   // an id, see Town.UserName
+	Venue    int64   // an id, see Town.VenueName
+	At       int64   // microseconds since 1970, UTC
+	Lat, Lon float64 // degrees
 }
 
 // Time returns when the check-in was made, in UTC.
@@ -28,12 +28,12 @@ func (e Event) Time() time.Time { return time.UnixMicro(e.At).UTC() }
 // as fast as it can be taken: calm, then a spike, then calm again. Its figures
 // are indexes of events; a town without a stretch has its length in all.
 type Stretch struct {
-	From, Spike, Calm, To int
+	From, Spike, Calm, To int // where it begins, the spike begins, the spike is over, and it ends
 }
 
 // A Town is the input of a game. It is read-only once it is made.
 type Town struct {
-	Name    string
+	Name    string            // to show
 	Events  []Event           // in order of arrival: by time, then user, then line
 	Friends map[int64][]int64 // of a user, ascending, without repeats
 	Quiet   map[int64]bool    // who does not want to be told of friends' check-ins; by files, nobody
