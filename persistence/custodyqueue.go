@@ -52,6 +52,14 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 		return nil, err
 	}
 	crash.Point("claim.queue.after")
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	// What was reserved is dealt with although the wait for it may be over by now:
+	// a job that could not be moved for that would lie there until its time to run
+	// is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.layer.opts.Lease)
+	defer cancel()
 	out := make([]*held, 0, len(jobs))
 	for i := range jobs {
 		if h := c.open(ctx, &jobs[i]); h != nil {

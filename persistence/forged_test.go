@@ -14,6 +14,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
 	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 	"github.com/fourfold-dev/fourfold/transitory"
 )
@@ -273,6 +274,57 @@ func TestAJobOfANewerFormatWaitsForItsProgram(t *testing.T) {
 		}
 		if got := takeOut(t, layer, "ff/ping/bg"); !bytes.Equal(got, newer) {
 			t.Errorf("the newer program finds %x", got)
+		}
+	})
+}
+
+// A lateQueue answers a Reserve that found something only when the wait for it is
+// over, as one on a machine that stands still.
+type lateQueue struct {
+	transitory.Driver
+	transitory.Featured
+}
+
+func (q lateQueue) Reserve(ctx context.Context, tubes []string, most int) ([]transitory.Job, error) {
+	jobs, err := q.Driver.Reserve(ctx, tubes, most)
+	if err == nil && len(jobs) > 0 {
+		<-ctx.Done()
+	}
+	return jobs, err
+}
+
+// What was reserved in the last moment of a wait is dealt with at once, and not
+// when its time to run is over.
+func TestAReserveThatComesLate(t *testing.T) {
+	stores := embedded.Stores(t.TempDir())
+	synctest.Test(t, func(t *testing.T) {
+		inner := stores.Transitory
+		stores.Transitory = transitory.SourceFunc(func(ctx context.Context) (transitory.Driver, error) {
+			d, err := inner.OpenDriver(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return lateQueue{d, d.(transitory.Featured)}, nil
+		})
+		layer, err := persistence.Open(t.Context(), stores, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer layer.Close()
+		var r ran
+		pings := persistence.Declare(layer, "ping", pingPlan(r.do), queued)
+		if err := layer.Transitory().Put(t.Context(), transitory.Job{Tube: "ff/ping/bg", TTR: time.Hour, Body: []byte("no envelope")})[0]; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pings.Put(t.Context(), ping{ID: "p"}); err != nil {
+			t.Fatal(err)
+		}
+		stop := persistencetest.Work(t, layer)
+		time.Sleep(5 * time.Second)
+		stop()
+		stats, err := layer.Transitory().Stats(t.Context(), "ff/quarantine")
+		if err != nil || stats[0].Ready != 1 || r.String() != "map[p:1]" {
+			t.Errorf("ran %s, in quarantine %+v, %v", &r, stats, err)
 		}
 	})
 }

@@ -178,7 +178,7 @@ func (c *child) watch(ctx context.Context, layer *persistence.Layer, end context
 	for {
 		stats, err := layer.Stats(ctx)
 		for i := range stats.Tasks {
-			stats.Tasks[i].Oldest = 0 // it grows by itself
+			stats.Tasks[i].Oldest, stats.Tasks[i].OldestDead = 0, 0 // they grow by themselves
 		}
 		switch now := fmt.Sprint(stats.Tasks); {
 		case err == nil && now != last:
