@@ -214,7 +214,7 @@ func TestTheDatabasesClockJumps_A21(t *testing.T) {
 // The same over a real server, whose clock is set.
 func TestDegradationOfAClock_A21(t *testing.T) {
 	if *degradation == 0 {
-		t.Skip("skipped for its length: -args -degradation=1s takes it")
+		t.Skip("the campaign that -args -degradation=1s asks for: a server whose clock is set, NOT TESTED here")
 	}
 	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
 		t.Run(jump.String(), func(t *testing.T) {

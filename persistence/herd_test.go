@@ -170,7 +170,7 @@ func TestALongBacklogAndAHerd(t *testing.T) {
 // The same over real servers, for seconds.
 func TestDegradationOfABacklog(t *testing.T) {
 	if *degradation == 0 {
-		t.Skip("skipped for its length: -args -degradation=1s takes it")
+		t.Skip("the campaign that -args -degradation=1s asks for: a backlog and a herd over real servers, NOT TESTED here")
 	}
 	queue, rows := servers.Test(t, servers.Beanstalkd{}), servers.Test(t, servers.MariaDB{})
 	h := openRelay(t, persistence.Stores{

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/internal/schemes"
@@ -104,6 +105,9 @@ const defaultPort = "11300"
 
 // network splits an address: a path is a unix socket, anything else host:port.
 func network(addr string) (kind, address string, err error) {
+	if strings.ContainsFunc(addr, unicode.IsControl) {
+		return "", "", fmt.Errorf("an address has no control characters")
+	}
 	if strings.HasPrefix(addr, "/") {
 		return "unix", addr, nil
 	}

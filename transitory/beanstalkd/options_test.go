@@ -56,6 +56,7 @@ func TestFaultyURLs(t *testing.T) {
 		"beanstalkd://127.0.0.1?tls=true;producers=2":     {"options"},
 		"beanstalkd://127.0.0.1?tls=true&plaintext=true":  {"plaintext contradicts"},
 		"beanstalkd://127.0.0.1?producers=1&producers=2":  {"producers", "more than once"},
+		"beanstalkd:///sock\nx":                           {"control"},
 		"beanstalkd://127.0.0.1#x?plaintext=true":         {"%23"},
 	} {
 		addrs, opts, err := parseURL(url)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -131,6 +132,9 @@ func (o Options) withDefaults(names []string) (Options, []address, error) {
 
 // parseAddress reads "host:port", "host" or "/path".
 func parseAddress(name string) (address, error) {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return address{}, fmt.Errorf("the address %q, which has a control character", name)
+	}
 	if strings.HasPrefix(name, "/") {
 		return address{"unix", name}, nil
 	}
