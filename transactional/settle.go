@@ -108,7 +108,7 @@ func (s *Store) finishNow(ctx context.Context, c Conn, jobs []*job) (map[RecordI
 	gone := make(map[RecordID]heldRow, len(done))
 	for _, t := range done {
 		if t.Owner != done[0].Owner {
-			return nil, errLook
+			return nil, nil // one statement names one owner
 		}
 		gone[t.ID] = heldRow{gone: true}
 	}
