@@ -145,10 +145,14 @@ func openPair(t *testing.T, w *wall, stores persistence.Stores, lease time.Durat
 	return p
 }
 
-func (p *pair) close() {
-	for _, l := range p.layers {
+func (p *pair) close() { closeAll(p.T, p.layers[:]) }
+
+// closeAll closes the layers of programs that share their stores.
+func closeAll(t *testing.T, layers []*persistence.Layer) {
+	t.Helper()
+	for _, l := range layers {
 		if err := l.Close(); err != nil {
-			p.Error(err)
+			t.Error(err)
 		}
 	}
 }

@@ -60,13 +60,7 @@ func openRelay(t *testing.T, stores persistence.Stores, real bool) *relay {
 	return h
 }
 
-func (h *relay) close() {
-	for _, l := range h.layers {
-		if err := l.Close(); err != nil {
-			h.Error(err)
-		}
-	}
-}
+func (h *relay) close() { closeAll(h.T, h.layers[:]) }
 
 // ran is how many handlers ran, and how often the most frequent of them.
 func (h *relay) ran() (n, most int) {
