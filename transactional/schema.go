@@ -82,6 +82,8 @@ func (s *Store) compiled(t *Table) (*plan, error) {
 	}
 	p, err := newPlan(s, t)
 	if err == nil {
+		p.upsert.fine = s.features.SharedLog && len(s.plans) < fineTables
+		p.insert.fine = p.upsert.fine
 		s.plans[t] = p
 	}
 	return p, err

@@ -171,6 +171,9 @@ const (
 	maxChunk  = 128 // rows of one statement
 	exactMost = 8   // rows, up to which there is a size for each number
 	exactFine = 32
+	// fineTables is how many of the user's tables have fine statements, the first
+	// that are used: more would not fit into what a connection keeps prepared.
+	fineTables = 4
 )
 
 // text returns the statement for n rows, a size of chunk or of padded.

@@ -77,6 +77,27 @@ func TestChunks(t *testing.T) {
 	}
 }
 
+// TestFirstTablesAreFine: on a server the first tables of a program have a
+// statement for each number of rows, and not so many that a connection could not
+// keep them; in a file, where a statement is no round trip, none has.
+func TestFirstTablesAreFine(t *testing.T) {
+	for _, server := range []bool{true, false} {
+		s := &Store{features: Features{SharedLog: server}, plans: map[*Table]*plan{}}
+		s.dialect.Quote, s.dialect.Upsert = quoted, func(key, set []string) string { return "" }
+		for n := range fineTables + 2 {
+			p, err := s.compiled(&Table{Name: fmt.Sprint("t", n)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := server && n < fineTables; p.upsert.fine != want || p.insert.fine != want || p.lock.fine {
+				t.Errorf("server %v, table %d: upsert %v, insert %v", server, n, p.upsert.fine, p.insert.fine)
+			}
+		}
+	}
+}
+
+func quoted(name string) string { return `"` + name + `"` }
+
 func TestPadded(t *testing.T) {
 	for n := 1; n <= maxChunk; n++ {
 		if p := padded(n); p < n || p&(p-1) != 0 || p >= 2*n && n > 1 {
