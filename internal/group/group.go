@@ -52,6 +52,7 @@ type Group[T any] struct {
 	size func(T) int
 	run  func(ctx context.Context, items []T) []error
 
+	calls   sync.Pool     // of *call[T] with one entry, that were answered
 	slots   chan struct{} // holds one value per waiting item
 	closing chan struct{} // closed by Close, for those who wait for a slot
 
@@ -86,9 +87,18 @@ func New[T any](opts Options, size func(T) int, run func(ctx context.Context, it
 // error is both ctx's and fault.ErrUnknown, and the group goes on. A closed
 // Group answers fault.ErrClosed.
 func (g *Group[T]) Do(ctx context.Context, item T) error {
-	c := newCall([]T{item})
-	g.await(ctx, c)
-	return c.entries[0].err
+	c, _ := g.calls.Get().(*call[T])
+	if c == nil {
+		c = newCall[T](1)
+	}
+	c.begin(item)
+	answered := g.await(ctx, c)
+	err := c.entries[0].err
+	if answered {
+		c.forget()
+		g.calls.Put(c)
+	}
+	return err
 }
 
 // DoAll adds items that may share one group and waits for all of them; the
@@ -98,7 +108,8 @@ func (g *Group[T]) DoAll(ctx context.Context, items []T) []error {
 	if len(items) == 0 {
 		return nil
 	}
-	c := newCall(items)
+	c := newCall[T](len(items))
+	c.begin(items...)
 	g.await(ctx, c)
 	return c.errors()
 }
@@ -121,8 +132,10 @@ func (g *Group[T]) Close() {
 	<-idle
 }
 
-// await adds the entries of a call and returns when all of them are settled.
-func (g *Group[T]) await(ctx context.Context, c *call[T]) {
+// await adds the entries of a call and returns when all of them are settled. It
+// reports whether they were answered, so that nobody else knows of the call any
+// more; one that its context took away may still be in a group's hands.
+func (g *Group[T]) await(ctx context.Context, c *call[T]) (answered bool) {
 	if g.size != nil {
 		for i := range c.entries {
 			c.entries[i].size = g.size(c.entries[i].item)
@@ -141,8 +154,10 @@ func (g *Group[T]) await(ctx context.Context, c *call[T]) {
 	}
 	select {
 	case <-c.done:
+		return true
 	case <-ctx.Done():
 		g.leave(ctx, c)
+		return false
 	}
 }
 

@@ -25,16 +25,23 @@ type entry[T any] struct {
 type call[T any] struct {
 	entries []entry[T]
 	left    int           // entries that are not settled
-	done    chan struct{} // closed when left is zero
+	done    chan struct{} // holds a value when left is zero
 }
 
-func newCall[T any](items []T) *call[T] {
-	c := &call[T]{entries: make([]entry[T], len(items)), left: len(items), done: make(chan struct{})}
-	for i, item := range items {
-		c.entries[i].item, c.entries[i].call = item, c
-	}
-	return c
+func newCall[T any](items int) *call[T] {
+	return &call[T]{entries: make([]entry[T], items), done: make(chan struct{}, 1)}
 }
+
+// begin takes the items of a call, as many as it has entries.
+func (c *call[T]) begin(items ...T) {
+	c.left = len(items)
+	for i, item := range items {
+		c.entries[i] = entry[T]{item: item, call: c}
+	}
+}
+
+// forget drops the items and answers of a call that waits for its next use.
+func (c *call[T]) forget() { clear(c.entries) }
 
 // settle gives an entry its answer, once.
 func (c *call[T]) settle(e *entry[T], err error) {
@@ -43,7 +50,7 @@ func (c *call[T]) settle(e *entry[T], err error) {
 	}
 	e.state, e.err = settled, err
 	if c.left--; c.left == 0 {
-		close(c.done)
+		c.done <- struct{}{}
 	}
 }
 

@@ -120,18 +120,21 @@ func (g *Group[T]) runGroup(entries []*entry[T]) {
 		items[i] = e.item
 	}
 	var errs []error
-	failure := unknown(errors.New("the run of the group ended its goroutine"))
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
+		var failure error
+		switch p := recover(); {
+		case p != nil:
 			failure = unknown(fmt.Errorf("the run of the group panicked: %v", p))
+		case !returned:
+			failure = unknown(errors.New("the run of the group ended its goroutine"))
+		case errs != nil && len(errs) != len(items):
+			failure = unknown(fmt.Errorf("the run of the group gave %d answers for %d items", len(errs), len(items)))
 		}
 		g.settle(entries, errs, failure)
 	}()
 	errs = g.run(context.Background(), items)
-	failure = nil
-	if errs != nil && len(errs) != len(items) {
-		failure = unknown(fmt.Errorf("the run of the group gave %d answers for %d items", len(errs), len(items)))
-	}
+	returned = true
 }
 
 func (g *Group[T]) settle(entries []*entry[T], errs []error, failure error) {
