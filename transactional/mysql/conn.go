@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 
 	"github.com/go-sql-driver/mysql"
@@ -35,7 +36,7 @@ func (c *conn) Exec(ctx context.Context, query string, args ...any) (int64, erro
 	if err := c.fits(args); err != nil {
 		return 0, err
 	}
-	res, err := c.q.ExecContext(ctx, query, args...)
+	res, err := c.exec(ctx, query, args)
 	if err != nil {
 		at := executing
 		if c.single && !errors.Is(err, mysql.ErrPktTooLarge) { // which is not sent
@@ -51,6 +52,21 @@ func (c *conn) Exec(ctx context.Context, query string, args ...any) (int64, erro
 		return leftAlone, nil
 	}
 	return n, nil
+}
+
+// exec executes a statement, on a session of ours without the pool's copy of its
+// arguments, of which a group has hundreds.
+func (c *conn) exec(ctx context.Context, query string, args []any) (driver.Result, error) {
+	sc, ok := c.q.(*sql.Conn)
+	if !ok || !c.d.ours {
+		return c.q.ExecContext(ctx, query, args...)
+	}
+	var res driver.Result
+	err := sc.Raw(func(dc any) (err error) {
+		res, err = dc.(*session).exec(ctx, query, args)
+		return err
+	})
+	return res, err
 }
 
 // Query implements transactional.Conn.

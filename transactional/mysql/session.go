@@ -73,7 +73,8 @@ type rawConn interface {
 type session struct {
 	rawConn
 	byText map[string]*list.Element
-	recent *list.List // of *prepared, the latest in front
+	recent *list.List          // of *prepared, the latest in front
+	args   []driver.NamedValue // of exec, for its next use
 }
 
 type prepared struct {
@@ -197,6 +198,27 @@ func (s *session) ExecContext(ctx context.Context, query string, args []driver.N
 		return err
 	})
 	return res, err
+}
+
+// exec is ExecContext for arguments as a caller gives them.
+func (s *session) exec(ctx context.Context, query string, args []any) (driver.Result, error) {
+	named := s.args[:0]
+	defer func() {
+		clear(named)
+		s.args = named[:0]
+	}()
+	for i, arg := range args {
+		value := driver.NamedValue{Ordinal: i + 1, Value: arg}
+		switch arg.(type) {
+		case nil, int64, uint64, float64, bool, string, []byte, time.Time:
+		default:
+			if err := s.rawConn.CheckNamedValue(&value); err != nil {
+				return nil, err
+			}
+		}
+		named = append(named, value)
+	}
+	return s.ExecContext(ctx, query, named)
 }
 
 // QueryContext implements driver.QueryerContext by a prepared statement.
