@@ -255,16 +255,20 @@ func blamesOne(err error) bool {
 
 // A resource is what two units must not touch in the same wave.
 type resource struct {
-	space string // a table, or what follows
+	what  resourceType
+	space string // of the id: a table, a token's kind, a place's space
 	id    string
 	rec   RecordID
 }
 
+type resourceType uint8
+
 const (
-	spaceRecord = "\x00record"
-	spaceToken  = "\x00token "
-	spaceDead   = "\x00dead"
-	spacePlace  = "\x00place "
+	aRow resourceType = iota
+	aRecord
+	aToken
+	aLetter
+	aPlace
 )
 
 // resources calls use for everything that a unit touches.
@@ -273,24 +277,27 @@ func (j *job) resources(use func(resource)) {
 		use(resource{space: w.plan.physical, id: w.id})
 	}
 	for _, a := range j.adds {
-		use(resource{space: spaceRecord, rec: a.ID})
+		use(resource{what: aRecord, rec: a.ID})
 		if a.Token != "" {
-			use(resource{space: spaceToken + a.Kind, id: a.Token})
+			use(resource{what: aToken, space: a.Kind, id: a.Token})
 		}
 	}
 	for _, p := range j.places {
-		use(resource{space: spacePlace + p.Space, id: p.ID})
+		use(resource{what: aPlace, space: p.Space, id: p.ID})
 	}
 	for i := range j.unit.Settle {
-		use(resource{space: spaceRecord, rec: j.unit.Settle[i].ID})
+		use(resource{what: aRecord, rec: j.unit.Settle[i].ID})
 	}
 	for i := range j.unit.Bury {
-		use(resource{space: spaceDead, id: j.unit.Bury[i].ID})
+		use(resource{what: aLetter, id: j.unit.Bury[i].ID})
 	}
 	for _, id := range j.unit.Unbury {
-		use(resource{space: spaceDead, id: id})
+		use(resource{what: aLetter, id: id})
 	}
 }
+
+// waveMaps are used again: a group of two hundred units has a thousand resources.
+var waveMaps = sync.Pool{New: func() any { return map[resource]int{} }}
 
 // waves divides units such that those of one wave touch nothing in common.
 // Executed wave after wave, the units behave as if they had come one after
@@ -312,7 +319,11 @@ func waves(jobs []*job) [][]*job {
 			return -1
 		})
 	}
-	next := make(map[resource]int, 2*len(jobs))
+	next := waveMaps.Get().(map[resource]int)
+	defer func() {
+		clear(next)
+		waveMaps.Put(next)
+	}()
 	var out [][]*job
 	for _, j := range jobs {
 		wave := 0

@@ -12,7 +12,8 @@ import (
 // Statements are prepared and kept by their text, so texts should come from a
 // small set.
 type Conn interface {
-	// Exec returns the number of rows affected, counted as the server counts.
+	// Exec returns the number of rows affected, counted as the server counts. When
+	// it has returned without an error nobody reads args any more.
 	Exec(ctx context.Context, query string, args ...any) (int64, error)
 	// Query calls row once per row with a function that scans it, and stops at
 	// row's first error.

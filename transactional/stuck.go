@@ -80,7 +80,7 @@ func (s *Store) lookAtRecords(ctx context.Context, c Conn, jobs []*job, free, th
 			return c.Query(ctx, z.text(len(args)), args, func(scan func(...any) error) error {
 				var raw []byte
 				err := scan(&raw)
-				r := resource{space: spaceRecord}
+				r := resource{what: aRecord}
 				copy(r.rec[:], raw)
 				into[r] = true
 				return err
@@ -106,7 +106,7 @@ func (s *Store) lookAtPlaces(ctx context.Context, c Conn, jobs []*job, free, the
 			err := inChunks(ids, textArg, func(args []any) error {
 				args = append([]any{space}, args...)
 				return c.Query(ctx, z.text(len(args)-1), args, func(scan func(...any) error) error {
-					r := resource{space: spacePlace + space}
+					r := resource{what: aPlace, space: space}
 					err := scan(&r.id)
 					into[r] = true
 					return err

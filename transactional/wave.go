@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -193,13 +194,13 @@ func (s *Store) insertRows(ctx context.Context, c Conn, z *sized, ws []*write) e
 // as chunk says.
 func eachChunk[T interface{ row() []any }](ctx context.Context, s *Store, c Conn, z *sized, ws []T, done func(chunk []T, affected int64) error) error {
 	for len(ws) > 0 {
-		width := len(ws[0].row())
-		n := s.chunk(z, len(ws), width)
-		args := make([]any, 0, n*width)
-		for _, w := range ws[:n] {
-			args = append(args, w.row()...)
-		}
-		affected, err := c.Exec(ctx, z.text(n), args...)
+		n := s.chunk(z, len(ws), len(ws[0].row()))
+		affected, err := execWith(ctx, c, z.text(n), func(args []any) []any {
+			for _, w := range ws[:n] {
+				args = append(args, w.row()...)
+			}
+			return args
+		})
 		if err == nil {
 			err = done(ws[:n], affected)
 		}
@@ -243,14 +244,34 @@ func (s *Store) upsertRows(ctx context.Context, c Conn, p *plan, ws []*write) er
 func (s *Store) chunked(ctx context.Context, c Conn, z *sized, n, width int, row func(args []any, i int) []any) error {
 	for i := 0; i < n; {
 		size := s.chunk(z, n-i, width)
-		args := make([]any, 0, size*width)
-		for k := range size {
-			args = row(args, i+k)
-		}
-		if _, err := c.Exec(ctx, z.text(size), args...); err != nil {
+		_, err := execWith(ctx, c, z.text(size), func(args []any) []any {
+			for k := range size {
+				args = row(args, i+k)
+			}
+			return args
+		})
+		if err != nil {
 			return err
 		}
 		i += size
 	}
 	return nil
+}
+
+// argLists are lists of arguments that are used again: a group's statement has
+// hundreds.
+var argLists = sync.Pool{New: func() any { return new([]any) }}
+
+// execWith executes a statement with the arguments that fill appends. A list is
+// used again only after a success: a driver that was cut off may still read it.
+func execWith(ctx context.Context, c Conn, query string, fill func(args []any) []any) (int64, error) {
+	list := argLists.Get().(*[]any)
+	args := fill((*list)[:0])
+	n, err := c.Exec(ctx, query, args...)
+	if err == nil {
+		clear(args)
+		*list = args
+		argLists.Put(list)
+	}
+	return n, err
 }
