@@ -43,7 +43,7 @@ func (l *lane) addAll(ctx context.Context, adds []volatile.Increment, some []int
 	for _, i := range some {
 		// A counter that shrinks is asked for nothing yet.
 		commands = append(commands, "incr "...)
-		commands = append(commands, wireKey(l.epoch.gen, adds[i].Key)...)
+		commands = appendWireKey(commands, l.epoch.gen, adds[i].Key)
 		commands = append(commands, ' ')
 		commands = strconv.AppendUint(commands, uint64(max(adds[i].Delta, 0)), 10)
 		commands = append(commands, "\r\n"...)

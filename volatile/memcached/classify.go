@@ -38,6 +38,9 @@ type verdict struct {
 // something: its outcome is unknown when bytes may have left and no answer was
 // read.
 func classify(err error, write bool) verdict {
+	if err == nil || errors.Is(err, memcache.ErrCacheMiss) {
+		return verdict{}
+	}
 	lost := fault.ErrUnavailable
 	if write {
 		lost = fault.ErrUnknown
@@ -45,9 +48,6 @@ func classify(err error, write bool) verdict {
 	var dial *dialError
 	var connect *memcache.ConnectTimeoutError
 	var timeout net.Error
-	if err == nil || errors.Is(err, memcache.ErrCacheMiss) {
-		return verdict{}
-	}
 	switch {
 	case errors.Is(err, memcache.ErrNotStored), errors.Is(err, memcache.ErrCASConflict):
 		return verdict{class: fault.ErrConflict}

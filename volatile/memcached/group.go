@@ -120,11 +120,20 @@ func ofItem(op, key string, m *member, class, cause error) error {
 	return &fault.Error{Op: op, Store: "volatile", Key: key, Class: class, Err: fmt.Errorf("%s: %w", m.addr.name, cause)}
 }
 
+// commandBuffers are used again, by one group after the other.
+var commandBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // group asks the commands of a group at once.
 func (l *lane) group(ctx context.Context, v verb, items []volatile.Item, share []int) ([]error, error) {
 	answers := make([]error, len(share))
 	held := l.epoch.held.Load() && v.name != "delete"
-	commands := make([]byte, 0, 1024)
+	buffer := commandBuffers.Get().(*[]byte)
+	commands := (*buffer)[:0]
+	defer func() { // the pipe has its own copy
+		if *buffer = commands; cap(commands) <= spareMost {
+			commandBuffers.Put(buffer)
+		}
+	}()
 	sent := make([]int, 0, len(share))
 	for n, i := range share {
 		var err error
@@ -198,7 +207,7 @@ func answerOf(line string) error {
 
 func appendDelete(e *epoch, b []byte, key string) []byte {
 	b = append(b, "delete "...)
-	b = append(b, wireKey(e.gen, key)...)
+	b = appendWireKey(b, e.gen, key)
 	return append(b, "\r\n"...)
 }
 
@@ -208,7 +217,7 @@ func appendStore(e *epoch, b []byte, name string, item *volatile.Item, cas uint6
 	body, flags := wireValue(item.Value)
 	b = append(b, name...)
 	b = append(b, ' ')
-	b = append(b, wireKey(e.gen, item.Key)...)
+	b = appendWireKey(b, e.gen, item.Key)
 	b = append(b, ' ')
 	b = strconv.AppendUint(b, uint64(flags), 10)
 	b = append(b, ' ')

@@ -3,6 +3,7 @@ package memcached
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 )
 
 // The server takes keys of 1 to 250 bytes without spaces and control
@@ -28,20 +29,23 @@ const hexDigits = "0123456789ABCDEF"
 // wireKey returns the server's key for a key under a generation. Different
 // keys have different wire keys: what is not printable is escaped as %XX, and
 // what is too long then is %# and its SHA-256, which no escape looks like.
-func wireKey(gen, key string) string {
+func wireKey(gen, key string) string { return string(appendWireKey(nil, gen, key)) }
+
+// appendWireKey appends what wireKey returns.
+func appendWireKey(b []byte, gen, key string) []byte {
 	size := len(key)
 	for i := range len(key) {
 		if escaped(key[i]) {
 			size += 2
 		}
 	}
-	b := make([]byte, 0, genSize+1+min(size, bodyMost))
+	b = slices.Grow(b, genSize+1+min(size, bodyMost))
 	b = append(b, gen...)
 	b = append(b, ':')
 	if size > bodyMost {
 		sum := sha256.Sum256([]byte(key))
 		b = append(b, '%', '#')
-		return string(base64.RawURLEncoding.AppendEncode(b, sum[:]))
+		return base64.RawURLEncoding.AppendEncode(b, sum[:])
 	}
 	for i := range len(key) {
 		if c := key[i]; escaped(c) {
@@ -50,7 +54,7 @@ func wireKey(gen, key string) string {
 			b = append(b, c)
 		}
 	}
-	return string(b)
+	return b
 }
 
 func escaped(c byte) bool { return c <= ' ' || c >= 0x7f || c == '%' }
