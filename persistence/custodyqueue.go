@@ -205,7 +205,8 @@ func (c *queueCustody) putRests(ctx context.Context, again *queueStep, errs []er
 }
 
 // deleteJobs removes the jobs of envelopes. When a reservation is gone somebody
-// else has the job; the tasks of this run are repeated there, which is harmless.
+// else has the job, or will; the tasks of this run are repeated there, which is
+// harmless, and left out where it is this process again.
 func (c *queueCustody) deleteJobs(ctx context.Context, told []settling, at []int, errs []error) {
 	if len(at) == 0 {
 		return
@@ -218,7 +219,9 @@ func (c *queueCustody) deleteJobs(ctx context.Context, told []settling, at []int
 	for n, err := range c.store.Delete(ctx, ids...) {
 		if fault.ClassOf(err) != fault.ErrNotFound {
 			errs[at[n]] = err
+			continue
 		}
+		told[at[n]].held.gone.Store(true)
 	}
 	crash.Point("settle.queue.deleted")
 }

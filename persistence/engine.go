@@ -228,6 +228,9 @@ func (e *engine) settled(s settling, err error) {
 			h.receipt.set(h.tasks[i].name, TaskDead)
 		}
 	}
+	if s.what.Done && h.receipt != nil && !h.gone.Load() && !e.spilled.has(h.id()) {
+		e.unfollow(h.id()) // it does not come back
+	}
 }
 
 // sawForeign remembers a lane that this program fills but does not serve, so

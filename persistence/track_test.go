@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/fourfold-dev/fourfold/internal/envelope"
+	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
@@ -34,5 +36,24 @@ func TestEveryReceiptThatSomebodyHasIsFollowed(t *testing.T) {
 	runtime.GC()
 	if e.followed(number(0)) != nil {
 		t.Error("a receipt over the bound that nobody has is held")
+	}
+}
+
+// A receipt is followed until its envelope is done, unless the envelope may come
+// back all the same: its job was not this process's to delete any more.
+func TestAFinishedEnvelopeIsNotFollowed(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		e := newEngine(&Layer{opts: Options{MaxHeld: 1}})
+		h := &held{kind: &kind{}, env: &envelope.Envelope{}, receipt: &Receipt{}}
+		h.gone.Store(back)
+		e.follow(h.id(), h.receipt)
+		e.settled(settling{held: h, what: flow.Settlement{}}, nil)
+		if e.followed(h.id()) == nil {
+			t.Error("a receipt is not followed although its envelope is not done")
+		}
+		e.settled(settling{held: h, what: flow.Settlement{Done: true}}, nil)
+		if got := e.followed(h.id()) != nil; got != back {
+			t.Errorf("the envelope is done, and may come back: %v; its receipt is followed: %v", back, got)
+		}
 	}
 }
