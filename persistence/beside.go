@@ -86,7 +86,7 @@ func (w *worker) rest(ctx context.Context) (act flow.Action) {
 	for ; w.left > 0; w.left-- {
 		act = w.finish(ctx, h, <-w.ends)
 	}
-	w.over(h)
+	w.over()
 	return act
 }
 

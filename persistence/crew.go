@@ -107,8 +107,7 @@ func (w *worker) watch(h *held, tasks []int) {
 }
 
 // over notes the end of a class.
-func (w *worker) over(h *held) {
-	h.forget()
+func (w *worker) over() {
 	if w.until.Swap(0) != 0 {
 		w.watched.Store(nil)
 	}

@@ -33,7 +33,7 @@ func (w *worker) goOn(ctx context.Context) flow.Action {
 	w.exited = nil
 	act := w.finish(ctx, w.runs, e)
 	if w.left--; w.left == 0 {
-		w.over(w.runs)
+		w.over()
 		return act
 	}
 	return w.rest(ctx)

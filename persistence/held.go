@@ -41,7 +41,7 @@ type held struct {
 	gone   atomic.Bool // somebody else holds it by now
 	leased time.Time   // when the claim was made or renewed; renew only
 
-	contexts []runContext // of the handlers of the class that runs, made at once
+	contexts []runContext // for the handlers that have not run, made at once
 	context  atomic.Int32 // of these, taken
 
 	// Where it waits, while no worker has it.
@@ -82,21 +82,27 @@ func (h *held) without(down [8]bool) {
 	h.run.Down = down
 }
 
-// expect makes the contexts of the handlers of a class. Each class has its own:
-// a handler may keep its context for longer than it runs.
+// expect sees to it that there are contexts for the handlers of a class, and makes
+// those of the classes after it as well. Each run has its own: a handler may keep
+// its context for longer than it runs.
 func (h *held) expect(tasks []int) {
-	n := 0
+	now, all := 0, 0
 	for _, i := range tasks {
 		if h.tasks[i].handles() {
-			n++
+			now++
 		}
 	}
-	h.contexts = make([]runContext, n)
+	if now <= len(h.contexts)-int(h.context.Load()) {
+		return
+	}
+	for i, t := range h.tasks {
+		if t != nil && t.handles() && h.run.Tasks[i].State == flow.Waiting {
+			all++
+		}
+	}
+	h.contexts = make([]runContext, max(now, all))
 	h.context.Store(0)
 }
-
-// forget lets go of the contexts of a class that is over.
-func (h *held) forget() { h.contexts = nil }
 
 // newContext takes one of them.
 func (h *held) newContext() *runContext { return &h.contexts[h.context.Add(1)-1] }

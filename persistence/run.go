@@ -211,7 +211,7 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 	w.runs, w.left = h, len(tasks)
 	if len(tasks) == 1 {
 		act := w.finish(ctx, h, w.attempt(ctx, h, tasks[0], false))
-		w.over(h)
+		w.over()
 		return act
 	}
 	w.sideBySide(ctx, h, tasks)
