@@ -22,6 +22,7 @@ type held struct {
 	// tasks is aligned with run.Tasks; nil for a task that this program does
 	// not know.
 	tasks   []*task
+	few     fewTasks
 	reason  map[int]error // the errors that go into dead letters, by task
 	placed  []placedTask  // what the acceptance learned of older places
 	receipt *Receipt      // of this process's Put; may be nil
@@ -53,6 +54,15 @@ type held struct {
 	came       uint64    // its number among those that came to its lane; 0: it was in none
 	since      time.Time // when it came to its class
 	prev, next *held     // in its class
+}
+
+// few is how many tasks most envelopes have at most. Theirs lie in the envelope
+// itself, so that one allocation serves for all.
+const few = 8
+
+type fewTasks struct {
+	states [few]flow.Task
+	tasks  [few]*task
 }
 
 // waits says where the envelope waits, and whether it may be taken with others.
@@ -117,25 +127,23 @@ func (h *held) stamp() transactional.Stamp {
 // env.Tasks.
 func (l *Layer) hold(k *kind, env *envelope.Envelope) *held {
 	h := &held{kind: k, env: env}
-	h.run = flow.Run{
-		Accepted: env.Accepted.UnixMicro(),
-		Seed:     binary.BigEndian.Uint64(env.ID[8:]),
-		Horizon:  l.opts.Horizon.Microseconds(),
-		Tasks:    make([]flow.Task, len(env.Tasks)),
+	h.run.Accepted = env.Accepted.UnixMicro()
+	h.run.Seed = binary.BigEndian.Uint64(env.ID[8:])
+	h.run.Horizon = l.opts.Horizon.Microseconds()
+	if n := len(env.Tasks); n <= few {
+		h.run.Tasks, h.tasks = h.few.states[:n:n], h.few.tasks[:n:n]
+	} else {
+		h.run.Tasks, h.tasks = make([]flow.Task, n), make([]*task, n)
 	}
-	h.tasks = make([]*task, len(env.Tasks))
-	for i, t := range env.Tasks {
-		known := k.task(t.Name)
-		h.tasks[i] = known
-		h.run.Tasks[i] = flow.Task{
-			Attempts: t.Attempts, NotBefore: t.NotBefore, Parked: t.Parked,
-			Since: t.Since, Late: t.Seen&envelope.SeenLate != 0,
-		}
-		if known != nil {
-			h.run.Tasks[i].Spec = &known.spec
+	for i := range env.Tasks {
+		t, state := &env.Tasks[i], &h.run.Tasks[i]
+		state.Attempts, state.NotBefore, state.Parked = t.Attempts, t.NotBefore, t.Parked
+		state.Since, state.Late = t.Since, t.Seen&envelope.SeenLate != 0
+		if known := k.task(t.Name); known != nil {
+			h.tasks[i], state.Spec = known, &known.spec
 		}
 		if t.Seen&envelope.SeenDead != 0 {
-			h.run.Tasks[i].State = flow.Dead
+			state.State = flow.Dead
 		}
 	}
 	return h

@@ -29,11 +29,11 @@ type Task struct {
 	Spec      *Spec  // nil: this program does not know the task
 	Attempts  int    // that were spent
 	NotBefore int64  // µs since 1970; zero: at once
+	Since     int64  // of the first of the Busy answers that are going on; zero: none
+	Reason    string // of a dead task
 	Parked    byte   // the purpose whose store it waits for
 	Late      bool   // its slice of time is past
-	Since     int64  // of the first of the Busy answers that are going on; zero: none
 	State     State  // zero: Waiting
-	Reason    string // of a dead task
 	blocked   bool   // in this run
 }
 
@@ -98,7 +98,8 @@ type Run struct {
 	stopping bool
 	goesOn   bool // it gave way or was passed on, and was not settled since
 	batch    []int
-	left     int // of batch, still running
+	few      [8]int // room for most batches
+	left     int    // of batch, still running
 }
 
 // Begin starts or continues the envelope on a worker.
@@ -177,7 +178,10 @@ func rank(t *Task) uint64 {
 
 // start picks the most urgent class that is ready.
 func (r *Run) start(now int64) Action {
-	if r.batch == nil {
+	switch {
+	case len(r.Tasks) <= len(r.few):
+		r.batch = r.few[:0]
+	case r.batch == nil:
 		r.batch = make([]int, 0, len(r.Tasks))
 	}
 	r.batch = r.batch[:0]
