@@ -40,6 +40,9 @@ const (
 	maxText  = 4096
 )
 
+// few is how many tasks most envelopes have at most.
+const few = 8
+
 const (
 	magic        = "4F"
 	headLen      = 8
@@ -186,7 +189,12 @@ func Decode(data []byte) (*Envelope, error) {
 		return nil, corrupt("checksum mismatch")
 	}
 	r := reader{data: data[headLen:]}
-	e := &Envelope{Delete: data[3]&flagDelete != 0}
+	var opened struct { // one allocation
+		Envelope
+		few [few]Task
+	}
+	e := &opened.Envelope
+	e.Delete = data[3]&flagDelete != 0
 	copy(e.ID[:], r.bytes(len(e.ID)))
 	e.Kind = r.text()
 	e.Key = r.text()
@@ -201,7 +209,7 @@ func Decode(data []byte) (*Envelope, error) {
 	} else {
 		e.Body = append([]byte{}, r.bytes(int(n))...)
 	}
-	e.Tasks = r.tasks()
+	e.Tasks = r.tasks(opened.few[:0])
 	if data[3]&flagReplayed != 0 {
 		e.First = time.UnixMicro(r.varint()).UTC()
 	}
@@ -214,7 +222,7 @@ func Decode(data []byte) (*Envelope, error) {
 // DecodeTasks reads what AppendTasks wrote.
 func DecodeTasks(data []byte) ([]Task, error) {
 	r := reader{data: data}
-	tasks := r.tasks()
+	tasks := r.tasks(nil)
 	if r.bad {
 		return nil, corrupt("malformed progress")
 	}
@@ -304,13 +312,17 @@ func (r *reader) byte() byte {
 	return b[0]
 }
 
-func (r *reader) tasks() []Task {
+// tasks appends to room, if it is enough for them.
+func (r *reader) tasks(room []Task) []Task {
 	n := r.uvarint()
 	if r.bad || n > maxTasks {
 		r.bad = true
 		return nil
 	}
-	tasks := make([]Task, 0, n)
+	tasks := room
+	if room == nil || n > uint64(cap(room)) {
+		tasks = make([]Task, 0, n)
+	}
 	for range n {
 		t := Task{Name: r.text(), Attempts: int(r.uvarint() & 0x7fffffff), NotBefore: r.varint()}
 		t.Parked, t.Class, t.Seen = r.byte(), r.byte(), r.byte()
