@@ -238,7 +238,12 @@ func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, erro
 
 // open makes the held envelope of an accepted object.
 func (e *engine) open(a *accepting, c custodian) *held {
-	a.held = e.layer.hold(a.kind, &a.env)
+	if a.held == nil {
+		a.held = &a.own
+		e.layer.holdIn(a.held, a.kind, &a.env)
+	} else { // another custody did not take it
+		a.held = e.layer.hold(a.kind, &a.env)
+	}
 	a.held.custody, a.held.receipt = c, a.receipt
 	a.receipt.ID, a.receipt.Custody = a.env.ID.String(), c.name()
 	if c == custodian(e.outbox) {
@@ -280,7 +285,7 @@ func (e *engine) accepted(ctx context.Context, a *accepting, mine bool) (*Receip
 		e.offer()
 		return a.receipt, nil
 	}
-	e.keep(a.held)
+	a.handOver(e)
 	if !a.urgent() {
 		e.place(ctx, a.held, nowMicro())
 		return a.receipt, nil
@@ -291,6 +296,13 @@ func (e *engine) accepted(ctx context.Context, a *accepting, mine bool) (*Receip
 		return a.receipt, acceptedError(err)
 	}
 	return a.receipt, nil
+}
+
+// handOver makes the envelope one that this process holds. That is for longer than
+// what acceptance wrote is needed, which lies in the same memory.
+func (a *accepting) handOver(e *engine) {
+	a.unit, a.version.obj = transactional.Unit{}, nil
+	e.keep(a.held)
 }
 
 // acceptedError is the error of a Put that custody has, and of which something

@@ -126,7 +126,14 @@ func (h *held) stamp() transactional.Stamp {
 // hold makes an envelope ready to run. Tasks that are done already are not in
 // env.Tasks.
 func (l *Layer) hold(k *kind, env *envelope.Envelope) *held {
-	h := &held{kind: k, env: env}
+	h := &held{}
+	l.holdIn(h, k, env)
+	return h
+}
+
+// holdIn is hold in memory that nothing has used yet.
+func (l *Layer) holdIn(h *held, k *kind, env *envelope.Envelope) {
+	h.kind, h.env = k, env
 	h.run.Accepted = env.Accepted.UnixMicro()
 	h.run.Seed = binary.BigEndian.Uint64(env.ID[8:])
 	h.run.Horizon = l.opts.Horizon.Microseconds()
@@ -146,7 +153,6 @@ func (l *Layer) hold(k *kind, env *envelope.Envelope) *held {
 			state.State = flow.Dead
 		}
 	}
-	return h
 }
 
 // remaining is what custody must still remember.

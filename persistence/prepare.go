@@ -22,11 +22,13 @@ type accepting struct {
 	kind     *kind
 	version  version
 	env      envelope.Envelope
-	rows     []*task // transactional default writes at priority 0: part of acceptance
-	direct   *task   // the only task, when it is one default write at priority 0 and needs no envelope
+	few      [few]envelope.Task // room for those of env
+	rows     []*task            // transactional default writes at priority 0: part of acceptance
+	direct   *task              // the only task, when it is one default write at priority 0 and needs no envelope
 	unit     transactional.Unit
 	receipt  *Receipt
 	held     *held   // nil when no task is left for after acceptance
+	own      held    // room for it
 	external []*held // of the tasks that another program serves, each with an envelope of its own
 	placed   []*task // aligned with unit.Place
 	byRun    bool    // the token is that of a handler's run, and a repeat may have other content
@@ -210,11 +212,12 @@ func (l *Layer) choose(a *accepting, obj any, p putOptions) {
 		a.version.shape = a.kind.all.Shape
 	}
 	env.Shape = a.version.shape
-	a.receipt = &Receipt{
-		Kind: env.Kind, Key: env.Key, Version: env.Version, Accepted: env.Accepted, layer: l,
-		tasks: make([]TaskReceipt, 0, len(a.kind.tasks)),
+	a.receipt = newReceipt(len(a.kind.tasks))
+	a.receipt.Kind, a.receipt.Key, a.receipt.Version, a.receipt.Accepted = env.Kind, env.Key, env.Version, env.Accepted
+	a.receipt.layer = l
+	if env.Tasks = a.few[:0]; len(a.kind.tasks) > few {
+		env.Tasks = make([]envelope.Task, 0, len(a.kind.tasks))
 	}
-	env.Tasks = make([]envelope.Task, 0, len(a.kind.tasks))
 	for _, t := range a.kind.tasks {
 		if skip := p.delete && t.handles() && t.onDelete == nil || p.delete && t.external; skip {
 			continue

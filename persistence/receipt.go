@@ -55,6 +55,19 @@ type Receipt struct {
 	some    bool          // somebody waits for some of the tasks only
 }
 
+// newReceipt makes a receipt with room for its tasks.
+func newReceipt(tasks int) *Receipt {
+	if tasks > few {
+		return &Receipt{tasks: make([]TaskReceipt, 0, tasks)}
+	}
+	var r struct { // one allocation
+		Receipt
+		few [few]TaskReceipt
+	}
+	r.tasks = r.few[:0]
+	return &r.Receipt
+}
+
 // Tasks returns the state of every task of the object, in start order.
 func (r *Receipt) Tasks() []TaskReceipt {
 	r.mu.Lock()

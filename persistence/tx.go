@@ -385,7 +385,7 @@ func (t *Tx) committed(ctx context.Context) error {
 func (e *engine) urgentAfter(ctx context.Context, urgent []*accepting) error {
 	var errs []error
 	for _, a := range urgent {
-		e.keep(a.held)
+		a.handOver(e)
 		errs = append(errs, e.first(ctx, a.held))
 		e.afterFirst(ctx, a.held)
 	}
