@@ -227,7 +227,7 @@ func (t *task) explainCell(obj any, key string) (string, error) {
 	if t.partition == nil {
 		return fmt.Sprintf("upsert into %s, id %q, if newer", t.cell.Name, key), nil
 	}
-	partition, order, err := t.place(obj)
+	partition, order, err := t.place(obj, nil)
 	if err != nil {
 		return "", err
 	}

@@ -39,7 +39,7 @@ func (t *task) cellOf(obj any, body []byte, stamp amorphous.Stamp, deleted bool,
 	}
 	if t.partition != nil {
 		var err error
-		if cell.Partition, cell.Order, err = t.place(obj); err != nil {
+		if cell.Partition, cell.Order, err = t.place(obj, nil); err != nil {
 			return cell, err
 		}
 	}
@@ -100,8 +100,9 @@ func (k *kind) cacheKey(key string) string { return k.table + ":" + key }
 func (t *task) partKey(k *kind, key string) string { return k.table + "." + t.name + ":" + key }
 
 // place returns where a row of the task's layout lies. It is fault.ErrTooLarge
-// when a store could not name the place, so Put asks before it accepts.
-func (t *task) place(obj any) (partition string, order []byte, err error) {
+// when a store could not name the place, so Put asks before it accepts. The order
+// lies in room, if that is not nil.
+func (t *task) place(obj any, room []byte) (partition string, order []byte, err error) {
 	v := value(obj)
 	if partition, err = record.Text(v.FieldByIndex(t.partition.Index)); err != nil {
 		return "", nil, err
@@ -109,7 +110,10 @@ func (t *task) place(obj any) (partition string, order []byte, err error) {
 	partition = partitionName(partition)
 	if t.newest != nil {
 		at := v.FieldByIndex(t.newest.Index)
-		if order, err = record.Order(at, true); err != nil {
+		if room == nil {
+			room = make([]byte, 0, 16)
+		}
+		if order, err = record.AppendOrder(room, at, true); err != nil {
 			return "", nil, err
 		}
 		if t.bucket > 0 {

@@ -24,7 +24,7 @@ func TestPlacesThatNoStoreCanName(t *testing.T) {
 		"a NUL":            {moment{ID: "a", User: "x\x00"}, fault.ErrInvalid},
 		"no UTF-8":         {moment{ID: "a", User: "\xff"}, fault.ErrInvalid},
 	} {
-		if _, _, err := log.place(&test.obj); !errors.Is(err, test.want) {
+		if _, _, err := log.place(&test.obj, nil); !errors.Is(err, test.want) {
 			t.Errorf("%s is %v, want %v", name, err, test.want)
 		}
 	}

@@ -30,7 +30,7 @@ func (l *Layer) encodePatch(a *accepting, obj any, fields []string) error {
 	if err = checkKey(a.version.key); err != nil {
 		return err
 	}
-	if a.version.body, err = set.Append(nil, v); err != nil {
+	if a.version.body, err = set.Encode(v); err != nil {
 		return err
 	}
 	if limit := k.limit; limit > 0 && len(a.version.body) > limit {

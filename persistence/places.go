@@ -110,7 +110,7 @@ func (t *task) placement(v *version) (transactional.Placement, error) {
 	if v.deleted {
 		return p, nil // it lies nowhere
 	}
-	partition, order, err := t.place(v.obj)
+	partition, order, err := t.place(v.obj, nil)
 	p.Place = appendPlace(nil, partition, order)
 	if p.Until = t.ends(v.obj, v.accepted); !p.Until.IsZero() && p.Until.Before(v.accepted) {
 		p.Until = v.accepted // it is remembered for as long as what was deleted then

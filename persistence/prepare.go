@@ -92,10 +92,8 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 	if err = checkKey(a.version.key); err != nil {
 		return err
 	}
-	if err = a.kind.typ.Validate(v); err != nil {
-		return err
-	}
-	if a.version.body, err = a.kind.all.Append(nil, v); err != nil {
+	// All of it is encoded, and so it is validated.
+	if a.version.body, err = a.kind.all.Encode(v); err != nil {
 		return err
 	}
 	for _, t := range a.kind.tasks {
@@ -103,7 +101,8 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 		case t.write == writeCount:
 			err = t.checkCounted(obj, a.version.key)
 		case t.partition != nil:
-			_, _, err = t.place(obj)
+			var room [32]byte
+			_, _, err = t.place(obj, room[:0])
 		}
 		if err != nil {
 			return err

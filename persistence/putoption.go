@@ -53,6 +53,9 @@ func AtVersion(v int64) PutOption {
 }
 
 func putOf(opts []PutOption) putOptions {
+	if len(opts) == 0 {
+		return putOptions{} // what an option gets to see is on the heap
+	}
 	var p putOptions
 	for _, o := range opts {
 		o.apply(&p)

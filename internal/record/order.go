@@ -16,12 +16,17 @@ import (
 // is joined sorts by the first part, then by the second. A nil pointer, a NaN
 // and every other type is fault.ErrInvalid.
 func Order(v reflect.Value, descending bool) ([]byte, error) {
-	b, err := appendOrder(make([]byte, 0, 16), v)
+	return AppendOrder(make([]byte, 0, 16), v, descending)
+}
+
+// AppendOrder is Order in a buffer of the caller's, which it appends to.
+func AppendOrder(buf []byte, v reflect.Value, descending bool) ([]byte, error) {
+	b, err := appendOrder(buf, v)
 	if err != nil {
 		return nil, refused(fault.ErrInvalid, "order", nameOf(v), err)
 	}
 	if descending {
-		for i := range b {
+		for i := len(buf); i < len(b); i++ {
 			b[i] = ^b[i]
 		}
 	}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"reflect"
 	"sync"
 	"time"
@@ -145,8 +146,23 @@ func (t *Type) Validate(v reflect.Value) error {
 	if _, err := t.KeyOf(v); err != nil {
 		return err
 	}
+	return t.all.scratched(v, func([]byte) {})
+}
+
+// Encode is Append to a buffer of its own, without room behind the object.
+func (s *Set) Encode(v reflect.Value) (body []byte, err error) {
+	err = s.scratched(v, func(encoded []byte) { body = bytes.Clone(encoded) })
+	return body, err
+}
+
+// scratched encodes into a buffer that is valid for the call only. There is one
+// truth for what Append takes and what Validate takes.
+func (s *Set) scratched(v reflect.Value, look func(encoded []byte)) error {
 	buf := scratch.Get().(*[]byte)
-	out, err := t.all.Append((*buf)[:0], v)
+	out, err := s.Append((*buf)[:0], v)
+	if err == nil {
+		look(out)
+	}
 	if cap(out) <= maxScratch {
 		*buf = out
 		scratch.Put(buf)
@@ -154,8 +170,7 @@ func (t *Type) Validate(v reflect.Value) error {
 	return err
 }
 
-// scratch holds the buffers that Validate encodes into, to look only at the
-// error: one truth for what Append takes and what Validate takes.
+// scratch holds the buffers of scratched.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxScratch is the largest buffer that stays in the pool, in bytes.
@@ -204,7 +219,9 @@ func (s *Set) Decode(data []byte, v reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	d := newDecoder(data)
+	d := decoders.Get().(*decoder)
+	defer d.free()
+	d.start(data)
 	if err := s.object.fill(d, v); err != nil {
 		return refused(fault.ErrCorrupt, "decode", s.typ.name, err)
 	}

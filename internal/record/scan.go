@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/base64"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -24,7 +25,22 @@ const (
 )
 
 func newDecoder(data []byte) *decoder {
-	return &decoder{data: data, room: roomBase + roomPerByte*len(data)}
+	d := &decoder{}
+	d.start(data)
+	return d
+}
+
+// decoders are for those who read no further when they are done.
+var decoders = sync.Pool{New: func() any { return &decoder{} }}
+
+func (d *decoder) start(data []byte) {
+	d.data, d.room = data, roomBase+roomPerByte*len(data)
+}
+
+// free gives a decoder back.
+func (d *decoder) free() {
+	*d = decoder{}
+	decoders.Put(d)
 }
 
 // fail returns a problem at the present position.
