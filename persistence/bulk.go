@@ -41,11 +41,12 @@ func (b *bulk) part(t *task) *taskWrites {
 			return p
 		}
 	}
-	p := &taskWrites{}
-	if n := len(b.spare); n > 0 {
-		p, b.spare = b.spare[n-1], b.spare[:n-1]
+	if len(b.spare) == 0 {
+		b.spare = append(b.spare, &taskWrites{})
 	}
-	p.task = t
+	last := len(b.spare) - 1
+	p := b.spare[last]
+	b.spare, p.task = b.spare[:last], t
 	b.parts = append(b.parts, p)
 	return p
 }
@@ -72,16 +73,19 @@ func (w *worker) writeBulk(ctx context.Context) {
 	for _, p := range parts {
 		w.parts[p.task.purpose].Add(1)
 	}
-	last := len(parts) - 1
-	var beside sync.WaitGroup
-	for _, p := range parts[:last] {
-		for _, h := range p.held {
-			_, _ = h.object() // shared by the parts, so it is decoded before they start
+	if last := len(parts) - 1; last == 0 {
+		w.writePart(ctx, parts[0])
+	} else {
+		var beside sync.WaitGroup
+		for _, p := range parts[:last] {
+			for _, h := range p.held {
+				_, _ = h.object() // shared by the parts, so it is decoded before they start
+			}
+			beside.Go(func() { w.writePart(ctx, p) })
 		}
-		beside.Go(func() { w.writePart(ctx, p) })
+		w.writePart(ctx, parts[last])
+		beside.Wait()
 	}
-	w.writePart(ctx, parts[last])
-	beside.Wait()
 	for _, p := range parts {
 		w.endPart(ctx, p)
 	}

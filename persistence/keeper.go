@@ -117,7 +117,7 @@ func (c *cellKeeper) expect(_ context.Context, s *subject) ([]trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), false, v.key, v.accepted)
+	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), false, v.key, v.accepted, nil)
 	if err != nil || !row.Expires.IsZero() && row.Expires.Before(microTime(nowMicro())) {
 		return nil, err // its time is over
 	}

@@ -28,8 +28,8 @@ func (t *task) rowOf(obj any, stamp transactional.Stamp, deleted bool, key strin
 
 // cellOf is the cell of an amorphous default write. body is the encoded object
 // of the envelope, which serves as it is where the write stores all of it; obj
-// is nil for a delete.
-func (t *task) cellOf(obj any, body []byte, stamp amorphous.Stamp, deleted bool, key string, accepted time.Time) (amorphous.Row, error) {
+// is nil for a delete. Its order lies in room, as in place.
+func (t *task) cellOf(obj any, body []byte, stamp amorphous.Stamp, deleted bool, key string, accepted time.Time, room []byte) (amorphous.Row, error) {
 	cell := amorphous.Row{ID: key, Stamp: stamp, Deleted: deleted}
 	if t.partition == nil {
 		cell.Partition = key
@@ -39,7 +39,7 @@ func (t *task) cellOf(obj any, body []byte, stamp amorphous.Stamp, deleted bool,
 	}
 	if t.partition != nil {
 		var err error
-		if cell.Partition, cell.Order, err = t.place(obj, nil); err != nil {
+		if cell.Partition, cell.Order, err = t.place(obj, room); err != nil {
 			return cell, err
 		}
 	}

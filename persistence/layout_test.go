@@ -73,7 +73,7 @@ func (l *Layer) writeTo(t *testing.T, k *kind, name string, obj any, version int
 		}
 		return
 	}
-	cell, err := w.cellOf(obj, body, amorphous.Stamp(stamp), false, key, now)
+	cell, err := w.cellOf(obj, body, amorphous.Stamp(stamp), false, key, now, nil)
 	if err == nil {
 		err = l.noteBucket(ctx, w, obj, now)
 	}
@@ -96,7 +96,7 @@ func (l *Layer) erase(t *testing.T, k *kind, name, key string, version int64) {
 		}
 		return
 	}
-	cell, _ := w.cellOf(nil, nil, amorphous.Stamp(stamp), true, key, time.Time{})
+	cell, _ := w.cellOf(nil, nil, amorphous.Stamp(stamp), true, key, time.Time{}, nil)
 	if err := l.cells.Write(t.Context(), w.cell, cell)[0]; err != nil {
 		t.Fatal(err)
 	}

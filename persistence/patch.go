@@ -241,7 +241,7 @@ func (l *Layer) followRow(ctx context.Context, t *task, key string, f found) (am
 	}
 	gone := f.obj == nil || !placed(t, f.body)
 	stamp := amorphous.Stamp{Version: version, Tie: digest(f.body, gone)}
-	row, err := t.cellOf(f.obj, f.body, stamp, gone, key, microTime(version))
+	row, err := t.cellOf(f.obj, f.body, stamp, gone, key, microTime(version), nil)
 	if !gone {
 		// It is the whole truth, and covers what programs wrote that know
 		// other properties.

@@ -92,6 +92,8 @@ type version struct {
 
 	known *transactional.Placed // what was known of older places, when that of its row was registered; nil: it is not
 
+	place [16]byte // room for the order of its row
+
 	stale bool  // a newer version was there
 	err   error // before the write: why it cannot be written
 }
@@ -230,8 +232,17 @@ func (e *engine) writeWhereItLies(ctx context.Context, k *kind, t *task, vs []ve
 	}
 }
 
+// cellRows are for the rows of a call, which its store does not keep.
+var cellRows = sync.Pool{New: func() any { return new([]amorphous.Row) }}
+
 func (e *engine) writeCells(ctx context.Context, k *kind, t *task, vs []version) {
-	rows := make([]amorphous.Row, 0, len(vs))
+	room := cellRows.Get().(*[]amorphous.Row)
+	rows := (*room)[:0]
+	defer func() {
+		clear(rows)
+		*room = rows
+		cellRows.Put(room)
+	}()
 	for i := range vs {
 		v := &vs[i]
 		if v.err != nil {
@@ -265,7 +276,7 @@ func (v *version) superseded() {
 
 // cellRow is the row of a version's cell.
 func (t *task) cellRow(k *kind, v *version) (amorphous.Row, error) {
-	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), v.deleted, v.key, v.accepted)
+	row, err := t.cellOf(v.obj, v.body, amorphous.Stamp(v.stamp), v.deleted, v.key, v.accepted, v.place[:0])
 	if err == nil && !v.deleted && v.shape != k.all.Shape {
 		// The body is a patch, or of another program: it lies under the shape
 		// of what that program knew, so that what only one of two programs
