@@ -57,7 +57,7 @@ func (c *outboxCustody) dueAt(us int64) time.Time {
 // held opens an outbox row. A row that cannot be read is nil, and logged: it
 // stays where it is, visible, and is never run.
 func (c *outboxCustody) open(rec *transactional.Record) *held {
-	env, err := envelope.Decode(rec.Body)
+	env, err := envelope.Open(rec.Body)
 	if err == nil {
 		env.Tasks, err = envelope.DecodeTasks(rec.Progress)
 	}

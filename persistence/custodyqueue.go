@@ -55,11 +55,6 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 	if len(jobs) == 0 {
 		return nil, nil
 	}
-	// What was reserved is dealt with although the wait for it may be over by now:
-	// a job that could not be moved for that would lie there until its time to run
-	// is over.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.layer.opts.Lease)
-	defer cancel()
 	out := make([]*held, 0, len(jobs))
 	for i := range jobs {
 		if h := c.open(ctx, &jobs[i]); h != nil {
@@ -72,7 +67,7 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 // open opens a job. One that is no intact envelope is never run and never
 // lost: it goes to the quarantine tube, as it is.
 func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
-	env, err := envelope.Decode(job.Body)
+	env, err := envelope.Open(job.Body)
 	if err != nil {
 		c.setApart(ctx, job, err)
 		return nil
@@ -98,6 +93,13 @@ func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
 	return h
 }
 
+// reserved is a context for what is done to a job that was reserved, although the
+// wait for it may be over by now: one that could not be moved for that would lie
+// there until its time to run is over.
+func (c *queueCustody) reserved(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), c.layer.opts.Lease)
+}
+
 // newerWait is how long a job of a newer program's format is left to that
 // program before this one looks at it again.
 const newerWait = 10 * time.Second
@@ -106,6 +108,8 @@ const newerWait = 10 * time.Second
 // is a newer program's, and waits for it; anything else is set apart.
 func (c *queueCustody) setApart(ctx context.Context, job *transitory.Job, cause error) {
 	if fault.ClassOf(cause) == fault.ErrUnsupported {
+		ctx, cancel := c.reserved(ctx)
+		defer cancel()
 		c.store.Release(ctx, transitory.Release{ID: job.ID, Priority: job.Priority, Delay: newerWait})
 		return
 	}
@@ -130,6 +134,8 @@ func (c *queueCustody) forward(ctx context.Context, job *transitory.Job, kind st
 // copy is handed out a little later: a poison job must not end the process
 // before the original is gone, each time anew.
 func (c *queueCustody) move(ctx context.Context, job *transitory.Job, tube string) {
+	ctx, cancel := c.reserved(ctx)
+	defer cancel()
 	copied := transitory.Job{Tube: tube, Priority: job.Priority, Delay: tick / 5, TTR: c.layer.opts.Lease, Body: job.Body}
 	if _, err := c.put(ctx, copied); err != nil {
 		return // it is handed out again when its time is over

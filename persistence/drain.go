@@ -84,7 +84,7 @@ func (e *engine) quiet(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	down := e.health.down()
-	lanes := append(e.lanes(true, down, anyKind), e.lanes(false, down, anyKind)...)
+	lanes := e.lanes(e.lanes(nil, true, down, anyKind), false, down, anyKind)
 	if len(lanes) == 0 {
 		return true, nil
 	}

@@ -35,7 +35,7 @@ type Layer struct {
 
 	mu     sync.RWMutex
 	kinds  map[string]*kind // by name and by former name
-	names  []string         // declared names, in order
+	order  []*kind          // as they were declared; replaced, never changed
 	closed atomic.Bool
 	skew   atomic.Pointer[reading] // of the shared store's clock; nil before there was one
 
@@ -108,13 +108,9 @@ func (l *Layer) kindOf(name string) *kind {
 	return l.kinds[name]
 }
 
-// declared returns the kinds in order of declaration.
+// declared returns the kinds in order of declaration, in a slice that all share.
 func (l *Layer) declared() []*kind {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	out := make([]*kind, 0, len(l.names))
-	for _, name := range l.names {
-		out = append(out, l.kinds[name])
-	}
-	return out
+	return l.order
 }

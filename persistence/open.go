@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -170,7 +171,7 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	for _, name := range append([]string{k.name}, k.formerly...) {
 		l.kinds[name] = k
 	}
-	l.names = append(l.names, k.name)
+	l.order = append(slices.Clip(l.order), k)
 	l.mu.Unlock()
 	crash.Point("declare.before")
 	if err := l.prepareTables(ctx, k); err != nil && !fault.Outage(err) {

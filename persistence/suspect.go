@@ -71,13 +71,15 @@ func (e *engine) examine(handlers context.Context, w *worker, h *held) {
 func (e *engine) summon(ctx, handlers context.Context) {
 	w := e.newWorker(false)
 	w.lane = e.suspected
+	var wait shortWait
+	defer wait.end()
 	for ctx.Err() == nil {
 		tubes := e.suspects()
 		if len(tubes) == 0 || e.health.isDown[Transitory].Load() {
 			pause(ctx, tick/10)
 			continue
 		}
-		hs, err := e.reserve(ctx, tubes, 1)
+		hs, err := e.queue.claim(wait.within(ctx), tubes, 1)
 		if err != nil && !fault.Cancelled(err) {
 			if fault.Outage(err) {
 				e.health.failed(Transitory, err)

@@ -187,7 +187,7 @@ const claimMost = 256
 // claim takes rows from the outbox into a lane, and reports whether there may
 // be more.
 func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
-	lanes := e.lanes(realTime, e.shut(), anyKind)
+	lanes := e.lanes(nil, realTime, e.shut(), anyKind)
 	if len(lanes) == 0 {
 		return false
 	}
@@ -210,9 +210,10 @@ func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
 	return len(hs) >= most
 }
 
+// took puts what was claimed into the lanes, or back into custody. It uses hs.
 func (e *engine) took(ctx context.Context, hs []*held) {
 	e.moves.Add(int64(len(hs)))
-	due := make([]*held, 0, len(hs))
+	due := hs[:0]
 	for _, h := range hs {
 		e.keep(h)
 		if e.ready(ctx, h, nowMicro()) {
@@ -221,6 +222,10 @@ func (e *engine) took(ctx context.Context, hs []*held) {
 	}
 	for len(due) > 0 {
 		ln := e.laneFor(due[0])
+		if !slices.ContainsFunc(due, func(h *held) bool { return e.laneFor(h) != ln }) {
+			e.hand(due...)
+			return
+		}
 		mine := slices.DeleteFunc(slices.Clone(due), func(h *held) bool { return e.laneFor(h) != ln })
 		due = slices.DeleteFunc(due, func(h *held) bool { return e.laneFor(h) == ln })
 		e.hand(mine...) // from here on they are a worker's
@@ -231,14 +236,18 @@ func (e *engine) took(ctx context.Context, hs []*held) {
 func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 	ln := e.laneOf(realTime)
 	queued := func(k *kind) bool { return k.custody == TransitoryCustody }
+	var wait shortWait
+	defer wait.end()
+	var lanes []string
 	for ctx.Err() == nil {
-		lanes := e.lanes(realTime, e.shut(), queued)
+		lanes = e.lanes(lanes[:0], realTime, e.shut(), queued)
 		room := ln.room()
 		if room == 0 || len(lanes) == 0 || e.health.isDown[Transitory].Load() {
 			pause(ctx, tick/10)
 			continue
 		}
-		hs, err := e.reserve(ctx, lanes, min(room, claimMost))
+		// Drain counts reserved jobs, so none is overlooked between here and took.
+		hs, err := e.queue.claim(wait.within(ctx), lanes, min(room, claimMost))
 		if err != nil && !fault.Cancelled(err) {
 			e.layer.log.Warn("reserving from the queue failed", "error", err)
 			if fault.Outage(err) {
@@ -250,13 +259,30 @@ func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 	}
 }
 
-// reserve waits for jobs. The wait ends now and then, so that tubes of kinds
-// declared later and of stores that came back are taken from as well. Drain
-// counts reserved jobs, so none is overlooked between here and took.
-func (e *engine) reserve(ctx context.Context, lanes []string, most int) ([]*held, error) {
-	ctx, cancel := context.WithTimeout(ctx, tick)
-	defer cancel()
-	return e.queue.claim(ctx, lanes, most)
+// A shortWait is the context of waits for jobs. They end now and then, so that
+// tubes of kinds declared later and of stores that came back are taken from as
+// well. Waits that are over at once, as they are under load, share one context.
+type shortWait struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	began  time.Time
+}
+
+// within returns a context that ends in half a tick at the earliest and in a tick
+// at the latest.
+func (s *shortWait) within(ctx context.Context) context.Context {
+	if s.ctx == nil || time.Since(s.began) > tick/2 {
+		s.end()
+		s.began = time.Now()
+		s.ctx, s.cancel = context.WithTimeout(ctx, tick)
+	}
+	return s.ctx
+}
+
+func (s *shortWait) end() {
+	if s.cancel != nil {
+		s.cancel()
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -276,10 +302,9 @@ func (e *engine) shut() [8]bool {
 	return out
 }
 
-// lanes names the lanes in custody that feed a lane of this process, but for what
-// is parked on stores that are shut.
-func (e *engine) lanes(realTime bool, shut [8]bool, want func(*kind) bool) []string {
-	var out []string
+// lanes appends the names of the lanes in custody that feed a lane of this process,
+// but for what is parked on stores that are shut.
+func (e *engine) lanes(out []string, realTime bool, shut [8]bool, want func(*kind) bool) []string {
 	for _, k := range e.layer.declared() {
 		if !want(k) || len(k.tasks) == 0 {
 			continue

@@ -178,6 +178,16 @@ func AppendTasks(buf []byte, tasks []Task) []byte {
 // no intact envelope and fault.ErrUnsupported for a format of the future. The
 // result shares no memory with data.
 func Decode(data []byte) (*Envelope, error) {
+	e, err := Open(data)
+	if err == nil {
+		e.Body = append([]byte{}, e.Body...)
+	}
+	return e, err
+}
+
+// Open is Decode of data that are the envelope's from now on: its Body is a part
+// of them.
+func Open(data []byte) (*Envelope, error) {
 	if len(data) < headLen || string(data[:2]) != magic {
 		return nil, corrupt("no envelope")
 	}
@@ -207,7 +217,7 @@ func Decode(data []byte) (*Envelope, error) {
 	if n := r.uvarint(); n > MaxBody {
 		r.bad = true
 	} else {
-		e.Body = append([]byte{}, r.bytes(int(n))...)
+		e.Body = r.bytes(int(n))
 	}
 	e.Tasks = r.tasks(opened.few[:0])
 	if data[3]&flagReplayed != 0 {
