@@ -329,13 +329,20 @@ func (c *Cache) look(ctx context.Context, key string) (slot, error) {
 	return c.slotOf(item), nil
 }
 
-// borrow is look for who only reads the value, and does not hand it on.
-func (c *Cache) borrow(ctx context.Context, key string) (slot, error) {
-	item, found, err := c.borrowItem(ctx, key)
-	if !found || err != nil {
-		return slot{}, err
+// lookInto is look into a zero slot. Who only reads the value, and does not hand
+// it on, borrows it.
+func (c *Cache) lookInto(ctx context.Context, key string, borrow bool, s *slot) (err error) {
+	var item Item
+	var found bool
+	if borrow {
+		item, found, err = c.borrowItem(ctx, key)
+	} else {
+		item, found, err = c.item(ctx, key)
 	}
-	return c.slotOf(item), nil
+	if found && err == nil {
+		c.fillSlot(&item, s)
+	}
+	return err
 }
 
 func (c *Cache) borrowItem(ctx context.Context, key string) (item Item, found bool, err error) {
@@ -345,12 +352,19 @@ func (c *Cache) borrowItem(ctx context.Context, key string) (item Item, found bo
 	return c.item(ctx, key)
 }
 
-func (c *Cache) slotOf(item Item) slot {
-	s, ok := decode(item.Key, item.Value)
-	if !ok {
+func (c *Cache) slotOf(item Item) (s slot) {
+	c.fillSlot(&item, &s)
+	return s
+}
+
+// fillSlot makes a zero slot that of an item.
+func (c *Cache) fillSlot(item *Item, s *slot) {
+	s.ours = s.decode(item.Key, item.Value)
+	if !s.ours {
+		s.stored = stored{}
 		c.stats.foreign.Add(1)
 	}
-	return slot{stored: s, token: item.Token, taken: true, ours: ok}
+	s.token, s.taken = item.Token, true
 }
 
 // swap writes next over what s found.

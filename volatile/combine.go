@@ -3,6 +3,7 @@ package volatile
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 )
 
@@ -18,14 +19,18 @@ type combiner[A any] struct {
 	parts [64]linePart[A]
 }
 
+// A linePart has the lines of some keys: one or two at a time, mostly, which a
+// map would find more slowly.
 type linePart[A any] struct {
 	mu    sync.Mutex
-	lines map[string]*line[A]
+	lines []*line[A]
 	free  []*line[A] // used again
 }
 
 // A line is who waits while somebody acts on a key, and for whom that one acts.
 type line[A any] struct {
+	hash    uint64 // of the key
+	key     string
 	waiting []*place[A]
 	acting  []*place[A]
 	asks    []A
@@ -48,65 +53,64 @@ const (
 )
 
 func newCombiner[A any](act func(ctx context.Context, key string, asks []A) bool) *combiner[A] {
-	c := &combiner[A]{act: act, seed: maphash.MakeSeed()}
-	for i := range c.parts {
-		c.parts[i].lines = map[string]*line[A]{}
-	}
-	return c
+	return &combiner[A]{act: act, seed: maphash.MakeSeed()}
 }
 
 // do has act called for ask, alone or among others, by this goroutine or by
 // another. The error is the context's.
 func (c *combiner[A]) do(ctx context.Context, key string, ask A) error {
-	part := &c.parts[maphash.String(c.seed, key)%uint64(len(c.parts))]
+	hash := maphash.String(c.seed, key)
+	part := &c.parts[hash%uint64(len(c.parts))]
 	for {
-		p, alone := part.join(key, ask)
-		if alone {
-			break
+		ln, p := part.join(hash, key, ask)
+		if p == nil {
+			return part.lead(ctx, ln, c.act)
 		}
 		select {
 		case t := <-p.told:
-			if t == acted {
+			switch t {
+			case acted:
 				return nil
-			}
-			if t == again {
-				continue
+			case lead:
+				part.gather(ln, ask)
+				return part.lead(ctx, ln, c.act)
 			}
 		case <-ctx.Done():
-			part.leave(key, p)
+			part.leave(ln, p)
 			return ctx.Err()
 		}
-		break
 	}
-	return part.lead(ctx, key, ask, c.act)
 }
 
-// join takes a place in a line; alone means that nobody acts, and the caller
-// does.
-func (l *linePart[A]) join(key string, ask A) (p *place[A], alone bool) {
+// join takes a place in a line. Without a place nobody acts, and the caller
+// does, for itself.
+func (l *linePart[A]) join(hash uint64, key string, ask A) (*line[A], *place[A]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ln := l.lines[key]
-	if ln == nil {
-		if last := len(l.free) - 1; last >= 0 {
-			ln, l.free = l.free[last], l.free[:last]
-		} else {
-			ln = &line[A]{}
+	for _, ln := range l.lines {
+		if ln.hash == hash && ln.key == key {
+			p := &place[A]{ask: ask, told: make(chan turn, 1)}
+			ln.waiting = append(ln.waiting, p)
+			return ln, p
 		}
-		l.lines[key] = ln
-		return nil, true
 	}
-	p = &place[A]{ask: ask, told: make(chan turn, 1)}
-	ln.waiting = append(ln.waiting, p)
-	return p, false
+	var ln *line[A]
+	if last := len(l.free) - 1; last >= 0 {
+		ln, l.free = l.free[last], l.free[:last]
+	} else {
+		ln = &line[A]{}
+	}
+	ln.hash, ln.key = hash, key
+	ln.asks = append(ln.asks, ask)
+	l.lines = append(l.lines, ln)
+	return ln, nil
 }
 
 // leave gives up a place. One that was told to lead hands that on.
-func (l *linePart[A]) leave(key string, p *place[A]) {
+func (l *linePart[A]) leave(ln *line[A], p *place[A]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !p.left {
-		ln := l.lines[key]
 		for i := range ln.waiting {
 			if ln.waiting[i] == p {
 				ln.waiting = append(ln.waiting[:i], ln.waiting[i+1:]...)
@@ -118,23 +122,26 @@ func (l *linePart[A]) leave(key string, p *place[A]) {
 	select {
 	case t := <-p.told:
 		if t == lead {
-			l.pass(key)
+			l.pass(ln)
 		}
 	default:
 	}
 }
 
-// lead acts for the caller and all who wait, and lets the next one lead.
-func (l *linePart[A]) lead(ctx context.Context, key string, ask A, act func(ctx context.Context, key string, asks []A) bool) error {
+// gather takes all who wait: the caller acts for them.
+func (l *linePart[A]) gather(ln *line[A], ask A) {
 	l.mu.Lock()
-	ln := l.lines[key]
+	defer l.mu.Unlock()
 	ln.acting, ln.waiting = ln.waiting, ln.acting[:0]
-	ln.asks = append(ln.asks[:0], ask)
+	ln.asks = append(ln.asks, ask)
 	for _, p := range ln.acting {
 		p.left = true
 		ln.asks = append(ln.asks, p.ask)
 	}
-	l.mu.Unlock()
+}
+
+// lead acts for the caller and all who were gathered, and lets the next one lead.
+func (l *linePart[A]) lead(ctx context.Context, ln *line[A], act func(ctx context.Context, key string, asks []A) bool) error {
 	told := again
 	defer func() {
 		for _, p := range ln.acting {
@@ -144,9 +151,10 @@ func (l *linePart[A]) lead(ctx context.Context, key string, ask A, act func(ctx 
 		defer l.mu.Unlock()
 		clear(ln.acting)
 		clear(ln.asks)
-		l.pass(key)
+		ln.acting, ln.asks = ln.acting[:0], ln.asks[:0]
+		l.pass(ln)
 	}()
-	if act(ctx, key, ln.asks) {
+	if act(ctx, ln.key, ln.asks) {
 		told = acted
 		return nil
 	}
@@ -157,17 +165,19 @@ func (l *linePart[A]) lead(ctx context.Context, key string, ask A, act func(ctx 
 const freeMost = 16
 
 // pass lets the first one who waits lead; the mutex is held.
-func (l *linePart[A]) pass(key string) {
-	ln := l.lines[key]
-	if len(ln.waiting) == 0 {
-		delete(l.lines, key)
-		if len(l.free) < freeMost {
-			l.free = append(l.free, ln)
-		}
+func (l *linePart[A]) pass(ln *line[A]) {
+	if len(ln.waiting) > 0 {
+		first := ln.waiting[0]
+		ln.waiting = ln.waiting[1:]
+		first.left = true
+		first.told <- lead
 		return
 	}
-	first := ln.waiting[0]
-	ln.waiting = ln.waiting[1:]
-	first.left = true
-	first.told <- lead
+	last := len(l.lines) - 1
+	l.lines[slices.Index(l.lines, ln)] = l.lines[last]
+	l.lines[last] = nil
+	l.lines = l.lines[:last]
+	if ln.key = ""; len(l.free) < freeMost {
+		l.free = append(l.free, ln)
+	}
 }

@@ -53,16 +53,17 @@ func TestCombiner(t *testing.T) {
 
 // Who is told to lead and has left hands that on.
 func TestCombinerHandsOn(t *testing.T) {
-	part := &linePart[int]{lines: map[string]*line[int]{}}
-	if _, alone := part.join("k", 1); !alone {
+	part := &linePart[int]{}
+	ln, first := part.join(1, "k", 1)
+	if first != nil {
 		t.Fatal("the first one is not alone")
 	}
-	second, _ := part.join("k", 2)
-	third, _ := part.join("k", 3)
+	_, second := part.join(1, "k", 2)
+	_, third := part.join(1, "k", 3)
 	part.mu.Lock()
-	part.pass("k")
+	part.pass(ln)
 	part.mu.Unlock()
-	part.leave("k", second) // it was told to lead at the same moment
+	part.leave(ln, second) // it was told to lead at the same moment
 	select {
 	case told := <-third.told:
 		if told != lead {

@@ -102,15 +102,15 @@ func (s *stored) encode(key string) []byte {
 	return b
 }
 
-// decode parses what lies under key; ok is false for bytes that are no entry
-// (a counter, another program's value, a later format, damage). The value
-// shares memory with data.
-func decode(key string, data []byte) (s stored, ok bool) {
+// decode parses what lies under key into a zero s; false for bytes that are no
+// entry (a counter, another program's value, a later format, damage), after
+// which s is of no use. The value shares memory with data.
+func (s *stored) decode(key string, data []byte) bool {
 	if len(data) < headerSize || data[0] != entryFormat || data[1]&^flagsKnown != 0 {
-		return stored{}, false
+		return false
 	}
 	if binary.BigEndian.Uint32(data[2:]) != checksum(key, data) {
-		return stored{}, false
+		return false
 	}
 	s.Absent = data[1]&flagAbsent != 0
 	s.hollow = data[1]&flagHollow != 0
@@ -121,19 +121,19 @@ func decode(key string, data []byte) (s stored, ok bool) {
 	rest := data[headerSize:]
 	if data[1]&flagLease != 0 {
 		if len(rest) < leaseSize {
-			return stored{}, false
+			return false
 		}
 		s.lease = binary.BigEndian.Uint64(rest)
 		rest = rest[leaseSize:]
 		if s.lease == 0 {
-			return stored{}, false
+			return false
 		}
 	}
 	if (s.hollow || s.Absent) && (len(rest) != 0 || s.parts) {
-		return stored{}, false
+		return false
 	}
 	s.Value = rest[:len(rest):len(rest)]
-	return s, true
+	return true
 }
 
 // checksum covers the key and everything of an encoded entry but the checksum
@@ -142,6 +142,10 @@ func checksum(key string, b []byte) uint32 {
 	// The bytes of a string may be read through a slice, and crc32 only reads;
 	// a conversion would allocate on every Get.
 	sum := crc32.Update(0, castagnoli, unsafe.Slice(unsafe.StringData(key), len(key)))
-	sum = crc32.Update(sum, castagnoli, b[:2])
-	return crc32.Update(sum, castagnoli, b[6:])
+	// Two bytes by hand take a tenth of what a call does.
+	sum = ^sum
+	for _, c := range b[:2] {
+		sum = castagnoli[byte(sum)^c] ^ sum>>8
+	}
+	return crc32.Update(^sum, castagnoli, b[6:])
 }

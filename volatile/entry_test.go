@@ -29,12 +29,12 @@ func TestEntryRoundTrip(t *testing.T) {
 		if len(data) > len(s.Value)+entryOverhead {
 			t.Fatalf("%d bytes for a value of %d", len(data), len(s.Value))
 		}
-		got, ok := decode(key, data)
-		if !ok || !bytes.Equal(got.Value, s.Value) || got.Stamp != s.Stamp || got.Absent != s.Absent ||
+		var got stored
+		if !got.decode(key, data) || !bytes.Equal(got.Value, s.Value) || got.Stamp != s.Stamp || got.Absent != s.Absent ||
 			got.hollow != s.hollow || got.lease != s.lease || !got.Written.Equal(s.Written) {
-			t.Fatalf("%+v came back as %+v, %v", s, got, ok)
+			t.Fatalf("%+v came back as %+v", s, got)
 		}
-		if _, ok := decode(key+"x", data); ok {
+		if new(stored).decode(key+"x", data) {
 			t.Fatal("an entry was believed under another key")
 		}
 	})
@@ -45,13 +45,13 @@ func TestEntryDamage(t *testing.T) {
 	s := stored{Entry: Entry{Value: []byte("value"), Stamp: Stamp{7, 8}, Written: time.UnixMilli(9)}, lease: 10}
 	data := s.encode("key")
 	for i := range data {
-		if _, ok := decode("key", data[:i]); ok {
+		if new(stored).decode("key", data[:i]) {
 			t.Errorf("believed when cut to %d bytes", i)
 		}
 		for bit := range 8 {
 			damaged := bytes.Clone(data)
 			damaged[i] ^= 1 << bit
-			if _, ok := decode("key", damaged); ok {
+			if new(stored).decode("key", damaged) {
 				t.Errorf("believed with bit %d of byte %d flipped", bit, i)
 			}
 		}
@@ -84,11 +84,11 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add("k", []byte("42"))
 	f.Fuzz(func(t *testing.T, key string, data []byte) {
-		s, ok := decode(key, data)
-		if !ok {
+		var s, again stored
+		if !s.decode(key, data) {
 			return
 		}
-		if again, ok := decode(key, s.encode(key)); !ok || again.flags() != s.flags() || !bytes.Equal(again.Value, s.Value) {
+		if !again.decode(key, s.encode(key)) || again.flags() != s.flags() || !bytes.Equal(again.Value, s.Value) {
 			t.Errorf("what was decoded, %+v, does not survive encoding", s)
 		}
 	})

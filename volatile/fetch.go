@@ -50,8 +50,8 @@ func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (E
 
 // fresh reports whether a slot answers a Fetch as it is: also one that is being
 // rebuilt ahead of its end.
-func (p policy) fresh(s *slot) bool {
-	return s.value() && !p.stale(s.Entry) || s.lease != 0 && p.offers(s) && !p.stale(s.Entry)
+func (p *policy) fresh(s *slot) bool {
+	return s.value() && !p.stale(&s.Entry) || s.lease != 0 && p.offers(s) && !p.stale(&s.Entry)
 }
 
 // answer returns the entry of a fresh slot, and begins to rebuild it when that

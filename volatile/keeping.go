@@ -55,17 +55,17 @@ type policy struct {
 }
 
 // stale reports whether an entry is past its time of freshness.
-func (p policy) stale(e Entry) bool { return p.freshFor > 0 && time.Since(e.Written) > p.freshFor }
+func (p *policy) stale(e *Entry) bool { return p.freshFor > 0 && time.Since(e.Written) > p.freshFor }
 
 // offers reports whether a slot has a value for a reader while somebody
 // rebuilds: it need not be fresh, but must not be past its end, which the time
 // of a lease would let it live.
-func (p policy) offers(s *slot) bool {
+func (p *policy) offers(s *slot) bool {
 	return s.ours && !s.hollow && p.freshFor > 0 && time.Since(s.Written) <= p.ttl
 }
 
 // due reports whether this reader is to rebuild ahead of the entry's end.
-func (p policy) due(s *slot) bool {
+func (p *policy) due(s *slot) bool {
 	if p.ahead == 0 || s.lease != 0 {
 		return false
 	}

@@ -37,6 +37,7 @@ type Limiter struct {
 	limit Limit
 	opts  LimiterOptions
 	full  time.Duration // in which a whole burst flows back
+	each  time.Duration // in which one event does
 	asks  *combiner[*allowing]
 }
 
@@ -57,7 +58,7 @@ func NewLimiter(cache *Cache, name string, limit Limit, opts *LimiterOptions) (*
 	if err := l.limit.check(); err != nil {
 		return nil, err
 	}
-	l.full = l.limit.cost(l.limit.Burst)
+	l.full, l.each = l.limit.cost(l.limit.Burst), l.limit.cost(1)
 	var err error
 	l.face, err = cache.face("l", name)
 	return l, err
@@ -85,13 +86,16 @@ func (l Limit) cost(n int) time.Duration {
 
 // take is one step of the generic cell rate algorithm: tat is the time at
 // which the burst will be full again. It returns the next such time, or how
-// long to wait until n events may pass.
-func (l *Limiter) take(tat, now time.Time, n int) (next time.Time, wait time.Duration) {
-	if tat.Before(now) {
-		tat = now
+// long to wait until n events may pass. Times are Unix nanoseconds, which cost
+// a fraction of what a time.Time does.
+func (l *Limiter) take(tat, now int64, n int) (next int64, wait time.Duration) {
+	cost := l.each
+	if n > 1 {
+		cost = l.limit.cost(n)
 	}
-	next = tat.Add(l.limit.cost(n))
-	if over := next.Sub(now) - l.full; over > 0 {
+	tat = max(tat, now)
+	next = tat + int64(cost)
+	if over := time.Duration(next-now) - l.full; over > 0 {
 		return tat, over
 	}
 	return next, 0
@@ -99,9 +103,10 @@ func (l *Limiter) take(tat, now time.Time, n int) (next time.Time, wait time.Dur
 
 // An allowing is one call of Allow.
 type allowing struct {
-	n    int
-	wait time.Duration
-	err  error
+	n     int
+	wait  time.Duration
+	err   error
+	value [limiterSize]byte // of the first one of a group: what is written for all
 }
 
 // Allow lets n events of a key through, all or none: the wait is zero when
@@ -139,15 +144,11 @@ const (
 
 // state reads the time from a value. One that lies further ahead than a whole
 // burst is damage, or of a former, slower limit.
-func (l *Limiter) state(value []byte, now time.Time) (tat time.Time) {
+func (l *Limiter) state(value []byte, now int64) (tat int64) {
 	if len(value) != limiterSize || value[0] != limiterFormat {
-		return time.Time{}
+		return 0
 	}
-	tat = time.Unix(0, int64(binary.BigEndian.Uint64(value[1:])))
-	if full := now.Add(l.full); tat.After(full) {
-		return full
-	}
-	return tat
+	return min(int64(binary.BigEndian.Uint64(value[1:])), now+int64(l.full))
 }
 
 // pass is the compare-and-swap loop over one key's state, for all who ask at
@@ -160,7 +161,7 @@ func (l *Limiter) pass(ctx context.Context, full string, asks []*allowing) bool 
 		if err != nil {
 			return l.failed(ctx, asks, err)
 		}
-		now := time.Now()
+		now := time.Now().UnixNano()
 		next := l.state(item.Value, now)
 		passed := false
 		for _, a := range asks {
@@ -171,8 +172,10 @@ func (l *Limiter) pass(ctx context.Context, full string, asks []*allowing) bool 
 		if !passed {
 			return true
 		}
-		value := binary.BigEndian.AppendUint64(append(make([]byte, 0, limiterSize), limiterFormat), uint64(next.UnixNano()))
-		err = c.driver.Swap(ctx, Item{Key: full, Value: value, TTL: next.Sub(now), Token: item.Token})
+		value := asks[0].value[:]
+		value[0] = limiterFormat
+		binary.BigEndian.PutUint64(value[1:], uint64(next))
+		err = c.driver.Swap(ctx, Item{Key: full, Value: value, TTL: time.Duration(next - now), Token: item.Token})
 		if err == nil {
 			return true
 		}

@@ -36,7 +36,6 @@ type View[T any] struct {
 	opts   ViewOptions[T]
 	policy policy
 	codec  codec[T]
-	look   func(ctx context.Context, key string) (slot, error)
 }
 
 // NewView returns the view of a name: 1 to 64 letters, digits, '_' and '-'.
@@ -60,10 +59,6 @@ func NewView[T any](cache *Cache, name string, opts *ViewOptions[T]) (*View[T], 
 		return nil, err
 	}
 	v.codec, err = newCodec[T]()
-	v.look = cache.borrow
-	if v.codec.shares {
-		v.look = cache.look
-	}
 	return v, err
 }
 
@@ -71,57 +66,65 @@ func NewView[T any](cache *Cache, name string, opts *ViewOptions[T]) (*View[T], 
 // fault.ErrNotFound when there is none. With a Rebuild, a cache that cannot be
 // reached is no error: the value is rebuilt and not kept.
 func (v *View[T]) Get(ctx context.Context, key string) (T, error) {
-	value, _, err := v.get(ctx, key)
+	var value T
+	_, err := v.get(ctx, key, &value)
 	return value, err
 }
 
 // GetAged is Get that also tells how old the value is: how long ago it was
 // rebuilt or put. What was rebuilt by this call has no age.
 func (v *View[T]) GetAged(ctx context.Context, key string) (value T, age time.Duration, err error) {
-	value, written, err := v.get(ctx, key)
+	written, err := v.get(ctx, key, &value)
 	if err != nil {
 		return value, 0, err
 	}
 	return value, max(time.Since(written), 0), nil
 }
 
-func (v *View[T]) get(ctx context.Context, key string) (value T, written time.Time, err error) {
+// get sets a zero value, or leaves it zero.
+func (v *View[T]) get(ctx context.Context, key string, value *T) (written time.Time, err error) {
 	full, err := v.face.key("get", key)
 	if err != nil {
-		return value, written, err
+		return written, err
 	}
 	for range 2 {
-		e, err := v.entry(ctx, full, key)
-		if err != nil {
-			return value, written, err
+		var s slot
+		if err := v.entry(ctx, full, key, &s); err != nil {
+			return written, err
 		}
-		if e.Absent {
-			return value, written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrNotFound}
+		if s.Absent {
+			return written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrNotFound}
 		}
-		if err = v.codec.decode(e.Value, &value); err == nil {
-			return value, e.Written, nil
+		if err = v.codec.decode(s.Value, value); err == nil {
+			return s.Written, nil
 		}
 		// Another version of the program wrote it: as good as lost.
 		var zero T
-		value = zero
+		*value = zero
 		v.face.cache.stats.foreign.Add(1)
 		v.face.cache.driver.Delete(ctx, []string{full})
 	}
-	return value, written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrCorrupt}
+	return written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrCorrupt}
 }
 
-// entry reads or rebuilds.
-func (v *View[T]) entry(ctx context.Context, full, key string) (Entry, error) {
-	c, p := v.face.cache, v.policy
-	s, err := v.look(ctx, full)
-	if err == nil && !s.parts && p.fresh(&s) && !p.due(&s) {
+// entry reads or rebuilds the entry of a zero slot.
+func (v *View[T]) entry(ctx context.Context, full, key string, s *slot) error {
+	c, p := v.face.cache, &v.policy
+	err := c.lookInto(ctx, full, !v.codec.shares, s)
+	// Most views neither serve stale values nor rebuild ahead, and ask no clock.
+	if err == nil && !s.parts && (p.freshFor == 0 && s.value() || p.fresh(s) && !p.due(s)) {
 		c.stats.hits.Add(1)
-		return s.Entry, nil
+		return nil
 	}
-	var load loader
+	s.Entry, err = v.missed(ctx, full, key, *s, err)
+	return err
+}
+
+// missed answers where the first look did not.
+func (v *View[T]) missed(ctx context.Context, full, key string, s slot, err error) (Entry, error) {
+	c, p := v.face.cache, v.policy
 	if v.opts.Rebuild != nil {
-		load = func(ctx context.Context) (Entry, error) { return v.load(ctx, key) }
-		return c.fetchFrom(ctx, full, p, s, err, load)
+		return c.fetchFrom(ctx, full, p, s, err, func(ctx context.Context) (Entry, error) { return v.load(ctx, key) })
 	}
 	switch {
 	case err != nil:
