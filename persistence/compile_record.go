@@ -32,6 +32,7 @@ func (c *compiler) composeRecord() {
 			c.placeCached(w)
 		}
 	}
+	k.oneLook = k.cache != nil && k.holdsAll()
 }
 
 // only returns the one task of the record that writes like this.

@@ -115,7 +115,7 @@ func (l *Layer) warnings(k *kind, e *Explanation) []string {
 	if len(k.record) == 0 && k.cache == nil {
 		out = append(out, "the kind has no record, so Get returns an error")
 	}
-	if k.cache != nil && !k.holdsAll() {
+	if k.cache != nil && !k.oneLook {
 		out = append(out, "the cache does not hold every field, so Get reads the record as well")
 	}
 	return out

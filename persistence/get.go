@@ -48,7 +48,7 @@ func (l *Layer) getFound(ctx context.Context, k *kind, key string) (found, error
 	if err := checkKey(key); err != nil {
 		return found{}, err
 	}
-	f, err := l.fetch(ctx, k, key, l.readOne)
+	f, err := l.fetch(ctx, k, key, (*Layer).readOne)
 	if err == nil && f.obj == nil {
 		err = notFound(k, key)
 	}
@@ -59,36 +59,48 @@ func (l *Layer) getFound(ctx context.Context, k *kind, key string) (found, error
 // past the cache, which others take for the record's truth.
 func hurried(ctx context.Context) bool { return amorphous.ConsistencyOf(ctx) != 0 }
 
-// A reader reads one object from the record.
-type reader func(ctx context.Context, k *kind, key string) (found, error)
+// A reader reads one object from the record. It takes the layer, so that a
+// method is one without being bound to it at each call.
+type reader func(l *Layer, ctx context.Context, k *kind, key string) (found, error)
 
 // fetch returns an object through the cache, if the kind has one.
 func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (found, error) {
 	switch {
 	case k.cache == nil || len(k.record) > 0 && hurried(ctx):
-		return read(ctx, k, key)
+		return read(l, ctx, k, key)
 	case len(k.record) == 0:
 		return l.cachedOnly(ctx, k, key)
-	case l.owes(k.cacheKey(key)):
-		return read(ctx, k, key)
+	case l.owed.some.Load() && l.owes(k.cacheKey(key)):
+		return read(l, ctx, k, key)
 	}
+	var hit found
 	// Set when the entry was rebuilt for this call, perhaps behind its back.
-	var loaded atomic.Pointer[found]
-	entry, err := l.cache.FetchKeeping(ctx, k.cacheKey(key), k.cache.keeping(), func(ctx context.Context) (volatile.Entry, error) {
-		f, err := read(ctx, k, key)
-		if err != nil {
-			return volatile.Entry{}, err
+	var loaded *atomic.Pointer[found]
+	entry, used, err := l.cache.FetchUsing(ctx, k.cachePrefix, key, k.cache.keeping(), func(e volatile.Entry) bool {
+		ok := false
+		if k.oneLook {
+			ok, _ = k.decodeEntry(&e, &hit)
 		}
-		loaded.Store(&f)
-		return k.entryOf(f)
+		return ok
+	}, func() func(context.Context) (volatile.Entry, error) {
+		mine := &atomic.Pointer[found]{}
+		loaded = mine
+		return func(ctx context.Context) (volatile.Entry, error) {
+			f, err := read(l, ctx, k, key)
+			if err != nil {
+				return volatile.Entry{}, err
+			}
+			mine.Store(&f)
+			return k.entryOf(f)
+		}
 	})
-	if err != nil {
-		return found{}, err
+	if err != nil || used {
+		return hit, err
 	}
 	if f := loaded.Load(); f != nil && f.obj != nil && volatile.Stamp(f.stamp) == entry.Stamp {
 		return *f, nil
 	}
-	return l.complete(ctx, k, key, entry, read)
+	return l.complete(ctx, k, key, &entry, read)
 }
 
 // keeping is how long the task's entries are kept and served.
@@ -113,21 +125,30 @@ func (k *kind) entryOf(f found) (volatile.Entry, error) {
 	return entry, err
 }
 
-// complete makes an object of a cache entry. An entry of another program's
-// shape, or one that cannot be decoded, is a miss. Fields that the entry does
-// not hold are read from where they lie, and must be of the same version.
-func (l *Layer) complete(ctx context.Context, k *kind, key string, entry volatile.Entry, read reader) (found, error) {
-	f := found{at: entry.Written}
-	f.stamp.Version, f.stamp.Tie = entry.Stamp.Version, entry.Stamp.Tie
-	if entry.Absent {
-		return f, nil
+// decodeEntry makes an object of a cache entry; ok is false for one that is of
+// another program's shape, or cannot be decoded.
+func (k *kind) decodeEntry(e *volatile.Entry, f *found) (ok bool, err error) {
+	if !e.Absent {
+		obj := k.make()
+		if ok, err := k.cache.uncache(e.Value, obj); !ok {
+			return false, err
+		}
+		f.obj = obj
 	}
-	obj := k.make()
-	if ok, err := k.cache.uncache(entry.Value, obj); err != nil || !ok {
-		return read(ctx, k, key)
+	f.stamp.Version, f.stamp.Tie, f.at = e.Stamp.Version, e.Stamp.Tie, e.Written
+	return true, nil
+}
+
+// complete makes an object of a cache entry. One that cannot be decoded is a
+// miss. Fields that the entry does not hold are read from where they lie, and
+// must be of the same version.
+func (l *Layer) complete(ctx context.Context, k *kind, key string, entry *volatile.Entry, read reader) (found, error) {
+	var f found
+	if ok, _ := k.decodeEntry(entry, &f); !ok {
+		return read(l, ctx, k, key)
 	}
-	f.obj = obj
-	if k.holdsAll() {
+	obj := f.obj
+	if obj == nil || k.oneLook {
 		return f, nil
 	}
 	parts := make([]part, len(k.record))
@@ -140,7 +161,7 @@ func (l *Layer) complete(ctx context.Context, k *kind, key string, entry volatil
 			return found{}, err
 		}
 		if p := parts[i]; !p.there || p.deleted || p.stamp != f.stamp {
-			return read(ctx, k, key)
+			return read(l, ctx, k, key)
 		}
 		if err := k.fill(obj, t, key, parts[i]); err != nil {
 			return found{}, err
@@ -156,12 +177,10 @@ func (l *Layer) cachedOnly(ctx context.Context, k *kind, key string) (found, err
 	if err != nil || !ok || entry.Absent {
 		return found{}, err
 	}
-	obj := k.make()
-	if ok, err := k.cache.uncache(entry.Value, obj); err != nil || !ok {
+	var f found
+	if ok, err := k.decodeEntry(&entry, &f); !ok {
 		return found{}, err
 	}
-	f := found{obj: obj, at: entry.Written}
-	f.stamp.Version, f.stamp.Tie = entry.Stamp.Version, entry.Stamp.Tie
 	return f, l.fillVolatile(ctx, k, map[string]found{key: f})
 }
 
@@ -212,7 +231,7 @@ func (l *Layer) readInto(ctx context.Context, k *kind, keys []string, out map[st
 // cachedInto takes what the cache has, and returns the keys that it does not
 // answer for.
 func (l *Layer) cachedInto(ctx context.Context, k *kind, keys []string, out map[string]any) (missing []string, err error) {
-	if !k.holdsAll() {
+	if !k.oneLook {
 		return keys, nil
 	}
 	names := make([]string, len(keys))
@@ -270,7 +289,7 @@ func (l *Layer) fetchAll(ctx context.Context, k *kind, keys []string, out map[st
 		}
 		return errs
 	})
-	read := func(ctx context.Context, _ *kind, key string) (found, error) {
+	read := func(_ *Layer, ctx context.Context, _ *kind, key string) (found, error) {
 		a := &ask{key: key}
 		err := reads.Do(ctx, a)
 		if err != nil {

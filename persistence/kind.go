@@ -164,6 +164,9 @@ type kind struct {
 	parts  []*task // volatile default writes of tagged fields only
 	alone  []*task // volatile default writes that keep what no durable one does
 
+	oneLook     bool   // the cache entry has all that Get returns
+	cachePrefix string // of the keys of cached objects
+
 	lane    kindLanes
 	served  []*kindLanes // of the kind's name and its former names
 	foreign []string     // lanes of single tasks that this program serves

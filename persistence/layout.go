@@ -94,7 +94,7 @@ func (t *task) uncache(entry []byte, obj any) (ok bool, err error) {
 }
 
 // cacheKey is the key of the cached object.
-func (k *kind) cacheKey(key string) string { return k.table + ":" + key }
+func (k *kind) cacheKey(key string) string { return k.cachePrefix + key }
 
 // partKey is the key of the volatile part of an object that the task holds.
 func (t *task) partKey(k *kind, key string) string { return k.table + "." + t.name + ":" + key }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -26,6 +27,7 @@ import (
 type owed struct {
 	mu       sync.Mutex
 	keys     map[string]debt
+	some     atomic.Bool // there are keys: asked by every cached Get
 	paying   bool
 	watching sync.Once
 }
@@ -130,6 +132,7 @@ func (l *Layer) keepDebt(key string, d debt) {
 		return // what is written down comes back when there is room
 	}
 	o.keys[key] = d
+	o.some.Store(true)
 	if !o.paying {
 		o.paying = true
 		l.spawn(l.pay)
@@ -206,6 +209,7 @@ func (l *Layer) paySome(ctx context.Context, keys []string, due map[string]debt)
 			delete(l.owed.keys, key)
 		}
 	}
+	l.owed.some.Store(len(l.owed.keys) > 0)
 	return !away
 }
 

@@ -43,6 +43,31 @@ func (c *Cache) FetchKeeping(ctx context.Context, key string, keep Keeping, load
 	return c.fetch(ctx, full, keep.policy(), load)
 }
 
+// FetchUsing is FetchKeeping for who reads a value where it lies. An entry that
+// is fresh is given to use, which must neither change nor keep its Value, and
+// says whether it took it. Otherwise the entry is what FetchKeeping returns, with
+// the load that loader is then asked for, and the same holds for its Value. The
+// key is prefix and key together, which the caller need not put together.
+func (c *Cache) FetchUsing(ctx context.Context, prefix, key string, keep Keeping, use func(e Entry) bool,
+	loader func() func(context.Context) (Entry, error)) (e Entry, used bool, err error) {
+	full := c.opts.Namespace + ":" + prefix + key
+	if err = c.ready("fetch", full[len(c.opts.Namespace)+1:]); err == nil {
+		err = keep.check("fetch")
+	}
+	if err != nil {
+		return Entry{}, false, err
+	}
+	p := keep.policy()
+	var s slot
+	err = c.lookInto(ctx, full, true, &s)
+	if err == nil && p.answers(&s) && use(s.Entry) {
+		c.stats.hits.Add(1)
+		return Entry{}, true, nil
+	}
+	e, err = c.fetchFrom(ctx, full, p, s, err, loader())
+	return e, false, err
+}
+
 func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (Entry, error) {
 	s, err := c.look(ctx, key)
 	return c.fetchFrom(ctx, key, p, s, err, load)
@@ -52,6 +77,13 @@ func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (E
 // rebuilt ahead of its end.
 func (p *policy) fresh(s *slot) bool {
 	return s.value() && !p.stale(&s.Entry) || s.lease != 0 && p.offers(s) && !p.stale(&s.Entry)
+}
+
+// answers reports whether a slot's value answers a Fetch, and nothing else is to
+// be done. Most entries are neither served stale nor rebuilt ahead, and ask no
+// clock.
+func (p *policy) answers(s *slot) bool {
+	return !s.parts && (p.freshFor == 0 && s.value() || p.fresh(s) && !p.due(s))
 }
 
 // answer returns the entry of a fresh slot, and begins to rebuild it when that

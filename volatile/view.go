@@ -111,8 +111,7 @@ func (v *View[T]) get(ctx context.Context, key string, value *T) (written time.T
 func (v *View[T]) entry(ctx context.Context, full, key string, s *slot) error {
 	c, p := v.face.cache, &v.policy
 	err := c.lookInto(ctx, full, !v.codec.shares, s)
-	// Most views neither serve stale values nor rebuild ahead, and ask no clock.
-	if err == nil && !s.parts && (p.freshFor == 0 && s.value() || p.fresh(s) && !p.due(s)) {
+	if err == nil && p.answers(s) {
 		c.stats.hits.Add(1)
 		return nil
 	}

@@ -1,0 +1,122 @@
+package persistence_test
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+
+	"github.com/fourfold-dev/fourfold/internal/record"
+	"github.com/fourfold-dev/fourfold/internal/servers"
+	"github.com/fourfold-dev/fourfold/persistence"
+	"github.com/fourfold-dev/fourfold/persistence/embedded"
+	"github.com/fourfold-dev/fourfold/volatile"
+	_ "github.com/fourfold-dev/fourfold/volatile/memcached"
+)
+
+// A resident is an object of about 300 bytes.
+type resident struct {
+	ID      string `persistence:"key"`
+	Name    string
+	Email   string
+	Home    string
+	Tags    []string
+	Visits  int64
+	Created time.Time
+	Bio     string
+}
+
+var residentAnn = resident{ID: "u-000001", Name: "Ann Example", Email: "ann@example.org", Home: "Pier 4, Old Harbour", Tags: []string{"gold", "early", "pier"},
+	Visits: 1234, Created: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC), Bio: "Lives near the pier, and checks in there most days of the week."}
+
+// BenchmarkCachedGet compares a Get that the cache answers with the decoding of
+// the object's bytes, on memcached with the bare client's get and that.
+func BenchmarkCachedGet(b *testing.B) {
+	typ, faults := record.Compile(reflect.TypeFor[resident]())
+	if len(faults) > 0 {
+		b.Fatal(faults)
+	}
+	var fields []*record.Field
+	for i := range typ.Fields {
+		fields = append(fields, &typ.Fields[i])
+	}
+	set := typ.Set(fields)
+	body, err := set.Append(nil, reflect.ValueOf(residentAnn))
+	if err != nil {
+		b.Fatal(err)
+	}
+	decode := func(body []byte) error {
+		var o resident
+		return set.Decode(body, reflect.ValueOf(&o).Elem())
+	}
+	b.Run("embedded", func(b *testing.B) {
+		get := openCached(b, embedded.Stores(b.TempDir()))
+		ratio(b, func() error { return decode(body) }, get)
+	})
+	b.Run("memcached", func(b *testing.B) {
+		server := servers.Test(b, servers.Memcached{})
+		stores := embedded.Stores(b.TempDir())
+		stores.Volatile = volatile.URL(server.URL())
+		raw := memcache.New(server.Address())
+		raw.Timeout = time.Minute
+		if err := raw.Set(&memcache.Item{Key: "raw", Value: body}); err != nil {
+			b.Fatal(err)
+		}
+		get := openCached(b, stores)
+		ratio(b, func() error {
+			item, err := raw.Get("raw")
+			if err != nil {
+				return err
+			}
+			return decode(item.Value)
+		}, get)
+	})
+}
+
+// openCached opens a layer whose cache has an object, and returns its Get.
+func openCached(b *testing.B, stores persistence.Stores) func() error {
+	b.Helper()
+	ctx := context.Background()
+	layer, err := persistence.Open(ctx, stores, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { layer.Close() })
+	h := persistence.Declare(layer, "resident", persistence.Plan[resident]{
+		{Name: "row", Purpose: persistence.Transactional},
+		{Name: "cache", Purpose: persistence.Volatile},
+	})
+	if _, err := h.Put(ctx, residentAnn); err != nil {
+		b.Fatal(err)
+	}
+	return func() error { _, err := h.Get(ctx, residentAnn.ID); return err }
+}
+
+// ratio runs batches of both alternately, so that what else the machine does
+// meets both, and reports the medians and their ratio.
+func ratio(b *testing.B, raw, ours func() error) {
+	b.Helper()
+	const batch = 200
+	times := [2][]float64{}
+	for b.Loop() {
+		for which, op := range []func() error{raw, ours} {
+			began := time.Now()
+			for range batch {
+				if err := op(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			times[which] = append(times[which], float64(time.Since(began).Nanoseconds())/batch)
+		}
+	}
+	slices.Sort(times[0])
+	slices.Sort(times[1])
+	median := func(which int) float64 { return times[which][len(times[which])/2] }
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(0), "raw-ns")
+	b.ReportMetric(median(1), "ours-ns")
+	b.ReportMetric(median(1)/median(0), "ratio")
+}

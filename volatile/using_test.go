@@ -1,0 +1,55 @@
+package volatile_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/volatile"
+	"github.com/fourfold-dev/fourfold/volatile/embedded"
+)
+
+// What is there is used where it lies and asks for no load; what use refuses is
+// returned, and what is not there is loaded.
+func TestFetchUsing(t *testing.T) {
+	ctx := t.Context()
+	c, err := volatile.Open(ctx, embedded.New(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	loads := 0
+	fetch := func(takes bool) (value, seen string, used bool) {
+		t.Helper()
+		e, used, err := c.FetchUsing(ctx, "a:", "1", volatile.Keeping{}, func(e volatile.Entry) bool {
+			seen = string(e.Value)
+			return takes
+		}, func() func(context.Context) (volatile.Entry, error) {
+			return func(context.Context) (volatile.Entry, error) {
+				loads++
+				return volatile.Entry{Value: []byte("v")}, nil
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(e.Value), seen, used
+	}
+	if value, seen, used := fetch(true); value != "v" || seen != "" || used || loads != 1 {
+		t.Errorf("a miss: value %q, use saw %q, used %v, %d loads", value, seen, used, loads)
+	}
+	if value, seen, used := fetch(true); value != "" || seen != "v" || !used || loads != 1 {
+		t.Errorf("a hit: value %q, use saw %q, used %v, %d loads", value, seen, used, loads)
+	}
+	if value, seen, used := fetch(false); value != "v" || seen != "v" || used || loads != 1 {
+		t.Errorf("refused: value %q, use saw %q, used %v, %d loads", value, seen, used, loads)
+	}
+	if e, ok, err := c.Get(ctx, "a:1"); err != nil || !ok || string(e.Value) != "v" {
+		t.Errorf("prefix and key are the key: %q, %v, %v", e.Value, ok, err)
+	}
+	if _, _, err := c.FetchUsing(ctx, "", "", volatile.Keeping{}, nil, nil); err == nil {
+		t.Error("an empty key is taken")
+	}
+	if s := c.Stats(); s.Hits != 3 || s.Misses != 1 {
+		t.Errorf("%d hits and %d misses; want 3 and 1", s.Hits, s.Misses)
+	}
+}
