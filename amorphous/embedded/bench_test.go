@@ -105,37 +105,7 @@ func BenchmarkRaw(b *testing.B) {
 }
 
 func benchRaw(b *testing.B, size, callers int) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "x.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate&_pragma=cache_size(-65536)")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	_, err = db.Exec("CREATE TABLE b (part TEXT NOT NULL, ord BLOB NOT NULL, id TEXT NOT NULL, shape INTEGER NOT NULL, version INTEGER NOT NULL, tie INTEGER NOT NULL, expires INTEGER, body BLOB NOT NULL, PRIMARY KEY (part, ord, id, shape)) WITHOUT ROWID")
-	if err != nil {
-		b.Fatal(err)
-	}
-	const most = 64
-	conn, err := db.Conn(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	exec := func(text string) {
-		if _, err := conn.ExecContext(b.Context(), text); err != nil {
-			b.Fatal(err)
-		}
-	}
-	statements := map[int]*sql.Stmt{}
-	prepare := func(n int) *sql.Stmt {
-		if statements[n] == nil {
-			statements[n], err = conn.PrepareContext(b.Context(), "INSERT INTO b VALUES (?,?,?,?,?,?,?,?)"+strings.Repeat(",(?,?,?,?,?,?,?,?)", n-1))
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-		return statements[n]
-	}
+	insert := rawInsert(b)
 	random := rand.New(rand.NewPCG(1, 2))
 	group := size * callers
 	groups := (b.N + callers - 1) / callers
@@ -146,22 +116,68 @@ func benchRaw(b *testing.B, size, callers int) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for _, rows := range calls {
-		exec("BEGIN IMMEDIATE")
+		if err := insert(rows); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(groups*group)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// openRaw opens a SQLite file of one connection, with this table.
+func openRaw(b *testing.B, table string) *sql.DB {
+	b.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "x.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate&_pragma=cache_size(-65536)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec(table); err != nil {
+		b.Fatal(err)
+	}
+	return db
+}
+
+// rawInsert returns what inserts a group of rows by hand, in one transaction of
+// multi-row statements.
+func rawInsert(b *testing.B) func(rows []amorphous.Row) error {
+	db := openRaw(b, "CREATE TABLE b (part TEXT NOT NULL, ord BLOB NOT NULL, id TEXT NOT NULL, shape INTEGER NOT NULL, version INTEGER NOT NULL, tie INTEGER NOT NULL, expires INTEGER, body BLOB NOT NULL, PRIMARY KEY (part, ord, id, shape)) WITHOUT ROWID")
+	const most = 64
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { conn.Close() })
+	ctx := context.Background()
+	statements := map[int]*sql.Stmt{}
+	prepare := func(n int) (stmt *sql.Stmt, err error) {
+		if statements[n] == nil {
+			statements[n], err = conn.PrepareContext(ctx, "INSERT INTO b VALUES (?,?,?,?,?,?,?,?)"+strings.Repeat(",(?,?,?,?,?,?,?,?)", n-1))
+		}
+		return statements[n], err
+	}
+	return func(rows []amorphous.Row) error {
+		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+			return err
+		}
 		for len(rows) > 0 {
 			n := min(len(rows), most)
-			stmt := prepare(n)
+			stmt, err := prepare(n)
+			if err != nil {
+				return err
+			}
 			args := make([]any, 0, 8*n)
 			for _, r := range rows[:n] {
 				args = append(args, r.Partition, r.Order, r.ID, int64(r.Shape), r.Stamp.Version, int64(r.Stamp.Tie), nil, r.Body)
 			}
 			if _, err := stmt.Exec(args...); err != nil {
-				b.Fatal(err)
+				return err
 			}
 			rows = rows[n:]
 		}
-		exec("COMMIT")
+		_, err := conn.ExecContext(ctx, "COMMIT")
+		return err
 	}
-	b.ReportMetric(float64(groups*group)/b.Elapsed().Seconds(), "rows/s")
 }
 
 // BenchmarkScanNewest reads the first 20 rows of a partition in a table of n.
