@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -18,32 +16,27 @@ import (
 func (l *Layer) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
 	start := time.Now()
 	receipt, size, err := l.accept(ctx, k, obj, p)
-	if see := l.engine.see.put; see != nil {
-		e := PutEvent{Kind: k.name, Bytes: size, Took: time.Since(start), Err: err}
-		if receipt != nil {
-			e.Key, e.Version = receipt.Key, receipt.Version
-		}
-		l.observe(func() { see.PutDone(ctx, e) })
-	}
+	l.putDone(ctx, k, receipt, size, start, err)
 	return receipt, err
 }
 
+// putDone tells the observer how a Put ended.
+func (l *Layer) putDone(ctx context.Context, k *kind, receipt *Receipt, size int, began time.Time, err error) {
+	see := l.engine.see.put
+	if see == nil {
+		return
+	}
+	e := PutEvent{Kind: k.name, Bytes: size, Took: time.Since(began), Err: err}
+	if receipt != nil {
+		e.Key, e.Version = receipt.Key, receipt.Version
+	}
+	l.observe(func() { see.PutDone(ctx, e) })
+}
+
 func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, int, error) {
-	if err := l.open(p.op()); err != nil {
-		return nil, 0, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
-	if insideTx(ctx, l) {
-		return nil, 0, errInsideTx(p.op())
-	}
-	a, err := l.prepare(ctx, k, obj, p, nil)
+	a, err := l.acceptable(ctx, k, obj, p)
 	if err != nil {
 		return nil, 0, err
-	}
-	if err := a.rowWrites(p, transactional.Newest); err != nil {
-		return nil, 0, opError(p.op(), k, a.version.key, err)
 	}
 	crash.Point("accept.before")
 	receipt, err := l.engine.accept(ctx, a)
@@ -54,70 +47,54 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 	return receipt, len(a.version.body), err
 }
 
-// putAll puts objects side by side, so that the stores group them.
-func (l *Layer) putAll(ctx context.Context, k *kind, objs []any, p putOptions) []PutResult {
-	out := make([]PutResult, len(objs))
-	if p.token != "" && len(objs) > 1 {
-		err := opError("put", k, "", invalid("one token names one Put: give PutAll none"))
-		for i := range out {
-			out[i].Err = err
-		}
-		return out
+// acceptable makes an object ready to be accepted, and refuses one that cannot be.
+func (l *Layer) acceptable(ctx context.Context, k *kind, obj any, p putOptions) (*accepting, error) {
+	if err := l.open(p.op()); err != nil {
+		return nil, err
 	}
-	const most = 256 // at a time: as many as a group takes
-	var wg sync.WaitGroup
-	var panicked atomic.Pointer[any]
-	slots := make(chan struct{}, most)
-	for i := range objs {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() {
-				// Such as of a When: it is the caller's to recover, as in Put.
-				if v := recover(); v != nil {
-					panicked.Store(&v)
-				}
-				<-slots
-			}()
-			out[i].Receipt, out[i].Err = l.put(ctx, k, objs[i], p)
-		})
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	wg.Wait()
-	if v := panicked.Load(); v != nil {
-		panic(*v)
+	if insideTx(ctx, l) {
+		return nil, errInsideTx(p.op())
 	}
-	return out
+	a, err := l.prepare(ctx, k, obj, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.rowWrites(p, transactional.Newest); err != nil {
+		return nil, opError(p.op(), k, a.version.key, err)
+	}
+	return a, nil
 }
 
 // accept makes an object durable where its kind's custody says, in one commit,
 // and then does what is due before Put returns.
 func (e *engine) accept(ctx context.Context, a *accepting) (*Receipt, error) {
+	switch {
+	case e.unites(ctx, a):
+		return e.acceptUnit(ctx, a)
+	case a.direct != nil:
+		return e.acceptDirect(ctx, a)
+	}
+	return e.acceptQueue(ctx, a)
+}
+
+// unites reports whether acceptance is one commit of the transactional store:
+// of rows, of an envelope, or of both.
+func (e *engine) unites(ctx context.Context, a *accepting) bool {
 	if a.direct != nil && e.registers(ctx, a) {
 		a.direct = nil
 	}
-	switch {
-	case a.direct != nil:
-		return e.acceptDirect(ctx, a)
-	case len(a.env.Tasks) == 0:
-		return e.acceptRows(ctx, a)
-	case a.kind.custody == TransitoryCustody:
-		return e.acceptQueue(ctx, a)
+	if a.direct != nil {
+		return a.direct.write == writeRow
 	}
-	return e.acceptOutbox(ctx, a)
+	return a.rowsOnly() || a.kind.custody != TransitoryCustody
 }
 
-// acceptRows accepts an object whose only tasks are rows: the commit is the
+// rowsOnly reports whether rows are all that there is: then their commit is the
 // custody.
-func (e *engine) acceptRows(ctx context.Context, a *accepting) (*Receipt, error) {
-	a.receipt.Durability = e.layer.rows.Features().Durability
-	crash.Point("accept.rows.before")
-	res, err := e.layer.rows.Apply(ctx, &a.unit)
-	crash.Point("accept.rows.after")
-	if err != nil {
-		return nil, err
-	}
-	e.rowsDone(ctx, a, res)
-	return a.receipt, nil
-}
+func (a *accepting) rowsOnly() bool { return a.direct != nil || len(a.env.Tasks) == 0 }
 
 // rowsDone notes the rows that acceptance wrote.
 func (e *engine) rowsDone(ctx context.Context, a *accepting, res transactional.Result) {
@@ -129,11 +106,16 @@ func (e *engine) rowsDone(ctx context.Context, a *accepting, res transactional.R
 		t.counter.ended(state)
 		a.receipt.set(t.name, receiptState(state))
 	}
-	if len(a.rows) > 0 && a.kind.cache != nil && !a.cachesNext() {
+	if a.refreshes() {
 		// The volatile task itself comes later, and stays in custody until what
 		// is old is gone, or is known to be.
 		_ = e.refresh(ctx, a.kind, &a.version)
 	}
+}
+
+// refreshes reports whether the cache may hold what the rows were before.
+func (a *accepting) refreshes() bool {
+	return len(a.rows) > 0 && a.kind.cache != nil && !a.cachesNext()
 }
 
 // cachesNext reports whether the cache's own task is done before Put returns
@@ -152,9 +134,6 @@ func (a *accepting) cachesNext() bool {
 // envelope after all, if custody is elsewhere.
 func (e *engine) acceptDirect(ctx context.Context, a *accepting) (*Receipt, error) {
 	t := a.direct
-	if t.write == writeRow {
-		return e.acceptRows(ctx, a)
-	}
 	a.receipt.Durability = e.durability(t)
 	crash.Point("accept.direct.before")
 	stale, err := e.writeObject(ctx, a.kind, t, &a.version)
@@ -208,32 +187,46 @@ func (e *engine) durability(t *task) fault.Durability {
 	return fault.Memory
 }
 
-// acceptOutbox records rows and envelope in one commit.
-func (e *engine) acceptOutbox(ctx context.Context, a *accepting) (*Receipt, error) {
-	h := e.open(a, e.outbox)
-	a.receipt.Durability = e.layer.rows.Features().Durability
-	recs := a.records(e.outbox)
-	mine := e.mine(a)
-	if mine {
-		recs[0].Owner, recs[0].Lease = e.layer.owner, e.layer.lease()
-	}
-	a.unit.Add = recs
-	a.register(e.health.down())
-	crash.Point("accept.outbox.before")
+// acceptUnit records rows and envelope in one commit.
+func (e *engine) acceptUnit(ctx context.Context, a *accepting) (*Receipt, error) {
+	e.gather(a)
+	crash.Point("accept.unit.before")
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
-	crash.Point("accept.outbox.after")
-	if err != nil {
-		if mine && fault.Unknown(err) {
-			e.adopt(h)
+	crash.Point("accept.unit.after")
+	return e.applied(ctx, a, res, err)
+}
+
+// gather puts the envelope into a unit that has its rows.
+func (e *engine) gather(a *accepting) {
+	a.receipt.Durability = e.layer.rows.Features().Durability
+	if a.rowsOnly() {
+		return
+	}
+	e.open(a, e.outbox)
+	a.unit.Add = a.records(e.outbox)
+	if a.mine = e.mine(a); a.mine {
+		a.unit.Add[0].Owner, a.unit.Add[0].Lease = e.layer.owner, e.layer.lease()
+	}
+	a.register(e.health.down())
+}
+
+// applied goes on with an object when its unit was applied, or was not.
+func (e *engine) applied(ctx context.Context, a *accepting, res transactional.Result, err error) (*Receipt, error) {
+	switch {
+	case err != nil:
+		if a.mine && fault.Unknown(err) {
+			e.adopt(a.held)
 		}
 		return nil, err
-	}
-	if res.Repeats != nil && res.Repeats[0] != (transactional.RecordID{}) {
+	case res.Repeats != nil && res.Repeats[0] != (transactional.RecordID{}):
 		return e.layer.Receipt(ctx, res.Repeats[0].String())
+	case a.held == nil:
+		e.rowsDone(ctx, a, res)
+		return a.receipt, nil
 	}
 	a.learn(res.Placed)
 	e.rowsDone(ctx, a, res)
-	return e.accepted(ctx, a, mine)
+	return e.accepted(ctx, a)
 }
 
 // open makes the held envelope of an accepted object.
@@ -278,16 +271,18 @@ func (e *engine) mine(a *accepting) bool {
 
 // accepted goes on with an accepted envelope: what is due before Put returns,
 // and the hand-over of the rest.
-func (e *engine) accepted(ctx context.Context, a *accepting, mine bool) (*Receipt, error) {
+func (e *engine) accepted(ctx context.Context, a *accepting) (*Receipt, error) {
 	e.moves.Add(1)
-	if !mine {
+	if !a.mine {
 		e.follow(a.held.id(), a.receipt)
 		e.offer()
 		return a.receipt, nil
 	}
 	a.handOver(e)
 	if !a.urgent() {
-		e.place(ctx, a.held, nowMicro())
+		if !a.together {
+			e.place(ctx, a.held, nowMicro())
+		}
 		return a.receipt, nil
 	}
 	err := e.first(ctx, a.held)

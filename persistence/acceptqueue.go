@@ -76,7 +76,7 @@ func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt
 		e.health.failed(Transitory, cause)
 	}
 	crash.Point("accept.spill")
-	r, err := e.acceptOutbox(ctx, a)
+	r, err := e.acceptUnit(ctx, a)
 	if r == nil && unknown { // the queue may have it all the same
 		return nil, &fault.Error{Class: fault.ErrUnknown, Err: errors.Join(cause, err)}
 	}

@@ -31,6 +31,8 @@ type accepting struct {
 	own      held    // room for it
 	external []*held // of the tasks that another program serves, each with an envelope of its own
 	placed   []*task // aligned with unit.Place
+	mine     bool    // this process takes the envelope in hand at once
+	together bool    // who has accepted it with others hands it over with them
 	byRun    bool    // the token is that of a handler's run, and a repeat may have other content
 }
 
