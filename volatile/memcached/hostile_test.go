@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"strings"
@@ -66,6 +67,10 @@ func serve(nc net.Conn, answer func(command string) string) {
 			text = answer(strings.TrimSpace(line))
 		}
 		if _, err := nc.Write([]byte(text)); err != nil || text == "" {
+			// With commands unread a close is a reset, which takes the answers
+			// with it that are still on their way.
+			nc.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, r)
 			return
 		}
 	}
