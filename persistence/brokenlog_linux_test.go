@@ -41,16 +41,14 @@ func TestACustodyWhoseLogBroke_B6(t *testing.T) {
 	}
 	rs := []*persistence.Receipt{put(), put(), put()}
 	mended := servers.Inject(t, server.PID(), "-e", "trace=write", "-e", "inject=write:error=EIO:when=1", "-P", filepath.Join(logs, "binlog.1"))
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if r := put(); r.Custody == persistence.TransactionalCustody {
-			rs = append(rs, r)
-			break
+	eventually(t, 30*time.Second, "an object is not put into the queue that logs nothing", func() bool {
+		r := put()
+		if r.Custody != persistence.TransactionalCustody {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d objects were put into a queue that logs nothing", n)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+		rs = append(rs, r)
+		return true
+	})
 	if mended() != 1 {
 		t.Fatal("no write to the log failed: nothing is proved")
 	}
@@ -65,10 +63,7 @@ func TestACustodyWhoseLogBroke_B6(t *testing.T) {
 	for _, r := range rs {
 		wait(t, r, nil)
 	}
-	for deadline := time.Now().Add(30 * time.Second); put().Custody != persistence.TransitoryCustody; {
-		if time.Now().After(deadline) {
-			t.Fatal("a server that was started again is not believed")
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	eventually(t, 30*time.Second, "a server that was started again is believed", func() bool {
+		return put().Custody == persistence.TransitoryCustody
+	})
 }

@@ -162,14 +162,15 @@ func (p *pair) tell(ctx context.Context, v visit) error {
 	p.mu.Lock()
 	p.runs[v.ID]++
 	p.mu.Unlock()
-	p.pause(p.lease / 5)
+	pass(p.lease / 5)
 	if persistence.Current(ctx).Attempt == 1 {
 		return fault.New(fault.ErrRefused, "", "tell", "not yet")
 	}
 	return nil
 }
 
-func (p *pair) pause(d time.Duration) { <-time.After(d) }
+// pass lets time pass, that of the bubble, or in a campaign that of the servers.
+func pass(d time.Duration) { time.Sleep(d) }
 
 func (p *pair) put(h *persistence.Handle[visit], venue, prefix string, n int) (out []*persistence.Receipt) {
 	p.Helper()
@@ -240,9 +241,9 @@ func (p *pair) jumps(jump time.Duration, set func(off time.Duration)) {
 	}
 	rs := append(p.put(p.visits[0], "before", "a", 20), p.put(p.visits[1], "before", "b", 20)...)
 	waits, due := p.put(p.later[0], "", "w", 260), time.Now().Add(12*p.lease)
-	p.pause(p.lease / 10) // handlers run, and their claims with them
+	pass(p.lease / 10) // handlers run, and their claims with them
 	set(jump)
-	p.pause(2 * p.lease)
+	pass(2 * p.lease)
 	rs = append(rs, p.put(p.visits[1], "after", "a", 20)...)
 	rs = append(rs, p.put(p.visits[0], "after", "b", 20)...)
 	p.within(15*time.Second, rs)
@@ -264,12 +265,12 @@ func (p *pair) jumps(jump time.Duration, set func(off time.Duration)) {
 	}
 	p.mu.Unlock()
 	before := p.wall.units.Load()
-	p.pause(3 * p.lease)
+	pass(3 * p.lease)
 	if n := p.wall.units.Load() - before; n > int64(3*p.lease/time.Second)*2+20 {
 		p.Errorf("%d transactions in %v in which nothing is due", n, 3*p.lease)
 	}
 	set(0) // it is put right
-	p.pause(time.Until(due) + p.lease)
+	pass(time.Until(due) + p.lease)
 	p.within(10*time.Second, waits)
 }
 
@@ -282,18 +283,18 @@ func TestAMachineThatIsAheadPutsNothing_A21(t *testing.T) {
 			_, err := p.counts[0].Put(p.Context(), tally{User: "ann", N: 1})
 			return err
 		}
-		p.pause(11 * time.Second) // it looks every ten
+		pass(11 * time.Second) // it looks every ten
 		err := put()
 		if !errors.Is(err, fault.ErrUnavailable) || fault.OutcomeOf(err) != fault.NotApplied || !strings.Contains(err.Error(), "MaxSkew") {
 			p.Errorf("an hour ahead: %v, want unavailable for MaxSkew", err)
 		}
 		p.wall.set(-900 * time.Millisecond)
-		p.pause(11 * time.Second)
+		pass(11 * time.Second)
 		if err := put(); err != nil {
 			p.Errorf("less than MaxSkew ahead: %v", err)
 		}
 		p.wall.set(time.Hour)
-		p.pause(11 * time.Second)
+		pass(11 * time.Second)
 		if err := put(); err != nil {
 			p.Errorf("behind: %v", err)
 		}

@@ -103,16 +103,10 @@ func (d *disk) fails(how string) (end func() int) {
 // resumes puts until one is accepted again, by itself.
 func (d *disk) resumes() {
 	d.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	eventually(d, 30*time.Second, "the disk is well again, and takes what is put", func() bool {
 		_, err := d.put(d.Context(), fmt.Sprint("after", len(d.acked)))
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.Fatalf("30 s after the disk is well again: %v", err)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+		return err == nil
+	})
 }
 
 // A disk that is full: what is put is refused and not applied, what is there can

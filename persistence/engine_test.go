@@ -51,6 +51,17 @@ func drain(t *testing.T, layer *persistence.Layer) []persistence.Left {
 	return left
 }
 
+// eventually asks until something holds: a real server, a process or a disk takes
+// part.
+func eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+	}
+}
+
 // game is the check-in fan-out in small: a handler, a handler in a
 // transaction, a derived row and the object itself.
 type game struct {

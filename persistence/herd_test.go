@@ -103,7 +103,7 @@ func (h *relay) backlog(lies time.Duration) {
 			h.Fatal(err)
 		}
 		rs = append(rs, r)
-		<-time.After(5 * time.Millisecond) // for as long as a nudge is on its way no other follows
+		pass(5 * time.Millisecond) // for as long as a nudge is on its way no other follows
 	}
 	if jobs := h.nudges(); jobs < 1 || jobs > 65 {
 		h.Errorf("%d jobs tell of %d envelopes, and nobody listens; want 64 at most", jobs, n)
@@ -111,11 +111,9 @@ func (h *relay) backlog(lies time.Duration) {
 	stop := persistencetest.Work(h.T, h.layers[1])
 	defer stop()
 	defer close(h.stuck)
-	for ran := 0; ran < 4; ran, _ = h.ran() {
-		<-time.After(time.Millisecond)
-	}
+	eventually(h, 30*time.Second, "the second program is stuck", func() bool { ran, _ := h.ran(); return ran == 4 })
 	before := h.units(1, 2)
-	<-time.After(lies)
+	pass(lies)
 	if ran, _ := h.ran(); ran != 4 {
 		h.Errorf("%d of 4 stuck handlers ran while their claims were %v old", ran, lies)
 	}

@@ -166,7 +166,6 @@ func TestAPartition_F4_B16(t *testing.T) {
 		put(queued, fmt.Sprint("cut", i))
 		put(kept, fmt.Sprint("kept", i))
 		wait(t, accepted[len(accepted)-1], nil)
-		<-time.After(50 * time.Millisecond)
 	}
 	heal()
 	for i := range 5 {

@@ -22,6 +22,7 @@ import (
 func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
 	servers := servertest.Start(t, servertest.Options{Purposes: []persistence.Purpose{persistence.Transactional}})
 	var now, most, runs atomic.Int64
+	entered, held := make(chan struct{}, 100), make(chan struct{})
 	open := func() *persistence.Handle[job] {
 		layer, err := persistence.Open(t.Context(),
 			persistence.Stores{Transactional: transactional.URL(servers.URL(persistence.Transactional))},
@@ -32,12 +33,16 @@ func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
 		t.Cleanup(func() { layer.Close() })
 		jobs := persistence.Declare(layer, "job", persistence.Plan[job]{
 			{Priority: 1, Name: "run", Purpose: persistence.Transactional, PerKey: 2, Do: func(_ context.Context, j job) error {
+				defer runs.Add(1)
+				if j.ID != "hot" {
+					return nil
+				}
 				n := now.Add(1)
+				defer now.Add(-1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 				}
-				time.Sleep(5 * time.Millisecond) // long enough to overlap, were it not bounded
-				now.Add(-1)
-				runs.Add(1)
+				entered <- struct{}{}
+				<-held
 				return nil
 			}},
 		})
@@ -48,20 +53,30 @@ func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
 		return jobs
 	}
 	handles := []*persistence.Handle[job]{open(), open()}
-	const puts = 40
-	for i := range puts {
-		r, err := handles[i%2].Put(t.Context(), job{ID: "hot", Group: fmt.Sprint(i)})
-		if err != nil {
-			t.Fatal(err)
+	const puts = 8
+	put := func(id func(i int) string) (rs []*persistence.Receipt) {
+		for i := range puts {
+			r, err := handles[i%2].Put(t.Context(), job{ID: id(i), Group: fmt.Sprint(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rs = append(rs, r)
 		}
-		defer wait(t, r, nil)
+		return rs
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for runs.Load() < puts && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
+	hot := put(func(int) string { return "hot" })
+	<-entered
+	<-entered
+	// Both do what came later, and so have passed over the others of this key.
+	for _, r := range put(func(i int) string { return fmt.Sprint("cold", i) }) {
+		wait(t, r, nil)
 	}
-	if runs.Load() < puts || most.Load() > 2 {
-		t.Errorf("%d of %d ran, %d at a time over both; want at most 2", runs.Load(), puts, most.Load())
+	close(held)
+	for _, r := range hot {
+		wait(t, r, nil)
+	}
+	if runs.Load() != 2*puts || most.Load() != 2 {
+		t.Errorf("%d of %d ran, %d at a time over both; want 2", runs.Load(), 2*puts, most.Load())
 	}
 	t.Run("Join", func(t *testing.T) { joins(t, servers.URL(persistence.Transactional)) })
 }

@@ -136,7 +136,6 @@ func TestAStoppedProcessLosesItsClaims_A19_A20_A22(t *testing.T) {
 		await("ran", 2)
 	}
 	signal(syscall.SIGSTOP) // and then for as long as it takes somebody else to do all
-	time.Sleep(1500 * time.Millisecond)
 	serve(t, s.layer)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -155,12 +154,7 @@ func (s *shift) settled(t *testing.T, ctx context.Context, puts int) {
 	missing := func(id string) bool { _, err := s.counts.Get(ctx, id); return err != nil }
 	for i := range puts {
 		for _, id := range []string{fmt.Sprint("s", i), fmt.Sprint("n", i)} {
-			for missing(id) {
-				if ctx.Err() != nil {
-					t.Fatalf("the handler of %s left nothing: lost", id)
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
+			eventually(t, time.Minute, "what the handler of "+id+" leaves is there, and not lost", func() bool { return !missing(id) })
 		}
 	}
 	if n, err := s.counts.Get(ctx, "all"); err != nil || n.N != puts {

@@ -344,7 +344,9 @@ func (w *ward) recover(p patient, how string, before, during, after map[string]i
 		f.begun = 0
 	}
 	w.mu.Unlock()
-	for deadline := healed.Add(time.Minute); ; {
+	patience, cancel := context.WithDeadline(w.Context(), healed.Add(time.Minute))
+	defer cancel()
+	for {
 		n := w.drained(p, p.name+how)
 		if f.begun < 0 && n > had {
 			f.begun = time.Since(healed)
@@ -355,11 +357,14 @@ func (w *ward) recover(p patient, how string, before, during, after map[string]i
 			f.rate = float64(n-had) / max((f.over-f.begun).Seconds(), 0.02)
 			break
 		}
-		if time.Now().After(deadline) {
+		if patience.Err() != nil {
 			w.Errorf("%s: a minute after it is back %d tasks are pending, and of what waited for it %d are done", p.name, pending, n-had)
 			break
 		}
-		<-time.After(20 * time.Millisecond)
+		select {
+		case <-patience.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 	w.account(&f)
 	w.balance(p.name)

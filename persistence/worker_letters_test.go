@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
@@ -64,7 +65,9 @@ func TestDeadLettersAreReplayedEditedAndDiscarded(t *testing.T) {
 	})
 }
 
-func TestWithinAndWhen(t *testing.T) {
+func TestWithinAndWhen(t *testing.T) { synctest.Test(t, withinAndWhen) }
+
+func withinAndWhen(t *testing.T) {
 	layer := openLayer(t, nil)
 	var mu sync.Mutex
 	var ran []string
@@ -85,7 +88,7 @@ func TestWithinAndWhen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(5 * time.Millisecond) // the slice of time of the first task ends
+	time.Sleep(time.Second) // the slice of time of the first task ends
 	drain(t, layer)
 	if !slices.Equal(ran, []string{"wanted1"}) {
 		t.Errorf("ran %v, want only the wanted task of the first object", ran)

@@ -19,7 +19,7 @@ import (
 // /dev/null takes all and cannot be synced.
 func breakLog(t *testing.T, f *File, with string) {
 	t.Helper()
-	idleWriter(f)
+	idleWriter(t, f)
 	other, err := syscall.Open(with, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -60,9 +60,7 @@ func writeTogether(t *testing.T, f *File, from, n int, unit func(c Conn, k int) 
 	errs := make([]error, n)
 	for i := range errs {
 		wg.Go(func() { errs[i] = f.Write(t.Context(), func(c Conn) error { return unit(c, from+i) }) })
-		for f.db.writer.waiting() < i+1 {
-			time.Sleep(100 * time.Microsecond)
-		}
+		waitFor(t, f, i+1)
 	}
 	close(release)
 	wg.Wait()
@@ -98,7 +96,7 @@ func TestAFailingDisk_A11_A12(t *testing.T) {
 				if mended = write(t.Context(), f, "INSERT INTO t VALUES (2, 2)") == nil; mended {
 					break
 				}
-				reconnect(f)
+				reconnect(t, f)
 			}
 			if !mended {
 				t.Fatal("the writer never came back")
@@ -115,15 +113,15 @@ func TestAFailingDisk_A11_A12(t *testing.T) {
 }
 
 // reconnect gives the writer a new connection, and with it the real log.
-func reconnect(f *File) {
-	idleWriter(f)
+func reconnect(t testing.TB, f *File) {
+	idleWriter(t, f)
 	f.db.writer.discard()
 }
 
 func TestAFullDatabaseRollsTheGroupBack(t *testing.T) {
 	f := openTest(t, Options{})
 	pages := "PRAGMA max_page_count = 10"
-	if err := idleWriter(f).control(pages); err != nil {
+	if err := idleWriter(t, f).control(pages); err != nil {
 		t.Fatal(err)
 	}
 	errs := writeTogether(t, f, 0, 3, func(c Conn, k int) error {
@@ -153,7 +151,7 @@ func TestAFullDatabaseRollsTheGroupBack(t *testing.T) {
 
 func TestAnotherProgramHoldsTheFile_A15(t *testing.T) {
 	f := openTest(t, Options{})
-	if err := idleWriter(f).control("PRAGMA busy_timeout = 10"); err != nil {
+	if err := idleWriter(t, f).control("PRAGMA busy_timeout = 10"); err != nil {
 		t.Fatal(err)
 	}
 	other, err := openRaw(filepath.Join(f.db.dir, databaseName))
@@ -171,7 +169,7 @@ func TestAnotherProgramHoldsTheFile_A15(t *testing.T) {
 	if err := other.control("ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	if err := idleWriter(f).control("PRAGMA busy_timeout = 5000"); err != nil { // others of ours take the lock for a moment
+	if err := idleWriter(t, f).control("PRAGMA busy_timeout = 5000"); err != nil { // others of ours take the lock for a moment
 		t.Fatal(err)
 	}
 	mustWrite(t, f, "INSERT INTO t VALUES (1, 1)")

@@ -187,9 +187,7 @@ func TestWritesShareGroupsAndFailAlone(t *testing.T) {
 			})
 		})
 	}
-	for f.db.writer.waiting() < len(errs) {
-		time.Sleep(time.Millisecond)
-	}
+	waitFor(t, f, len(errs))
 	close(release)
 	wg.Wait()
 	for i, err := range errs {
@@ -280,9 +278,7 @@ func TestContexts(t *testing.T) {
 	<-blocked
 	waits := make(chan error, 1)
 	go func() { waits <- write(ctx, f, "INSERT INTO t VALUES (2, 2)") }()
-	for f.db.writer.waiting() < 1 {
-		time.Sleep(time.Millisecond)
-	}
+	waitFor(t, f, 1)
 	cancel()
 	if err := <-waits; err != context.Canceled {
 		t.Errorf("err = %v, want ctx's own: the unit had not started", err)
@@ -356,14 +352,22 @@ func (w *writer) waiting() (n int) {
 
 // idleWriter waits until nobody leads, and returns the connection, which is
 // then the test's to use until it writes again.
-func idleWriter(f *File) *rawConn {
-	for {
+func idleWriter(t testing.TB, f *File) *rawConn {
+	t.Helper()
+	eventually(t, 30*time.Second, "nobody leads", func() bool {
 		f.db.writer.mu.Lock()
-		leads := f.db.writer.leads
-		f.db.writer.mu.Unlock()
-		if !leads {
-			return f.db.writer.raw
+		defer f.db.writer.mu.Unlock()
+		return !f.db.writer.leads
+	})
+	return f.db.writer.raw
+}
+
+// eventually asks until something holds: a real file takes part.
+func eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !holds(); time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", within, what)
 		}
-		time.Sleep(10 * time.Microsecond)
 	}
 }

@@ -23,7 +23,7 @@ func together(t *testing.T, f *File, terms []Terms, unit func(c Conn, i int) err
 		go func() {
 			answers[i] <- f.WriteAs(t.Context(), terms[i], func(c Conn) error { return unit(c, i) })
 		}()
-		waitFor(f, i+1)
+		waitFor(t, f, i+1)
 	}
 	close(release)
 	<-first

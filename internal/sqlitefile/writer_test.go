@@ -28,10 +28,10 @@ func TestNeighboursOfAnInterruptedWrite(t *testing.T) {
 	<-blocked
 	hog := make(chan error, 1)
 	go func() { hog <- write(t.Context(), f, "INSERT INTO t "+endless+"SELECT i + 10, i FROM n") }()
-	waitFor(f, 1)
+	waitFor(t, f, 1)
 	after := make(chan error, 1)
 	go func() { after <- write(t.Context(), f, "INSERT INTO t VALUES (2, 2)") }()
-	waitFor(f, 2)
+	waitFor(t, f, 2)
 	close(release)
 	if err := <-hog; !errors.Is(err, context.DeadlineExceeded) || fault.OutcomeOf(err) != fault.NotApplied {
 		t.Errorf("err = %v, want a deadline for the unit that was cut off", err)
@@ -69,7 +69,7 @@ func TestASleepingUnitLeavesItsNeighboursAlone(t *testing.T) {
 				return nil
 			})
 		}()
-		waitFor(f, i+1)
+		waitFor(t, f, i+1)
 	}
 	close(release)
 	for i, c := range errs {
@@ -82,10 +82,10 @@ func TestASleepingUnitLeavesItsNeighboursAlone(t *testing.T) {
 	}
 }
 
-func waitFor(f *File, n int) {
-	for f.db.writer.waiting() < n {
-		time.Sleep(100 * time.Microsecond)
-	}
+// waitFor waits until n units wait.
+func waitFor(t testing.TB, f *File, n int) {
+	t.Helper()
+	eventually(t, 30*time.Second, fmt.Sprint(n, " units wait"), func() bool { return f.db.writer.waiting() >= n })
 }
 
 func TestAUnitThatEndsItsGoroutine(t *testing.T) {
@@ -217,7 +217,7 @@ func TestStatementsArePreparedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache := idleWriter(f).cache
+	cache := idleWriter(t, f).cache
 	if cache.recent.Len() != cachedStmts || len(cache.byText) != cachedStmts {
 		t.Errorf("%d statements are kept, want %d: the cache is bounded", cache.recent.Len(), cachedStmts)
 	}
@@ -230,7 +230,7 @@ func TestStatementsArePreparedOnce(t *testing.T) {
 // connection's handle elsewhere, and that with this one the handle is found.
 func TestInterruptWithoutTheHandle(t *testing.T) {
 	f := openTest(t, Options{UnitTimeout: 50 * time.Millisecond})
-	raw := idleWriter(f)
+	raw := idleWriter(t, f)
 	if raw.cutter.handle == 0 {
 		t.Error("the handle was not found: every statement now costs a goroutine")
 	}
@@ -247,12 +247,12 @@ func TestInterruptWithoutTheHandle(t *testing.T) {
 func TestTheLogStaysShort(t *testing.T) {
 	f := openTest(t, Options{Relaxed: true})
 	limits := logLimits{pass: 20, short: 10, long: 60, atMost: 200}
-	idleWriter(f)
+	idleWriter(t, f)
 	f.db.writer.log.limits = limits
 	most := 0
 	for i := range 1500 {
 		mustWrite(t, f, "INSERT INTO t VALUES (?, ?)", i, strings.Repeat("x", 1000))
-		pages, _, err := idleWriter(f).checkpoint("NOOP")
+		pages, _, err := idleWriter(t, f).checkpoint("NOOP")
 		if err != nil {
 			t.Fatal(err)
 		}

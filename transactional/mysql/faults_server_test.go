@@ -127,22 +127,14 @@ func TestKilledServer_D3_D21(t *testing.T) {
 		mu.Lock()
 		from := len(acked)
 		mu.Unlock()
-		for deadline := time.Now().Add(30 * time.Second); ; {
+		eventually(t, 30*time.Second, "there is progress when the server is back", func() bool {
 			mu.Lock()
-			n := len(acked)
-			mu.Unlock()
-			if n >= from+more {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("no progress 30 s after the server is back")
-			}
-			time.Sleep(time.Millisecond)
-		}
+			defer mu.Unlock()
+			return len(acked) >= from+more
+		})
 	}
 	for range *kills {
 		progress(1 + rand.IntN(100))
-		<-time.After(rand.N(20 * time.Millisecond))
 		s.kill()
 		if err := s.start(); err != nil {
 			t.Fatal(err)

@@ -65,11 +65,7 @@ func TestLostCommit_D1_D2(t *testing.T) {
 		cancel()
 		class(t, "a COMMIT without an answer is ErrUnknown", err, fault.ErrUnknown)
 		want := map[int32]int64{answer: 1, drop: -1, mute: 1}[how]
-		for deadline := time.Now().Add(5 * time.Second); value(t, store, id) != want; {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s (%d): the row says %d, want %d", id, how, value(t, store, id), want)
-			}
-		}
+		eventually(t, 5*time.Second, fmt.Sprintf("%s (%d): the row says %d", id, how, want), func() bool { return value(t, store, id) == want })
 		calls := 0
 		p.breakNext(how)
 		ctx, cancel = context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -114,11 +110,7 @@ func TestLostSingle_D1_D2(t *testing.T) {
 		p.breakSingle(how)
 		class(t, "a statement without an answer is ErrUnknown", apply(id, patience), fault.ErrUnknown)
 		want := map[int32]int64{answer: 1, drop: -1, mute: 1}[how]
-		for deadline := time.Now().Add(5 * time.Second); value(t, store, id) != want; {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s (%d): the row says %d, want %d", id, how, value(t, store, id), want)
-			}
-		}
+		eventually(t, 5*time.Second, fmt.Sprintf("%s (%d): the row says %d", id, how, want), func() bool { return value(t, store, id) == want })
 	}
 	if p.broken() != 5 {
 		t.Fatalf("%d of 5 statements were broken: nothing is proved", p.broken())

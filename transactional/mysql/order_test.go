@@ -168,11 +168,9 @@ func TestDeadlockThroughAUniqueValue_D6(t *testing.T) {
 		_, err := store.Apply(context.Background(), u)
 		done <- err
 	}()
-	for deadline := time.Now().Add(10 * time.Second); status("INNODB_ROW_LOCK_CURRENT_WAITS") == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the unit does not wait for the other transaction's value")
-		}
-	}
+	eventually(t, 10*time.Second, "the unit waits for the other transaction's value", func() bool {
+		return status("INNODB_ROW_LOCK_CURRENT_WAITS") > 0
+	})
 	insert("y2", "first") // which the unit has written
 	if n := status("INNODB_DEADLOCKS") - deadlocks; n == 0 {
 		t.Fatal("there was no deadlock, so nothing is proved")

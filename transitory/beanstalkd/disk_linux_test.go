@@ -73,6 +73,6 @@ func TestTheDiskOfTheLogIsFull_B7_B8(t *testing.T) {
 	}
 	resize(64 << 20)
 	r.run()
-	eventually(t, "puts never begin again", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "u"})[0] == nil })
+	eventually(t, 30*time.Second, "puts never begin again", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "u"})[0] == nil })
 	take(len(acked))
 }

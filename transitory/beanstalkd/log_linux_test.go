@@ -39,12 +39,15 @@ func TestBrokenLog_B6(t *testing.T) {
 	mended := servers.Inject(t, r.PID(), "-e", "trace=write", "-e", "inject=write:error=EIO:when=1", "-P", filepath.Join(dir, "binlog.1"))
 	var last error
 	n := 0
-	for deadline := time.Now().Add(30 * time.Second); fault.ClassOf(last) != fault.ErrMisconfigured; n++ {
-		if last != nil || time.Now().After(deadline) {
-			t.Fatalf("%d puts went into memory only, the last answered %v", n, last)
+	eventually(t, 30*time.Second, "puts go on into memory only", func() bool {
+		if last = q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0]; last == nil {
+			n++
+			return false
 		}
-		last = q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0]
-		<-time.After(10 * time.Millisecond)
+		return true
+	})
+	if fault.ClassOf(last) != fault.ErrMisconfigured {
+		t.Fatalf("after %d puts into memory only: %v", n, last)
 	}
 	if mended() != 1 {
 		t.Fatal("no write failed: nothing is proved")
@@ -59,7 +62,7 @@ func TestBrokenLog_B6(t *testing.T) {
 	t.Logf("noticed after %d puts: %v", n, last)
 	r.kill()
 	r.run()
-	eventually(t, "a server that was started again is not believed", func() bool {
+	eventually(t, 30*time.Second, "a server that was started again is not believed", func() bool {
 		return q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0] == nil
 	})
 	if jobs, err := q.Reserve(within(t, 10*time.Second), []string{"kept"}, 1); err != nil || len(jobs) != 1 {

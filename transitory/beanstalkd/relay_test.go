@@ -154,7 +154,7 @@ func TestABrokenConnectionGivesJobsBack_B13(t *testing.T) {
 	if err := other.Delete(t.Context(), again[0].ID)[0]; err != nil {
 		t.Errorf("delete by its new owner: %v", err)
 	}
-	eventually(t, "puts never begin again", func() bool { return broken.Put(t.Context(), transitory.Job{Tube: "t"})[0] == nil })
+	eventually(t, 30*time.Second, "puts never begin again", func() bool { return broken.Put(t.Context(), transitory.Job{Tube: "t"})[0] == nil })
 }
 
 // A put whose request is held up for longer than its time limit is unknown, and
@@ -179,7 +179,7 @@ func TestAPutLandsLate_B16(t *testing.T) {
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("the put did not land: %v, %v", jobs, err)
 	}
-	eventually(t, "puts never begin again", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "after"})[0] == nil })
+	eventually(t, 30*time.Second, "puts never begin again", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "after"})[0] == nil })
 	stats, err := direct.Stats(t.Context(), "late", "refused")
 	if err != nil || stats[0].Ready+stats[0].Reserved != 1 || stats[1].Ready != 0 {
 		t.Errorf("%+v, %v; want the late job once, and none of what was refused", stats, err)
@@ -204,7 +204,7 @@ func TestAStaleServerBehindTheName_B25(t *testing.T) {
 		t.Fatal(jobs, err)
 	}
 	way.lead(stale.addr)
-	eventually(t, "the name never leads to the other server", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "u"})[0] == nil })
+	eventually(t, 30*time.Second, "the name never leads to the other server", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "u"})[0] == nil })
 	for _, op := range []func() error{
 		func() error { return q.Delete(t.Context(), jobs[0].ID)[0] },
 		func() error { return q.Release(t.Context(), transitory.Release{ID: jobs[0].ID, Delay: time.Hour})[0] },

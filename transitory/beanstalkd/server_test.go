@@ -33,7 +33,7 @@ func TestOneOfTwoServersDies_B25(t *testing.T) {
 	put := func(n int) {
 		t.Helper()
 		for range n {
-			eventually(t, "a put is never accepted", func() bool {
+			eventually(t, 30*time.Second, "a put is never accepted", func() bool {
 				err := q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0]
 				if err != nil && !fault.Unknown(err) {
 					t.Fatalf("put: %v", err)
@@ -77,7 +77,7 @@ func TestOneOfTwoServersDies_B25(t *testing.T) {
 	}
 	a.run()
 	take(20)
-	eventually(t, "stats never come back", func() bool {
+	eventually(t, 30*time.Second, "stats never come back", func() bool {
 		stats, err := q.Stats(t.Context(), "t")
 		return err == nil && stats[0].Ready+stats[0].Reserved == 0
 	})
@@ -125,7 +125,7 @@ func TestServerIsDownAtTheStart_B1(t *testing.T) {
 		t.Errorf("reserve: %v", err)
 	}
 	r.run()
-	eventually(t, "puts never begin", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "t"})[0] == nil })
+	eventually(t, 30*time.Second, "puts never begin", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "t"})[0] == nil })
 }
 
 // A server without a log keeps jobs in memory, and Features say so; one that
@@ -154,7 +154,7 @@ func TestStaleIDReachesNoOtherJob_B3(t *testing.T) {
 	r := start(t)
 	q := open(t, beanstalkd.Options{}, r)
 	put := func() {
-		eventually(t, "put", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0] == nil })
+		eventually(t, 30*time.Second, "put", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "t", TTR: time.Hour})[0] == nil })
 	}
 	put()
 	old, err := q.Reserve(t.Context(), []string{"t"}, 1)
@@ -163,7 +163,7 @@ func TestStaleIDReachesNoOtherJob_B3(t *testing.T) {
 	}
 	r.restart()
 	put()
-	eventually(t, "the stale id is never refused", func() bool {
+	eventually(t, 30*time.Second, "the stale id is never refused", func() bool {
 		return fault.ClassOf(q.Delete(t.Context(), old[0].ID)[0]) == fault.ErrNotFound
 	})
 	if !strings.Contains(r.raw("stats-job 1"), "state: ready") {
@@ -180,7 +180,7 @@ func TestDraining_B19(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.signal(syscall.SIGUSR1)
-	eventually(t, "the server is not draining", func() bool { return strings.Contains(a.raw("stats"), "draining: true") })
+	eventually(t, 30*time.Second, "the server is not draining", func() bool { return strings.Contains(a.raw("stats"), "draining: true") })
 	for range 10 {
 		if err := q.Put(t.Context(), transitory.Job{Tube: "t"})[0]; err != nil {
 			t.Fatalf("put beside a draining server: %v", err)
@@ -310,8 +310,8 @@ func TestReconnectionLeavesNothingBehind(t *testing.T) {
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	q := open(t, beanstalkd.Options{}, r)
 	for range 5 {
-		eventually(t, "put", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "t"})[0] == nil })
-		eventually(t, "reserve", func() bool { _, err := q.Reserve(within(t, time.Second), []string{"t"}, 1); return err == nil })
+		eventually(t, 30*time.Second, "put", func() bool { return q.Put(t.Context(), transitory.Job{Tube: "t"})[0] == nil })
+		eventually(t, 30*time.Second, "reserve", func() bool { _, err := q.Reserve(within(t, time.Second), []string{"t"}, 1); return err == nil })
 		r.kill()
 		_ = q.Put(t.Context(), transitory.Job{Tube: "t"})
 		_, _ = q.Reserve(within(t, 20*time.Millisecond), []string{"t"}, 1)
@@ -320,7 +320,7 @@ func TestReconnectionLeavesNothingBehind(t *testing.T) {
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "goroutines or descriptors are left", func() bool {
+	eventually(t, 30*time.Second, "goroutines or descriptors are left", func() bool {
 		return runtime.NumGoroutine() <= goroutines+1 && openFiles(t) <= files+2 // the server's process is watched by one of each
 	})
 }

@@ -79,14 +79,7 @@ func settle(t testing.TB, source *source) {
 		keys[i] = fmt.Sprint("settled", i)
 		entries[i].Key = keys[i]
 	}
-	for end := time.Now().Add(30 * time.Second); ; {
-		err := errors.Join(append(driver.Set(t.Context(), entries), driver.Delete(t.Context(), keys)...)...)
-		if err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+	eventually(t, 30*time.Second, "every member takes entries", func() bool {
+		return errors.Join(append(driver.Set(t.Context(), entries), driver.Delete(t.Context(), keys)...)...) == nil
+	})
 }

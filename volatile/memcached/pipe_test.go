@@ -85,23 +85,23 @@ func TestPipeCallersLeave(t *testing.T) {
 		must(t, d.set(fmt.Sprint("k", i), fmt.Sprint("v", i)))
 	}
 	s.pause()
-	var wg sync.WaitGroup
+	var leave, stay sync.WaitGroup
 	for i := range 50 {
-		wg.Go(func() {
-			if i%2 == 0 {
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-				defer cancel()
-				if _, _, err := d.GetOne(ctx, fmt.Sprint("k", i)); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("%d, who leaves: %v", i, err)
-				}
-				return
+		if i%2 == 1 {
+			stay.Go(func() { d.want(t, fmt.Sprint("k", i), fmt.Sprint("v", i)) })
+			continue
+		}
+		leave.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			if _, _, err := d.GetOne(ctx, fmt.Sprint("k", i)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d, who leaves: %v", i, err)
 			}
-			d.want(t, fmt.Sprint("k", i), fmt.Sprint("v", i))
 		})
 	}
-	<-time.After(100 * time.Millisecond)
+	leave.Wait()
 	s.resume()
-	wg.Wait()
+	stay.Wait()
 	for i := range 50 {
 		d.want(t, fmt.Sprint("k", i), fmt.Sprint("v", i))
 	}

@@ -209,9 +209,10 @@ func limited(t *testing.T, cache *volatile.Cache) (passed, refused int) {
 	l, err := volatile.NewLimiter(cache, "calls", volatile.Limit{Events: limitRate, Burst: limitBurst}, &volatile.LimiterOptions{Closed: true})
 	must(t, err)
 	var yes, no atomic.Int64
-	end := time.Now().Add(lasts)
+	ctx, cancel := context.WithTimeout(t.Context(), lasts)
+	defer cancel()
 	together(func(int) {
-		for time.Now().Before(end) {
+		for ctx.Err() == nil {
 			wait, err := l.Allow(t.Context(), "ann", 1)
 			if err != nil {
 				t.Error(err)
@@ -222,7 +223,10 @@ func limited(t *testing.T, cache *volatile.Cache) (passed, refused int) {
 				continue
 			}
 			no.Add(1)
-			<-time.After(min(wait, 5*time.Millisecond))
+			select {
+			case <-ctx.Done():
+			case <-time.After(min(wait, 5*time.Millisecond)):
+			}
 		}
 	})
 	return int(yes.Load()), int(no.Load())
@@ -279,7 +283,10 @@ func claimed(t *testing.T, cache *volatile.Cache) (holds []hold) {
 		for time.Now().Before(end) || !enough() {
 			claim, err := claims.Acquire(t.Context(), "nightly")
 			if errors.Is(err, fault.ErrConflict) || errors.Is(err, fault.ErrBusy) {
-				<-time.After(time.Millisecond)
+				select {
+				case <-t.Context().Done():
+				case <-time.After(time.Millisecond):
+				}
 				continue
 			}
 			if err != nil {
@@ -287,7 +294,8 @@ func claimed(t *testing.T, cache *volatile.Cache) (holds []hold) {
 				return
 			}
 			h := hold{Fence: claim.Fence, From: time.Now()}
-			<-time.After(time.Millisecond) // it works
+			_, _, err = cache.Get(t.Context(), "work")
+			must(t, err)
 			h.To = time.Now()
 			mu.Lock()
 			holds = append(holds, h)

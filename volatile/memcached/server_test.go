@@ -71,9 +71,7 @@ func (s *server) pause() {
 	if err := s.Pause(); err != nil {
 		s.t.Fatal(err)
 	}
-	for !s.stopped() {
-		<-time.After(time.Millisecond)
-	}
+	eventually(s.t, 30*time.Second, "it is stopped", s.stopped)
 }
 
 func (s *server) resume() {

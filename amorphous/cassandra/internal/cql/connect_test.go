@@ -181,7 +181,7 @@ func TestSessionReplaced(t *testing.T) {
 // TestHandedStays: a session that was handed over is its owner's.
 func TestHandedStays(t *testing.T) {
 	d := &dialer{}
-	session, _ := d.connect(t.Context())
+	session := &closing{&emulator{}, d}
 	c := Handed(session)
 	c.observe(session, NotSent(errors.New("no hosts")))
 	c.Close()

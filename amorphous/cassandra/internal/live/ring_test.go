@@ -165,7 +165,10 @@ func (l *ringLoad) start(t *testing.T, writers int) {
 				l.rows, l.times = append(l.rows, row), append(l.times, time.Now())
 				l.mu.Unlock()
 				l.acked.Add(1)
-				time.Sleep(pause)
+				select {
+				case <-l.ended:
+				case <-time.After(pause):
+				}
 			}
 		})
 	}
@@ -195,14 +198,19 @@ func (l *ringLoad) write(t *testing.T, table amorphous.Table, row amorphous.Row)
 // wait waits for so many more acknowledged writes.
 func (l *ringLoad) wait(t *testing.T, more int64) {
 	t.Helper()
-	from, end := l.acked.Load(), time.Now().Add(2*time.Minute)
+	from := l.acked.Load()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	for l.acked.Load() < from+more {
-		if t.Failed() || time.Now().After(end) {
+		if t.Failed() || ctx.Err() != nil {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			t.Fatalf("%d writes were acknowledged in two minutes, want %d: %v", l.acked.Load()-from, more, l.last)
 		}
-		time.Sleep(time.Millisecond) // a real server takes part
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Millisecond): // real servers take part
+		}
 	}
 }
 
