@@ -19,7 +19,7 @@ import (
 type patient struct {
 	name    string
 	server  *servers.Server
-	cable   *cable // to the server; nil: the program has none
+	cable   *servers.Cable // to the server; nil: the program has none
 	purpose persistence.Purpose
 	own     string // the task that waits for it
 	refused string // the kind whose Put needs it
@@ -32,9 +32,9 @@ func (p patient) hurt(t *testing.T, how string) {
 	case "killed":
 		p.server.Kill()
 	case "cut":
-		p.cable.cut()
+		p.cable.Cut()
 	case "slow": // half a second for a question and its answer
-		p.cable.delay(250 * time.Millisecond)
+		p.cable.Delay(250 * time.Millisecond)
 	default:
 		if err := p.server.Pause(); err != nil {
 			t.Error(err)
@@ -48,7 +48,7 @@ func (p patient) heal(t *testing.T, how string) {
 	case "killed":
 		err = p.server.Restart(context.Background())
 	case "cut", "slow":
-		p.cable.mend()
+		p.cable.Mend()
 	default:
 		err = p.server.Resume()
 	}
@@ -61,18 +61,18 @@ func (p patient) heal(t *testing.T, how string) {
 // laid waits for so long; with cables a server can be cut off.
 func admit(t *testing.T, kinds map[persistence.Purpose]servers.Kind, waits time.Duration, cabled bool) (*ward, []patient) {
 	t.Helper()
-	started, cables := map[persistence.Purpose]*servers.Server{}, map[persistence.Purpose]*cable{}
+	started, cables := map[persistence.Purpose]*servers.Server{}, map[persistence.Purpose]*servers.Cable{}
 	for p, kind := range kinds {
 		started[p] = servers.Test(t, kind)
 		if cabled {
-			cables[p] = newCable(t, started[p].Address())
+			cables[p] = servers.NewCable(t, started[p].Address())
 		}
 	}
 	return openWard(t, wardStores(started, cables), waits), patientsOf(started, cables)
 }
 
 // patientsOf are the servers of a ward, in the order of the purposes.
-func patientsOf(started map[persistence.Purpose]*servers.Server, cables map[persistence.Purpose]*cable) []patient {
+func patientsOf(started map[persistence.Purpose]*servers.Server, cables map[persistence.Purpose]*servers.Cable) []patient {
 	patients := []patient{
 		{"beanstalkd", started[persistence.Transitory], cables[persistence.Transitory], persistence.Transitory, "", "", "lies/late"},
 		{"memcached", started[persistence.Volatile], cables[persistence.Volatile], persistence.Volatile, "near", "", ""},
@@ -83,11 +83,11 @@ func patientsOf(started map[persistence.Purpose]*servers.Server, cables map[pers
 }
 
 // wardStores are the sources of what was started, through the cables to it.
-func wardStores(started map[persistence.Purpose]*servers.Server, cables map[persistence.Purpose]*cable) (out persistence.Stores) {
+func wardStores(started map[persistence.Purpose]*servers.Server, cables map[persistence.Purpose]*servers.Cable) (out persistence.Stores) {
 	for p, s := range started {
 		url := s.URL()
 		if c := cables[p]; c != nil {
-			url = strings.Replace(url, s.Address(), c.listen.Addr().String(), 1)
+			url = strings.Replace(url, s.Address(), c.Address(), 1)
 		}
 		switch p {
 		case persistence.Transitory:

@@ -16,7 +16,7 @@
 //
 // [Shared] takes the server that the environment names, where it does. [Ring]
 // starts a ring of Cassandra nodes, and [URL] names several servers at
-// once.
+// once. A [Cable] to a server can be cut.
 //
 // Start returns when the server answers in its own protocol. A server that ends
 // before, or does not answer in time, is an error with the last lines that it

@@ -1,15 +1,14 @@
-package persistence_test
+package servers
 
 import (
 	"net"
 	"sync"
-	"testing"
 	"time"
 )
 
-// A cable is what lies between a program and a server: it can be cut, and it can
+// A Cable is what lies between a program and a server: it can be cut, and it can
 // be slow.
-type cable struct {
+type Cable struct {
 	target string
 	listen net.Listener
 	serves sync.WaitGroup
@@ -20,14 +19,14 @@ type cable struct {
 	conns map[net.Conn]struct{}
 }
 
-// newCable lays a cable to a server, until the test ends.
-func newCable(t *testing.T, target string) *cable {
+// NewCable lays a cable to a server, which is at host:port, until the test ends.
+func NewCable(t TB, target string) *Cable {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
-	c := &cable{target: target, listen: l, conns: map[net.Conn]struct{}{}}
+	c := &Cable{target: target, listen: l, conns: map[net.Conn]struct{}{}}
 	c.serves.Go(func() {
 		for {
 			near, err := l.Accept()
@@ -39,13 +38,16 @@ func newCable(t *testing.T, target string) *cable {
 	})
 	t.Cleanup(func() {
 		l.Close()
-		c.cut()
+		c.Cut()
 		c.serves.Wait()
 	})
 	return c
 }
 
-func (c *cable) connect(near net.Conn) {
+// Address is where the near end of the cable is.
+func (c *Cable) Address() string { return c.listen.Addr().String() }
+
+func (c *Cable) connect(near net.Conn) {
 	defer near.Close()
 	far, err := net.Dial("tcp", c.target)
 	if err != nil {
@@ -70,7 +72,7 @@ func (c *cable) connect(near net.Conn) {
 }
 
 // carry copies until one side ends, and ends the other.
-func (c *cable) carry(to, from net.Conn) {
+func (c *Cable) carry(to, from net.Conn) {
 	defer to.Close()
 	buf := make([]byte, 64<<10)
 	for {
@@ -87,8 +89,8 @@ func (c *cable) carry(to, from net.Conn) {
 	}
 }
 
-// cut ends all connections, and takes no others until mend.
-func (c *cable) cut() {
+// Cut ends all connections, and takes no others until Mend.
+func (c *Cable) Cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.isCut = true
@@ -97,14 +99,16 @@ func (c *cable) cut() {
 	}
 }
 
-// delay makes the cable slow.
-func (c *cable) delay(d time.Duration) {
+// Delay makes the cable slow: everything is on its way for so long, in each
+// direction.
+func (c *Cable) Delay(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.slow = d
 }
 
-func (c *cable) mend() {
+// Mend makes the cable as it was.
+func (c *Cable) Mend() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.isCut, c.slow = false, 0
