@@ -9,4 +9,5 @@
 // a driver does not promise is skipped aloud. Each check carries the sentence
 // of the contract that it proves. [Model] is the contract as a pure function
 // of the writes that were made, and the suite compares the driver with it.
+// [RunKilled] is for drivers of servers, which are killed under their clients.
 package amorphoustest

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/amorphous/cassandra/internal/cql"
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/internal/secure"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -64,7 +65,8 @@ type Options struct {
 	// hangs does not hold it up. All of the store's statements may be repeated.
 	// Default DefaultHedge; negative: never.
 	Hedge time.Duration
-	// Logger gets what the client says. Nil: nobody.
+	// Logger gets what the client says. Nil: that of the layer which opens the
+	// store, else nobody.
 	Logger *slog.Logger
 }
 
@@ -75,7 +77,11 @@ const DefaultHedge = cql.DefaultHedge
 // is used, and a program starts without them: until they answer, every call is
 // fault.ErrUnavailable.
 func Open(opts Options) amorphous.Source {
-	return amorphous.SourceFunc(func(context.Context) (amorphous.Driver, error) {
+	return amorphous.SourceFunc(func(ctx context.Context) (amorphous.Driver, error) {
+		opts := opts
+		if opts.Logger == nil {
+			opts.Logger = schemes.Logger(ctx)
+		}
 		if len(opts.Hosts) == 0 {
 			return nil, fault.New(fault.ErrInvalid, "", "", "no host is named")
 		}
