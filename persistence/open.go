@@ -12,6 +12,7 @@ import (
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/hlc"
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -33,7 +34,7 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 	l := &Layer{opts: o, log: o.Logger, kinds: map[string]*kind{}, closing: make(chan struct{})}
 	l.owner, l.began = rand.Uint64()|1, time.Now()
 	l.life, l.end = context.WithCancel(context.Background())
-	if err := l.openStores(ctx, stores); err != nil {
+	if err := l.openStores(schemes.WithLogger(ctx, l.log), stores); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	l.engine = newEngine(l)

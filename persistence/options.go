@@ -69,9 +69,9 @@ type Options struct {
 	// those in flight; what is more waits in custody. While more than a quarter of them
 	// waits for a slow store, these give way to the others. Default 8192.
 	MaxHeld int
-	// Logger receives what a person should know. Default slog.Default(). A driver
-	// that was opened by URL has its own, which is slog.Default() too; the driver's
-	// Options name another.
+	// Logger receives what a person should know, also what the drivers that the
+	// layer opens and their clients have to say, unless their own Options name
+	// another. Default slog.Default().
 	Logger *slog.Logger
 	// Observer receives events: it implements at least one of the Observer
 	// interfaces of this package (PutObserver, TaskObserver, StoreObserver); one that

@@ -45,6 +45,9 @@ func Open(ctx context.Context, source Source, opts *Options) (*Store, error) {
 	if _, err := opts.withDefaults(); err != nil {
 		return nil, err
 	}
+	if opts != nil && opts.Logger != nil {
+		ctx = schemes.WithLogger(ctx, opts.Logger)
+	}
 	driver, err := source.OpenDriver(ctx)
 	if err != nil {
 		if fault.ClassOf(err) == nil {

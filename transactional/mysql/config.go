@@ -67,7 +67,8 @@ type Options struct {
 	// longer than TxIdle (wait_timeout). It is longer than any pause within a
 	// transaction. Default DefaultTxIdle.
 	TxIdle time.Duration
-	// Logger gets what the client library has to say. Nil logs nothing.
+	// Logger gets what the client library has to say. Nil: that of the layer, or of
+	// the transactional.Options, with which it is opened, else nobody.
 	Logger *slog.Logger
 }
 

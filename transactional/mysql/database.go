@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -27,10 +28,13 @@ func init() {
 // the package documentation for its options, which win over opts. Nothing is
 // connected before it is needed.
 func Open(url string, opts *Options) transactional.Source {
-	return transactional.SourceFunc(func(context.Context) (transactional.Driver, error) {
+	return transactional.SourceFunc(func(ctx context.Context) (transactional.Driver, error) {
 		var own Options
 		if opts != nil {
 			own = *opts
+		}
+		if own.Logger == nil {
+			own.Logger = schemes.Logger(ctx)
 		}
 		cfg, err := parseURL(url, &own)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/beanstalkd/go-beanstalk"
 
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transitory"
 )
@@ -40,6 +41,9 @@ func Servers(addrs []string, opts *Options) transitory.Source {
 }
 
 func open(ctx context.Context, addrs []string, opts Options) (transitory.Driver, error) {
+	if opts.Logger == nil {
+		opts.Logger = schemes.Logger(ctx)
+	}
 	opts = opts.withDefaults()
 	if err := opts.validate(addrs); err != nil {
 		return nil, err

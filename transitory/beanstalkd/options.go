@@ -44,8 +44,8 @@ type Options struct {
 	// the jobs of one Reserve until they are settled; over the bound Reserve
 	// waits. Default 128.
 	Consumers int
-	// Logger is told when a server goes, comes back, or is ill. Nil:
-	// slog.Default.
+	// Logger is told when a server goes, comes back, or is ill. Nil: that of the
+	// layer which opens the queue, else slog.Default.
 	Logger *slog.Logger
 }
 
