@@ -264,7 +264,7 @@ func (d *database) trust(ctx context.Context, sc *sql.Conn) error {
 		return nil
 	}
 	var mode, version, flush string
-	err := sc.QueryRowContext(ctx, "SELECT @@sql_mode, VERSION(), @@innodb_flush_log_at_trx_commit").Scan(&mode, &version, &flush)
+	err := ask(ctx, sc, "SELECT @@sql_mode, VERSION(), "+flushVariable, &mode, &version, &flush)
 	if err != nil {
 		return classify(err, executing)
 	}
@@ -285,6 +285,15 @@ func (d *database) trust(ctx context.Context, sc *sql.Conn) error {
 	}
 	d.trusted[key] = true
 	return nil
+}
+
+// ask reads one row of the server's variables.
+func ask(ctx context.Context, sc *sql.Conn, query string, to ...any) error {
+	err := sc.QueryRowContext(ctx, query).Scan(to...)
+	if lacksFlush(err) {
+		err = sc.QueryRowContext(ctx, withoutFlush(query)).Scan(to...)
+	}
+	return err
 }
 
 func isStrict(mode string) bool {
@@ -354,8 +363,8 @@ func (d *database) Check(ctx context.Context) fault.Report {
 		packet      int
 		readOnly    bool
 	)
-	err = sc.QueryRowContext(ctx, "SELECT VERSION(), @@sql_mode, @@innodb_flush_log_at_trx_commit, @@max_allowed_packet, @@read_only").
-		Scan(&r.Version, &mode, &flush, &packet, &readOnly)
+	err = ask(ctx, sc, "SELECT VERSION(), @@sql_mode, @@max_allowed_packet, @@read_only, "+flushVariable,
+		&r.Version, &mode, &packet, &readOnly, &flush)
 	if err != nil {
 		r.Problems = []string{classify(err, executing).Error()}
 		return r

@@ -94,11 +94,10 @@ func (s *session) setUp(ctx context.Context, opts *Options) error {
 			return err
 		}
 	}
-	row, err := s.one(ctx, "SELECT VERSION(), @@innodb_flush_log_at_trx_commit")
-	var server *mysql.MySQLError
-	if errors.As(err, &server) && server.Number == 1193 {
-		// A server without InnoDB's variable has durability of its own.
-		row, err = s.one(ctx, "SELECT VERSION(), 1")
+	query := "SELECT VERSION(), " + flushVariable
+	row, err := s.one(ctx, query)
+	if lacksFlush(err) {
+		row, err = s.one(ctx, withoutFlush(query))
 	}
 	if err != nil {
 		return err
@@ -110,6 +109,19 @@ func (s *session) setUp(ctx context.Context, opts *Options) error {
 	}
 	return nil
 }
+
+// flushVariable is InnoDB's, of when a COMMIT is on the disk.
+const flushVariable = "@@innodb_flush_log_at_trx_commit"
+
+// lacksFlush reports whether the server does not know that variable: it has
+// durability of its own.
+func lacksFlush(err error) bool {
+	var server *mysql.MySQLError
+	return errors.As(err, &server) && server.Number == 1193
+}
+
+// withoutFlush is a query for a server that lacks the variable.
+func withoutFlush(query string) string { return strings.Replace(query, flushVariable, "1", 1) }
 
 // An unfitError is a server that answered, and cannot keep our promises.
 type unfitError struct {
