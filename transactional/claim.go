@@ -346,7 +346,7 @@ func (s *Store) Extend(ctx context.Context, owner uint64, lease time.Duration, i
 	}
 	var errs []error
 	for i, id := range ids {
-		if row := held[id]; row.state != stateClaimed || row.owner != owner {
+		if !held[id].HeldBy(owner) {
 			if errs == nil {
 				errs = make([]error, len(ids))
 			}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"sync"
 	"time"
-)
 
-// trusted is how long the server's clock is continued by ours before it is
-// asked again.
-const trusted = time.Second
+	"github.com/fourfold-dev/fourfold/internal/flow"
+)
 
 // A clock tells the time that leases and due times are measured by. It never
 // goes back: what the server's clock went back by is added to it, here and,
@@ -17,16 +15,20 @@ const trusted = time.Second
 // leases of processes that have ended.
 type clock struct {
 	mu    sync.Mutex
-	us    int64         // the time
-	asked time.Time     // when we had it, by our monotonic clock
-	back  int64         // what the server's clock went back by, as far as we know
-	kept  int64         // of that, what the row has
-	leapt time.Time     // when the server's clock was found to have leapt ahead
-	lease time.Duration // the longest that was claimed here
+	began time.Time // the moments of state count from here, by our monotonic clock
+	state flow.StoreClock
 }
 
 // backName is the row that has what the server's clock went back by.
 const backName = "clock back"
+
+// at is the moment, by our own clock. The mutex is held.
+func (k *clock) at() int64 {
+	if k.began.IsZero() {
+		k.began = time.Now()
+	}
+	return time.Since(k.began).Microseconds()
+}
 
 // now is the process clock where nobody else uses the database, else the
 // server's: asked for every second, and continued in between, which spares a
@@ -37,48 +39,37 @@ func (k *clock) now(ctx context.Context, s *Store, c Conn) (int64, error) {
 		return time.Now().UnixMicro(), nil
 	}
 	k.mu.Lock()
-	us, since := k.us, time.Since(k.asked)
+	us, trusted := k.state.Continued(k.at())
 	k.mu.Unlock()
-	if us != 0 && since < trusted {
-		return us + since.Microseconds(), nil
+	if trusted {
+		return us, nil
 	}
 	return k.ask(ctx, s, c)
 }
 
 // ask reads the server's clock.
 func (k *clock) ask(ctx context.Context, s *Store, c Conn) (int64, error) {
+	k.mu.Lock()
+	asked := k.at()
+	k.mu.Unlock()
 	var us, back int64
-	began := time.Now()
 	err := c.Query(ctx, s.ours.clock, []any{backName}, func(scan func(...any) error) error { return scan(&us, &back) })
 	if err != nil {
 		return 0, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := time.Now()
-	k.kept, k.back = max(k.kept, back), max(k.back, back)
-	us += k.back
-	if k.us != 0 {
-		// The answer may be as old as the question, and no older.
-		if behind := k.us + began.Sub(k.asked).Microseconds() - us; behind > trusted.Microseconds() {
-			k.back += behind
-			us += behind
-		}
-		if us-k.us > (now.Sub(k.asked) + trusted).Microseconds() {
-			k.leapt = now
-		}
-	}
-	k.us, k.asked = us, now
-	return us, nil
+	k.state = k.state.Answered(asked, k.at(), us, back)
+	return k.state.Time, nil
 }
 
 // keepBack tells the other processes what the server's clock went back by.
 func (s *Store) keepBack(ctx context.Context) error {
 	k := &s.clock
 	k.mu.Lock()
-	back, kept := k.back, k.kept
+	back, kept := k.state.Untold(), k.state.Kept
 	k.mu.Unlock()
-	if back <= kept {
+	if back == 0 {
 		return nil
 	}
 	level, err := s.Raise(ctx, backName, back)
@@ -88,7 +79,7 @@ func (s *Store) keepBack(ctx context.Context) error {
 	s.opts.Logger.Warn("the database's clock went back; leases and due times go on as if it had not", "by", time.Duration(back-kept)*time.Microsecond)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.kept, k.back = max(k.kept, level), max(k.back, level)
+	k.state = k.state.Told(level)
 	return nil
 }
 
@@ -97,25 +88,24 @@ func (s *Store) keepBack(ctx context.Context) error {
 func (k *clock) continued() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := time.Now()
-	if k.us == 0 {
-		return now.UTC()
+	if k.state.Time == 0 {
+		return time.Now().UTC()
 	}
-	return fromMicros(k.us + now.Sub(k.asked).Microseconds())
+	us, _ := k.state.Continued(k.at())
+	return fromMicros(us)
 }
 
 // leased notes how long a claim may last.
 func (k *clock) leased(lease time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.lease = max(k.lease, lease)
+	k.state = k.state.Leased(lease.Microseconds())
 }
 
 // unsettled reports whether the server's clock leapt ahead less than a lease
-// ago: then a lease that seems to be over may have an owner that lives, and
-// renews it by the new time.
+// ago.
 func (k *clock) unsettled() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.leapt.IsZero() && time.Since(k.leapt) < k.lease
+	return k.state.Unsettled(k.at())
 }

@@ -3,6 +3,8 @@ package transactional
 import (
 	"slices"
 	"strings"
+
+	"github.com/fourfold-dev/fourfold/internal/flow"
 )
 
 // The states of an outbox record. A record's place in the one index of the
@@ -16,10 +18,13 @@ import (
 // So claiming by lane, freeing what a lease no longer holds, and promoting
 // what has become due are each a walk along the beginning of a range, however
 // many records there are, and every insert pays for one index only.
+//
+// What a record's state becomes is decided by flow.Custody. Where a statement
+// changes many rows without a look at them it says the same in SQL.
 const (
-	stateReady   = int64(0)
-	stateClaimed = int64(1)
-	stateLater   = int64(2)
+	stateReady   = int64(flow.Ready)
+	stateClaimed = int64(flow.Claimed)
+	stateLater   = int64(flow.Later)
 )
 
 // A systemTable is one of ours.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -168,18 +169,12 @@ func (s *Store) addRecords(ctx context.Context, c Conn, jobs []*job, now int64) 
 // append appends the arguments of a record's row, in the order of the
 // outbox's columns.
 func (a *add) append(args []any, now int64) []any {
-	state, queue, sort, owner := stateReady, a.Lane, int64(a.Priority), int64(0)
-	due := micros(a.Due)
-	switch {
-	case a.Owner != 0:
-		state, queue, sort, owner = stateClaimed, "", now+a.Lease.Microseconds(), int64(a.Owner)
-	case due > now:
-		state, queue, sort = stateLater, "", due
-	}
-	return append(args, idArg(a.ID), state, queue, sort, owner,
+	row := flow.Accept(now, a.Owner, a.Lease.Microseconds(), micros(a.Due))
+	queue, sort := placeOf(row, a.Lane, a.Priority)
+	return append(args, idArg(a.ID), int64(row.Stand), queue, sort, int64(row.Owner),
 		int64(0), int64(0), int64(0), int64(len(a.Orders)),
 		a.Kind, a.Key, a.Lane, int64(a.Priority),
-		due, micros(a.AcceptedAt), a.Token, int64(a.Digest), a.progress, a.body)
+		row.Due, micros(a.AcceptedAt), a.Token, int64(a.Digest), a.progress, a.body)
 }
 
 // scanRecord scans claimColumns, without the body when walking.

@@ -6,16 +6,14 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // A heldRow is what a settlement must know of its record's row.
 type heldRow struct {
-	state  int64
-	owner  uint64
-	seq    uint64
+	flow.Custody
 	orders int64
-	wake   bool // an order that it waited for was released while it was claimed
 	gone   bool // finishNow has removed it
 }
 
@@ -54,8 +52,7 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 		}
 		for i := range j.unit.Settle {
 			t := &j.unit.Settle[i]
-			row, there := held[t.ID]
-			if !j.holdsOnly(t) && (!there || row.state != stateClaimed || row.owner != t.Owner || row.seq != t.Seq) {
+			if !j.holdsOnly(t) && !held[t.ID].Mine(t.Owner, t.Seq) {
 				j.try.fail(t.lost())
 			}
 		}
@@ -151,16 +148,16 @@ func (s *Store) readHeld(ctx context.Context, c Conn, ids []RecordID) (map[Recor
 	err := inChunks(ids, idArg, func(args []any) error {
 		return c.Query(ctx, s.ours.held.text(len(args)), args, func(scan func(...any) error) error {
 			var (
-				raw              []byte
-				id               RecordID
-				row              heldRow
-				owner, seq, wake int64
+				raw                     []byte
+				id                      RecordID
+				row                     heldRow
+				state, owner, seq, wake int64
 			)
-			if err := scan(&raw, &row.state, &owner, &seq, &row.orders, &wake); err != nil {
+			if err := scan(&raw, &state, &owner, &seq, &row.orders, &wake); err != nil {
 				return err
 			}
 			copy(id[:], raw)
-			row.owner, row.seq, row.wake = uint64(owner), uint64(seq), wake != 0
+			row.Stand, row.Owner, row.Seq, row.Woken = flow.Stand(state), uint64(owner), uint64(seq), wake != 0
 			held[id] = row
 			return nil
 		})
@@ -219,14 +216,16 @@ func (s *Store) settleRecords(ctx context.Context, c Conn, jobs []*job, held map
 		return nil
 	}
 	d := divideSettlements(jobs, held)
-	seq := func(t *Settlement) int64 { return int64(held[t.ID].seq + 1) }
 	hold := func(list []*Settlement) func([]any, int) []any {
-		return func(args []any, i int) []any { return append(args, idArg(list[i].ID), seq(list[i])) }
+		return func(args []any, i int) []any {
+			t := list[i]
+			return append(args, idArg(t.ID), int64(held[t.ID].Keep().Seq))
+		}
 	}
 	back := func(list []*Settlement) func([]any, int) []any {
 		return func(args []any, i int) []any {
 			t := list[i]
-			return t.appendBack(append(args, idArg(t.ID), seq(t)), held[t.ID].wake, now)
+			return t.appendBack(append(args, idArg(t.ID)), held[t.ID].Back(now, micros(t.Due)))
 		}
 	}
 	progress := func(list []*Settlement, row func([]any, int) []any) func([]any, int) []any {
@@ -258,18 +257,22 @@ func firstOf(steps ...func() error) error {
 	return nil
 }
 
-// appendBack appends state, queue, sort, owner, wake, lane, priority and due.
-func (t *Settlement) appendBack(args []any, wake bool, now int64) []any {
-	state, queue, sort, due := stateReady, t.Lane, int64(t.Priority), micros(t.Due)
-	if due > now {
-		if wake {
-			// What it waits for was released in the meantime.
-			due = now
-		} else {
-			state, queue, sort = stateLater, "", due
-		}
+// appendBack appends seq, state, queue, sort, owner, wake, lane, priority and
+// due of a record that goes back.
+func (t *Settlement) appendBack(args []any, row flow.Custody) []any {
+	queue, sort := placeOf(row, t.Lane, t.Priority)
+	return append(args, int64(row.Seq), int64(row.Stand), queue, sort, int64(row.Owner), int64(0), t.Lane, int64(t.Priority), row.Due)
+}
+
+// placeOf is a record's place in the index of the outbox, behind its state.
+func placeOf(row flow.Custody, lane string, priority uint32) (queue string, sort int64) {
+	switch row.Stand {
+	case flow.Claimed:
+		return "", row.Until
+	case flow.Later:
+		return "", row.Due
 	}
-	return append(args, state, queue, sort, int64(0), int64(0), t.Lane, int64(t.Priority), due)
+	return lane, int64(priority)
 }
 
 // finish removes records that are done and leaves their marks.

@@ -14,4 +14,8 @@
 //	              ▼                             │           ├─► Pass   (to a background worker)
 //	            Start                 Looked(true)          └─► Settle (nothing is due)
 //	                                            └─► GiveBack
+//
+// A [Custody] is the state of one envelope's record in an outbox: who may have
+// it, and when. Its steps are claims, leases, settlements behind their fence, and
+// what a sweep does. A [StoreClock] is the time that all of these are measured by.
 package flow

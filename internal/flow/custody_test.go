@@ -1,0 +1,66 @@
+package flow
+
+import "testing"
+
+func TestOnlyItsOwnerSettlesACustody(t *testing.T) {
+	c := Accept(5, 0, 0, 0)
+	if c.Mine(0, 0) || !c.Claimable(5, false) {
+		t.Fatalf("%+v: nobody's, and anybody may claim it", c)
+	}
+	c = c.Claim(5, 7, 10)
+	if c.Claimable(99, true) || !c.Mine(7, 0) || c.Mine(8, 0) || c.Mine(7, 1) {
+		t.Fatalf("%+v: it is 7's, and nothing was settled yet", c)
+	}
+	if c = c.Keep(); c.Mine(7, 0) || !c.Mine(7, 1) || !c.HeldBy(7) {
+		t.Fatalf("%+v: a settlement that comes twice is fenced off", c)
+	}
+	if c = c.Extend(20, 8, 10); c.Until != 15 {
+		t.Fatalf("%+v: another cannot renew the lease", c)
+	}
+	if c = c.Extend(20, 7, 10); c.Until != 30 || c.Over(29) || !c.Over(30) {
+		t.Fatalf("%+v: renewed until 30", c)
+	}
+	if c = c.Free(); c.Lost != 1 || c.Owner != 0 || c.Mine(7, 1) || c.Extend(31, 7, 10) != c {
+		t.Fatalf("%+v: who lost it cannot settle it, nor have it back", c)
+	}
+}
+
+func TestACustodyWaitsForItsTime(t *testing.T) {
+	c := Accept(5, 7, 10, 0).Back(5, 50)
+	if c.Claimable(49, false) || !c.Claimable(49, true) || !c.Claimable(50, false) || c.Promote(49) != c {
+		t.Fatalf("%+v: due at 50, and taken earlier only by who says so", c)
+	}
+	if w := c.Wake(20); !w.Claimable(20, false) || w.Due != 20 {
+		t.Fatalf("%+v: woken at 20", w)
+	}
+	held := Accept(5, 7, 10, 0).Wake(20)
+	if b := held.Back(30, 50); b.Stand != Ready || b.Due != 30 || b.Woken {
+		t.Fatalf("%+v: what it would wait for has come while it was claimed", b)
+	}
+	if b := held.Free().Claim(40, 8, 10).Back(41, 50); b.Stand != Later {
+		t.Fatalf("%+v: who claims it sees what has come before", b)
+	}
+}
+
+// The time never goes back, and after a leap ahead nobody is taken for dead.
+func TestAStoreClockThatJumps_A21(t *testing.T) {
+	const hour = 3600 * second
+	began := StoreClock{}.Answered(0, 0, 100*hour, 0).Leased(3 * second)
+	back := began.Answered(2*second, 2*second, 99*hour, 0)
+	if now, trusted := back.Continued(2*second + 5); now != 100*hour+2*second+5 || !trusted || back.Untold() == 0 {
+		t.Fatalf("%+v: a clock that went back goes on, and the others are to be told", back)
+	}
+	if _, trusted := back.Continued(3 * second); trusted {
+		t.Error("it is asked for every second")
+	}
+	if told := back.Told(back.Untold()); told.Untold() != 0 {
+		t.Errorf("%+v: they were told", told)
+	}
+	ahead := began.Answered(second, second, 101*hour, 0)
+	if !ahead.Unsettled(4*second-1) || ahead.Unsettled(4*second) {
+		t.Errorf("%+v: for a lease after a leap nobody is taken for dead", ahead)
+	}
+	if calm := began.Answered(second, second, 100*hour+second, 0); calm.Unsettled(second) || calm.Untold() != 0 {
+		t.Errorf("%+v: nothing jumped", calm)
+	}
+}
