@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +13,6 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/persistence/servertest"
-	"github.com/fourfold-dev/fourfold/transactional"
 	_ "github.com/fourfold-dev/fourfold/transactional/mysql"
 )
 
@@ -21,12 +20,13 @@ import (
 // workers of its own, as two processes have.
 func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
 	servers := servertest.Start(t, servertest.Options{Purposes: []persistence.Purpose{persistence.Transactional}})
+	namespace := servers.Options().Namespace
 	var now, most, runs atomic.Int64
 	entered, held := make(chan struct{}, 100), make(chan struct{})
 	open := func() *persistence.Handle[job] {
 		layer, err := persistence.Open(t.Context(),
-			persistence.Stores{Transactional: transactional.URL(servers.URL(persistence.Transactional))},
-			&persistence.Options{Namespace: "perkey", Workers: 8, Lease: 3 * time.Second})
+			persistence.Stores{Transactional: servers.Stores().Transactional},
+			&persistence.Options{Namespace: namespace, Workers: 8, Lease: 3 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,20 +78,23 @@ func TestPerKeyHoldsAcrossProcesses(t *testing.T) {
 	if runs.Load() != 2*puts || most.Load() != 2 {
 		t.Errorf("%d of %d ran, %d at a time over both; want 2", runs.Load(), 2*puts, most.Load())
 	}
-	t.Run("Join", func(t *testing.T) { joins(t, servers.URL(persistence.Transactional)) })
+	t.Run("Join", func(t *testing.T) { joins(t, servers) })
 }
 
 // joins puts an object in a transaction of the caller's own pool: it is accepted
 // when the caller commits, and not when the caller rolls back.
-func joins(t *testing.T, url string) {
-	host, name, _ := strings.Cut(strings.TrimPrefix(url, "mysql://root@"), "/")
-	name, _, _ = strings.Cut(name, "?")
-	db, err := sql.Open("mysql", "root@tcp("+host+")/"+name)
+func joins(t *testing.T, servers *servertest.Servers) {
+	at, err := url.Parse(servers.URL(persistence.Transactional))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("mysql", at.User.String()+"@tcp("+at.Host+")"+at.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	layer, err := persistence.Open(t.Context(), persistence.Stores{Transactional: transactional.URL(url)}, &persistence.Options{Namespace: "joins"})
+	layer, err := persistence.Open(t.Context(), persistence.Stores{Transactional: servers.Stores().Transactional},
+		&persistence.Options{Namespace: servers.Options().Namespace + "j"}) // whose workers are its own
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strings"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,9 +122,13 @@ type visitor struct {
 func TestALostCommitAwardsOnce(t *testing.T) {
 	servers := servertest.Start(t, servertest.Options{Purposes: []persistence.Purpose{persistence.Transitory, persistence.Transactional}})
 	var lossy breaker
-	host, rest, _ := strings.Cut(strings.TrimPrefix(servers.URL(persistence.Transactional), "mysql://root@"), "/")
+	at, err := url.Parse(servers.URL(persistence.Transactional))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.Host = lossy.before(t, at.Host)
 	stores := servers.Stores()
-	stores.Transactional = transactional.URL("mysql://root@" + lossy.before(t, host) + "/" + rest)
+	stores.Transactional = transactional.URL(at.String())
 	opts := servers.Options()
 	opts.Lease = 2 * time.Second // what a lost answer leaves claimed is soon looked at again
 	layer, err := persistence.Open(t.Context(), stores, opts)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
+	"net/url"
 	"testing"
 	"time"
 
@@ -20,8 +20,11 @@ import (
 func TestPutInTheCallersTransaction(t *testing.T) {
 	servers := servertest.Start(t, servertest.Options{Purposes: []persistence.Purpose{persistence.Transactional}})
 	opts := servers.Options()
-	host, rest, _ := strings.Cut(strings.TrimPrefix(servers.URL(persistence.Transactional), "mysql://root@"), "/")
-	db, err := sql.Open("mysql", "root@tcp("+host+")/"+rest+"?sql_mode=%27STRICT_ALL_TABLES%27")
+	at, err := url.Parse(servers.URL(persistence.Transactional))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("mysql", at.User.String()+"@tcp("+at.Host+")"+at.Path+"?sql_mode=%27STRICT_ALL_TABLES%27")
 	if err != nil {
 		t.Fatal(err)
 	}
