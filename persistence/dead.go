@@ -111,7 +111,7 @@ func before(id string) string {
 // or which was first accepted before it where versions are the program's own, is
 // not replayed (fault.ErrExpired): the tombstone of what was deleted since may
 // be gone. One that becomes so old while it waits for its store is a dead letter
-// again.
+// again. A handler's is replayed at any age.
 func (d *DeadLetters) Replay(ctx context.Context, perSecond int, ids ...string) (int, error) {
 	if perSecond <= 0 {
 		perSecond = 100
@@ -260,7 +260,7 @@ func (e *engine) unblock(ctx context.Context, k *kind, env *envelope.Envelope, l
 		return err
 	}
 	h.run.Tasks[i] = flow.Task{Spec: h.run.Tasks[i].Spec}
-	h.env.Tasks[i] = envelope.Task{Name: h.env.Tasks[i].Name}
+	h.env.Tasks[i] = envelope.Task{Name: h.env.Tasks[i].Name, Seen: envelope.SeenReplayed}
 	settle := e.outbox.settlement(h, h.run.Settlement(nowMicro()))
 	_, err = e.layer.rows.Apply(ctx, &transactional.Unit{Settle: []transactional.Settlement{settle}, Unbury: []string{letter}})
 	e.wake()

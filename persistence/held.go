@@ -146,6 +146,7 @@ func (l *Layer) holdIn(h *held, k *kind, env *envelope.Envelope) {
 		t, state := &env.Tasks[i], &h.run.Tasks[i]
 		state.Attempts, state.NotBefore, state.Parked = t.Attempts, t.NotBefore, t.Parked
 		state.Since, state.Late = t.Since, t.Seen&envelope.SeenLate != 0
+		state.Replayed = t.Seen&envelope.SeenReplayed != 0
 		if known := k.task(t.Name); known != nil {
 			h.tasks[i], state.Spec = known, &known.spec
 		}

@@ -1,6 +1,7 @@
 package persistence_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -115,4 +116,60 @@ func TestAReplayResurrectsNothing(t *testing.T) {
 		resurrected(t, persistence.KindOptions{Custody: persistence.TransactionalCustody},
 			revision{ID: "x", Rev: 1, Text: "old"}, persistence.AtVersion(2))
 	})
+}
+
+// A letter that keeps its ordering key is replayed where it lies, by whoever
+// decided that it still matters: its handler runs, though the object is older than
+// the horizon by now, or its slice of time is past.
+func TestALetterThatBlocksIsReplayedAtAnyAge(t *testing.T) {
+	for name, task := range map[string]persistence.Task[pamphlet]{
+		"horizon": {},
+		"expired": {Within: time.Minute, Late: persistence.Expire},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				layer := persistencetest.Open(t, persistencetest.Options{Dir: dir, Layer: &persistence.Options{Horizon: horizon}})
+				ran, broken := 0, errors.New("broken")
+				task.Priority, task.Name, task.Purpose, task.MaxAttempts = 1, "tell", persistence.Transitory, 1
+				task.OrderingKey, task.Blocks = "Text", true
+				task.Do = func(context.Context, pamphlet) error { ran++; return broken }
+				kind := persistence.Declare(layer, "paper", persistence.Plan[pamphlet]{task},
+					persistence.KindOptions{Custody: persistence.TransactionalCustody})
+				if _, err := kind.Put(t.Context(), pamphlet{ID: "x", Text: "key"}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(task.Within * 2) // nobody works
+				died := ran
+				for range 2 {
+					persistencetest.Drain(t, layer)
+					letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
+					if err != nil || len(letters) != 1 {
+						t.Fatalf("dead letters %+v, %v; want one", letters, err)
+					}
+					died = ran
+					time.Sleep(2 * horizon)
+					if _, err := layer.DeadLetters().Replay(t.Context(), 0, letters[0].ID); err != nil {
+						t.Fatal(err)
+					}
+					persistencetest.Drain(t, layer)
+					if ran != died+1 {
+						t.Errorf("a replay ran its handler %d times, want once", ran-died)
+					}
+				}
+				letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
+				if err != nil || len(letters) != 1 || letters[0].Reason != "broken" {
+					t.Fatalf("dead letters %+v, %v; want that of the last run", letters, err)
+				}
+				broken = nil
+				if _, err := layer.DeadLetters().Replay(t.Context(), 0, letters[0].ID); err != nil {
+					t.Fatal(err)
+				}
+				persistencetest.Drain(t, layer)
+				if letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{}); err != nil || len(letters) > 0 {
+					t.Errorf("dead letters %+v, %v; want none", letters, err)
+				}
+			})
+		})
+	}
 }

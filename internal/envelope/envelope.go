@@ -81,9 +81,10 @@ type Task struct {
 
 // Bits of Task.Seen.
 const (
-	SeenLate    = 1 << iota // its slice of time ran out, and was counted
-	SeenUnknown             // an attempt ended with an unknown outcome
-	SeenDead                // it is a dead letter that keeps its ordering key
+	SeenLate     = 1 << iota // its slice of time ran out, and was counted
+	SeenUnknown              // an attempt ended with an unknown outcome
+	SeenDead                 // it is a dead letter that keeps its ordering key
+	SeenReplayed             // a person replayed it where it was
 )
 
 // An Envelope is an accepted object with the tasks that remain.

@@ -33,6 +33,7 @@ type Task struct {
 	Reason    string // of a dead task
 	Parked    byte   // the purpose whose store it waits for
 	Late      bool   // its slice of time is past
+	Replayed  bool   // a person decided that it still matters: neither horizon nor slice of time end it
 	State     State  // zero: Waiting
 	blocked   bool   // in this run
 }
@@ -90,7 +91,7 @@ type Action struct {
 type Run struct {
 	Accepted int64   // µs since 1970
 	Seed     uint64  // of the jitter, from the envelope's id: the same history, the same waits
-	Horizon  int64   // µs; an older envelope never runs
+	Horizon  int64   // µs; an older envelope never runs by itself
 	Tasks    []Task  // those that remain, in the order of the envelope
 	Down     [8]bool // by purpose: known to be unreachable
 
@@ -107,7 +108,6 @@ func (r *Run) Begin(now int64, realTime bool) Action {
 	r.realTime, r.stopping = realTime, false
 	if r.Horizon > 0 && now-r.Accepted > r.Horizon {
 		r.bury("older than the horizon: replay it by hand if it still matters")
-		return Action{Kind: Settle}
 	}
 	past := false
 	for i := range r.Tasks {
@@ -127,7 +127,7 @@ func (r *Run) Begin(now int64, realTime bool) Action {
 // slice applies Within; it reports whether the task has become late since the
 // envelope was last looked at.
 func (r *Run) slice(t *Task, now int64) bool {
-	if t.State != Waiting || t.Spec == nil || t.Spec.Within == 0 || now <= r.Accepted+t.Spec.Within {
+	if t.State != Waiting || t.Replayed || t.Spec == nil || t.Spec.Within == 0 || now <= r.Accepted+t.Spec.Within {
 		return false
 	}
 	news := !t.Late
@@ -140,7 +140,7 @@ func (r *Run) slice(t *Task, now int64) bool {
 
 func (r *Run) bury(reason string) {
 	for i := range r.Tasks {
-		if t := &r.Tasks[i]; t.State == Waiting {
+		if t := &r.Tasks[i]; t.State == Waiting && !t.Replayed {
 			t.State, t.Reason = Dead, reason
 		}
 	}
