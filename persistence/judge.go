@@ -17,6 +17,8 @@ func (w *worker) judge(ctx context.Context, h *held, t *task, e *end) {
 	switch {
 	case errors.Is(err, errBlocked):
 		e.Outcome = flow.Blocked
+	case errors.Is(err, errGone):
+		e.Outcome = flow.Cancelled
 	case errors.As(err, &snooze):
 		e.Outcome, e.After = flow.Snoozed, snooze.after
 	case errors.As(err, &permanent):

@@ -98,3 +98,52 @@ func TestLossesAreNoAttempts(t *testing.T) {
 		t.Errorf("dead letters %+v, %v; want none", letters, err)
 	}
 }
+
+// A Tx task whose claim was lost before it committed has no effect, spends no
+// attempt, and nobody is told that it died. When the claim is free again it runs,
+// once.
+func TestATxTaskThatLostItsClaimIsNotCharged(t *testing.T) {
+	inDrill(t, func(d *drill) {
+		lost := true
+		steal := func(ctx context.Context, _ visit) error {
+			if !lost {
+				return nil
+			}
+			lost = false
+			rows := d.layer.Transactional()
+			var id transactional.RecordID
+			err := rows.Walk(ctx, func(rec transactional.Record) bool { id = rec.ID; return true })
+			if err == nil {
+				_, err = rows.Recover(ctx)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			if recs, err := rows.ClaimByID(ctx, 99, time.Minute, id); err != nil || len(recs) != 1 {
+				t.Errorf("somebody else claimed %d envelopes, %v: nothing is proved", len(recs), err)
+			}
+			return nil
+		}
+		g := &game{layer: d.layer, tallies: d.tallies}
+		stolen := persistence.Declare(d.layer, "stolen", persistence.Plan[visit]{
+			{Priority: 1, Name: "steal", Purpose: persistence.Transitory, Do: steal},
+			{Priority: 2, Name: "count", Purpose: persistence.Transactional, MaxAttempts: 1, Tx: g.count},
+		})
+		rs := d.put(stolen, 1)
+		d.serve()
+		time.Sleep(30 * time.Second)
+		d.watch.mu.Lock()
+		if e := d.watch.last["stolen/count"]; lost || e.Result != "cancelled" || e.Attempts != 0 {
+			t.Errorf("the run that lost its claim is told as %q with %d attempts: %v", e.Result, e.Attempts, e.Err)
+		}
+		d.watch.mu.Unlock()
+		d.within(5*time.Minute, rs)
+		if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != 1 {
+			t.Errorf("it had its effect %d times, %v", n.N, err)
+		}
+		if _, runs := d.watch.of("stolen/count"); runs != 2 {
+			t.Errorf("it ran %d times, want twice", runs)
+		}
+		d.clean()
+	})
+}

@@ -72,9 +72,10 @@ func (e *engine) resolve(ctx context.Context, h *held, i int, cause error) error
 		return errors.Join(cause, err)
 	case !mine:
 		// Another worker has the envelope, or it is done: this run ends here,
-		// and its settlement will be refused.
-		h.run.Stop()
-		return cause
+		// and its settlement will be refused. What becomes of the task is that
+		// worker's to say: no attempt is spent, and nobody is told that it died.
+		h.gone.Store(true)
+		return errors.Join(errGone, cause)
 	case h.run.Tasks[i].State == flow.Done:
 		h.run.Tasks[i].State = flow.Waiting // Ended is about to say so
 		return nil
