@@ -69,3 +69,33 @@ func TestBrokenLog_B6(t *testing.T) {
 		t.Errorf("what was logged before did not come back: %v, %v", jobs, err)
 	}
 }
+
+// Beside a server that is well, one whose log broke is passed over: no put is
+// refused because of it.
+func TestABrokenLogIsPassedOver_B6(t *testing.T) {
+	dir := t.TempDir()
+	a, b := start(t, "-b", dir), start(t, "-b", t.TempDir())
+	q := open(t, beanstalkd.Options{Durability: fault.Written}, a, b)
+	put := func(tube string) {
+		t.Helper()
+		if err := q.Put(t.Context(), transitory.Job{Tube: tube, TTR: time.Hour})[0]; err != nil {
+			t.Fatalf("a put beside a server that is well: %v", err)
+		}
+	}
+	put("t")
+	put("t")
+	mended := servers.Inject(t, a.PID(), "-e", "trace=write", "-e", "inject=write:error=EIO:when=1", "-P", filepath.Join(dir, "binlog.1"))
+	eventually(t, "nobody notices that the log is broken", func() bool {
+		put("t")
+		return strings.Contains(strings.Join(q.Check(t.Context()).Problems, " "), "log is broken")
+	})
+	if mended() != 1 {
+		t.Fatal("no write failed: nothing is proved")
+	}
+	for range 10 {
+		put("u")
+	}
+	if got := b.raw("stats-tube u"); !strings.Contains(got, "current-jobs-ready: 10\n") {
+		t.Errorf("the server that is well has of ten jobs: %s", got)
+	}
+}
