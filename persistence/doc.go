@@ -186,13 +186,20 @@
 // # Clocks
 //
 // Versions come from the clock of the machine that puts, which never goes back
-// for this purpose, also over restarts. A machine that is more than
-// Options.MaxSkew ahead of the shared transactional store puts nothing; one that
-// is behind loses against newer versions that others wrote, which is counted as
-// superseded. Leases and due times are measured by the store's clock. When that
-// leaps ahead, owners that live keep what they hold; when it goes back, all
-// processes go on from where it was, as long as one of them saw it. Nothing is
-// lost or claimed again and again then, and no Put is refused for it.
+// for this purpose, with a transactional store also over restarts. A machine that
+// is more than Options.MaxSkew ahead of the shared transactional store puts
+// nothing. One that is behind, by however much, puts above what its layer has
+// read: what a program makes of an object that it got or found is newer. What it
+// puts unread loses against a newer version that another one put; receipt and
+// Stats say superseded then. The exception is Cassandra, whose writes and deletes
+// are blind: there a write that lost says done, and a deleted object that was
+// looked for in vain is not known to be deleted, so the clocks of the machines
+// that put must agree. (TestAWriterWhoseClockIsSlow_E7)
+//
+// Leases and due times are measured by the store's clock. When that leaps ahead,
+// owners that live keep what they hold; when it goes back, all processes go on
+// from where it was, as long as one of them saw it. Nothing is lost or claimed
+// again and again then, and no Put is refused for it.
 // (TestTheDatabasesClockJumps_A21, TestAMachineThatIsAheadPutsNothing_A21)
 //
 // A task that waits for its time waits by the clock of the process that decided

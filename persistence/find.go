@@ -121,6 +121,7 @@ func (l *Layer) partitionPuller(r *query, partition string) puller {
 			return nil, nil, err
 		}
 		objs, err := r.decode(page.Rows)
+		l.sawCells(r.kind, page.Rows)
 		return objs, page.Next, err
 	}
 }
@@ -137,6 +138,7 @@ func (l *Layer) cellPuller(r *query) puller {
 		if err != nil {
 			return nil, nil, err
 		}
+		l.sawCells(r.kind, page.Rows)
 		selected := objs[:0]
 		for _, obj := range objs {
 			if r.matches(obj) {
@@ -177,7 +179,17 @@ func (l *Layer) rowPuller(r *query) puller {
 			return nil, nil, err
 		}
 		objs, err := l.wholes(ctx, r.kind, rows)
+		for i := range rows {
+			l.saw(r.kind, rows[i].Stamp.Version)
+		}
 		return objs, next, err
+	}
+}
+
+// sawCells is saw for the cells of a page.
+func (l *Layer) sawCells(k *kind, cells []amorphous.Row) {
+	for i := range cells {
+		l.saw(k, cells[i].Stamp.Version)
 	}
 }
 

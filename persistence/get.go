@@ -49,6 +49,7 @@ func (l *Layer) getFound(ctx context.Context, k *kind, key string) (found, error
 		return found{}, err
 	}
 	f, err := l.fetch(ctx, k, key, (*Layer).readOne)
+	l.saw(k, f.stamp.Version)
 	if err == nil && f.obj == nil {
 		err = notFound(k, key)
 	}
@@ -221,6 +222,7 @@ func (l *Layer) readInto(ctx context.Context, k *kind, keys []string, out map[st
 		err = ferr
 	}
 	for key, f := range all {
+		l.saw(k, f.stamp.Version)
 		if f.obj != nil {
 			out[key] = f.obj
 		}
@@ -246,6 +248,7 @@ func (l *Layer) cachedInto(ctx context.Context, k *kind, keys []string, out map[
 			missing = append(missing, key)
 			continue
 		}
+		l.saw(k, entry.Stamp.Version)
 		if entry.Absent {
 			continue
 		}
@@ -299,6 +302,7 @@ func (l *Layer) fetchAll(ctx context.Context, k *kind, keys []string, out map[st
 	}
 	return forEach(keys, fetching, func(key string) (any, error) {
 		f, err := l.fetch(ctx, k, key, read)
+		l.saw(k, f.stamp.Version)
 		return f.obj, err
 	}, out)
 }

@@ -52,3 +52,16 @@ func (l *Layer) skewed() error {
 	return fault.New(fault.ErrUnavailable, "", "put", fmt.Sprintf(
 		"this machine's clock is %v ahead of the transactional store's; MaxSkew is %v", ahead, l.opts.MaxSkew))
 }
+
+// saw makes later versions of this layer lie above one that was read of an
+// object. Otherwise a machine whose clock is slow would read what another one
+// put, put what it makes of that, and lose to what it has read. Versions of the
+// user's own say nothing about the clock, and one that is further ahead of it
+// than the horizon is a fault of whoever wrote it, which must not spread: above
+// that a Put is superseded, and its receipt says so.
+func (l *Layer) saw(k *kind, version int64) {
+	if k.typ.Version != nil || l.ticks.clock.Above(version) || version > nowMicro()+l.opts.Horizon.Microseconds() {
+		return
+	}
+	l.ticks.clock.Observe(version)
+}

@@ -8,6 +8,7 @@ package hlc
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,6 +58,7 @@ type Clock struct {
 	mu    sync.Mutex
 	state State
 	want  func(ceiling int64)
+	above atomic.Int64 // later versions lie above it for certain
 }
 
 // New returns a clock that continues above ceiling. want is told, without
@@ -117,5 +119,10 @@ func (c *Clock) Raised(ceiling int64) {
 func (c *Clock) Observe(version int64) {
 	c.mu.Lock()
 	c.state.Last = max(c.state.Last, version)
+	c.above.Store(c.state.Last)
 	c.mu.Unlock()
 }
+
+// Above reports whether later versions lie above version for certain. It takes
+// no lock, and is for those who read much and put little.
+func (c *Clock) Above(version int64) bool { return version <= c.above.Load() }
