@@ -135,7 +135,7 @@ func (c *Cache) fetchFrom(ctx context.Context, key string, p policy, s slot, err
 		switch {
 		case s.lease != 0 && !watch.over(s.lease, c.opts.Lease):
 			miss()
-			if e, answered, err := c.await(ctx, &watch); answered || err != nil {
+			if e, answered, err := c.await(ctx, &watch, s.Stamp); answered || err != nil {
 				return e, err
 			}
 		default:
@@ -168,8 +168,9 @@ func (w *watch) over(lease uint64, most time.Duration) bool {
 }
 
 // await waits for somebody else's rebuild: for its answer when it is this
-// process's, else for the next time to look.
-func (c *Cache) await(ctx context.Context, w *watch) (e Entry, answered bool, err error) {
+// process's, else for the next time to look. floor is what the reader saw beside
+// the lease.
+func (c *Cache) await(ctx context.Context, w *watch, floor Stamp) (e Entry, answered bool, err error) {
 	c.stats.waits.Add(1)
 	left := w.total - time.Since(w.since)
 	fl := c.flights.find(w.lease)
@@ -191,6 +192,9 @@ func (c *Cache) await(ctx context.Context, w *watch) (e Entry, answered bool, er
 		return Entry{}, false, nil
 	}
 	e, err = fl.result()
+	if err == nil && fl.floor.Less(floor) && e.Stamp.Less(floor) {
+		return Entry{}, false, nil // a write was announced after that load began
+	}
 	return e, true, err
 }
 
@@ -207,7 +211,7 @@ func (c *Cache) rebuild(ctx context.Context, key string, s slot, p policy, load 
 
 // rebuildInside is rebuild for who has a place in the budget.
 func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy, load loader) (e Entry, done bool, err error) {
-	fl := c.flights.begin()
+	fl := c.flights.begin(s.Stamp)
 	defer c.flights.end(fl)
 	// What lies there stays in the placeholder: a floor stays a floor, and an
 	// old value is served meanwhile where the policy allows it.

@@ -10,11 +10,14 @@ import (
 // A flight is one rebuild of this process: readers that meet its lease in the
 // cache wait for it without asking the cache again.
 //
-// A reader joins only when it has seen that very lease after its own start:
-// the lease proves that no write was announced since the load began, so the
-// answer is as fresh as one that the reader would load itself.
+// A reader joins only when it has seen that very lease after its own start, and
+// the floor beside it. A floor that is still the flight's proves that no write
+// was announced since the load began, so the answer is as fresh as one that the
+// reader would load itself. Over a floor that was raised meanwhile only an answer
+// which reaches it is.
 type flight struct {
 	lease uint64
+	floor Stamp         // of the placeholder when the load began
 	done  chan struct{} // closed when the fields below are set
 	entry Entry
 	err   error
@@ -29,8 +32,8 @@ type flights struct {
 
 // begin returns a flight with a lease of its own. It is known before its lease
 // reaches the cache, so whoever sees the lease finds the flight.
-func (f *flights) begin() *flight {
-	fl := &flight{lease: newLease(), done: make(chan struct{}), retry: true}
+func (f *flights) begin(floor Stamp) *flight {
+	fl := &flight{lease: newLease(), floor: floor, done: make(chan struct{}), retry: true}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byLease == nil {
