@@ -13,9 +13,9 @@ import (
 
 // flags are what the command line says.
 type flags struct {
-	mentions, listen string
-	rate             int
-	json             bool
+	mentions, listen, namespace string
+	rate                        int
+	json                        bool
 	stores.Flags
 }
 
@@ -34,6 +34,7 @@ persistence.
   -dir DIR        keep the data here; run again to continue, or to see it again.
                   Without it, the data goes to a temporary directory and is removed
   -json           print the totals as one JSON object on the last line
+  -namespace NAME is a stream of its own on the same servers (default ff)
 
 Stores are in process unless a URL names a server, any subset of:
   -transitory URL  -volatile URL  -transactional URL  -amorphous URL
@@ -57,6 +58,7 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set.SetOutput(io.Discard) // errors are printed by run, help by us
 	set.StringVar(&f.mentions, "mentions", "", "")
 	set.StringVar(&f.listen, "listen", "", "")
+	set.StringVar(&f.namespace, "namespace", "", "")
 	f.Define(set)
 	set.BoolVar(&f.json, "json", false, "")
 	set.IntVar(&f.rate, "rate", 0, "")
@@ -82,6 +84,9 @@ func (f flags) again() string {
 	parts := []string{"mentions"}
 	if f.mentions != "" {
 		parts = append(parts, "-mentions", f.mentions)
+	}
+	if f.namespace != "" {
+		parts = append(parts, "-namespace", f.namespace)
 	}
 	return strings.Join(append(parts, f.Args()...), " ")
 }

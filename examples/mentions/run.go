@@ -149,8 +149,8 @@ func (p *program) stream() (*stream, error) {
 // flight at a time: what is in flight together is written together.
 func (p *program) options(f *feed) *persistence.Options {
 	opts := &persistence.Options{
-		Observer: f,
-		Logger:   slog.New(slog.NewTextHandler(p.show.Out, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Namespace: p.namespace, Observer: f,
+		Logger: slog.New(slog.NewTextHandler(p.show.Out, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if p.rate == 0 {
 		opts.Workers, opts.RealTimeWorkers = 256, 256

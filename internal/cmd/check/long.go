@@ -25,6 +25,7 @@ var campaigns = []campaign{
 	{"random faults", []string{"-run=TestMonkey", "./persistence", "-args", "-monkey=5m"}},
 	{"every client of Cassandra", []string{"-run=TestReal", "./amorphous/cassandra/internal/live", "-args", "-whole"}},
 	{"a ring of Cassandra", []string{"-run=TestRing", "./amorphous/cassandra/internal/live", "-args", "-ring"}},
+	{"mentions over four servers", []string{"-run=TestOnServers", "./examples/mentions", "-args", "-tweets=50000"}},
 	{"degradation", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10s"}},
 	{"bounds", []string{"-run=TestDegradation", "./persistence", "-args", "-degradation=10m"}},
 }
