@@ -29,14 +29,15 @@ type engine struct {
 	inquiry    sync.Mutex // held while one of those runs
 	health     *health
 
-	mu       sync.Mutex
-	held     map[*held]struct{} // for the leases
-	working  atomic.Int32       // 1 while Work or Drain serves the lanes
-	draining atomic.Bool        // who serves is Drain, and ends by itself
-	serving  gate               // held by who serves, until everything has stopped
-	nudging  atomic.Bool        // a nudge to other processes is on its way
-	flight   atomic.Int64       // envelopes in workers' hands
-	moves    atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
+	mu         sync.Mutex
+	held       map[*held]struct{} // for the leases
+	working    atomic.Int32       // 1 while Work or Drain serves the lanes
+	draining   atomic.Bool        // who serves is Drain, and ends by itself
+	serving    gate               // held by who serves, until everything has stopped
+	nudging    atomic.Bool        // a nudge to other processes is on its way
+	nudgesLeft int                // before the queue is asked again whether somebody listens; of who has set nudging
+	flight     atomic.Int64       // envelopes in workers' hands
+	moves      atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
 
 	// What custody is to be told of what became of envelopes.
 	settlers  []*settler

@@ -18,6 +18,7 @@ const (
 	nudgeEvery = 5 * time.Millisecond // at most one nudge per process in this time
 	nudgeLife  = 5 * time.Second      // how long one call to the queue may take
 	nudgeMost  = 64                   // when so many lie there nobody listens, and one more tells nobody
+	nudgeTrust = 8                    // nudges for one look at how many lie there, while none does
 )
 
 // nudges reports whether other processes may work on this layer's outbox, and
@@ -36,8 +37,9 @@ func (e *engine) nudge() {
 		put, cancel := context.WithTimeout(ctx, nudgeLife)
 		defer cancel()
 		tube := e.layer.opts.Namespace + "/" + nudgeTube
-		lie, err := e.layer.queue.Stats(put, tube)
-		if err == nil && lie[0].Ready < nudgeMost {
+		err := e.mayNudge(put, tube)
+		if err == nil && e.nudgesLeft > 0 {
+			e.nudgesLeft--
 			err = e.layer.queue.Put(put, transitory.Job{Tube: tube, TTR: nudgeLife})[0]
 		}
 		if err != nil {
@@ -45,6 +47,25 @@ func (e *engine) nudge() {
 		}
 		pause(ctx, nudgeEvery)
 	})
+}
+
+// mayNudge asks the queue whether somebody listens. Where nothing lies there
+// somebody does, or nobody has nudged yet: a few more nudges need no question.
+// Called while nudging is set.
+func (e *engine) mayNudge(ctx context.Context, tube string) error {
+	if e.nudgesLeft > 0 {
+		return nil
+	}
+	lie, err := e.layer.queue.Stats(ctx, tube)
+	switch {
+	case err != nil:
+		return err
+	case lie[0].Ready == 0:
+		e.nudgesLeft = nudgeTrust
+	case lie[0].Ready < nudgeMost:
+		e.nudgesLeft = 1
+	}
+	return nil
 }
 
 // listen wakes the pullers whenever somebody nudges.
