@@ -116,7 +116,11 @@
 // of two versions and never a partial object: an unreachable durable part is an
 // error. A cache entry with a TTL may be served for longer (Task.Stale) or be
 // read again ahead of its end (Task.Ahead); [Handle.GetAged] says how old the
-// answer is. [Handle.Find] reads a layout: a partition newest first, a range of
+// answer is. A Get that begins after a Put of this process has written the record
+// and returned sees that version or a newer one; another process may lag by a
+// second behind a cache that was away. Beside a Put that is under way a Get sees
+// either version, and one after the other only where the cache fails meanwhile,
+// a rebuild outlives its lease, or a read went past the cache. [Handle.Find] reads a layout: a partition newest first, a range of
 // time, the record. What a task with Count counts is read by [Handle.Series],
 // [Handle.Total] and [Handle.Top].
 //
