@@ -15,7 +15,7 @@ const (
 // and when. Its methods are the steps, each from one state to the next; package
 // transactional takes them, here or as the statement that changes the row.
 type Custody struct {
-	Stand Stand
+	Stand Stand  // zero: Ready
 	Owner uint64 // who claimed it; zero: nobody
 	Until int64  // µs since 1970, by the store's clock: when the lease of a claimed one ends
 	Due   int64  // not claimed earlier; zero: at once
