@@ -74,9 +74,10 @@
 // And what is done about it, with the tests that hold it:
 //
 //   - A statement per row is slow, and one text per number of rows fills the
-//     caches of prepared statements: rows go together, in numbers that are powers
-//     of two, within the limits of placeholders and packets
-//     (transactional.TestPadded, transactional.TestChunks, TestPackets_D13).
+//     caches of prepared statements: rows go together, in any number up to 32 for
+//     what every commit has, else in few different numbers, within the limits of
+//     placeholders and packets (transactional.TestPadded, transactional.TestChunks,
+//     TestPackets_D13).
 //   - Rows in random order deadlock: those of a transaction are sorted by key
 //     (TestRowsAreInTheOrderOfTheirKeys). Where units want the same row, each of
 //     them writes it, one after the other in their order, and the newest stays
