@@ -107,7 +107,7 @@ func roomOf(dir string) room {
 // isTool names what serves tests and checks only, under a name that does not say
 // so; no production code may import it.
 func isTool(dir string) bool {
-	return slices.Contains([]string{"internal/servers", "amorphous/cassandra/internal/live"}, dir)
+	return slices.Contains([]string{"internal/servers", "internal/sim", "amorphous/cassandra/internal/live"}, dir)
 }
 
 // may says whether a file may import a package of this module, by the arrows of

@@ -57,6 +57,7 @@ func (s *Store) Claim(ctx context.Context, r ClaimRequest) ([]Record, error) {
 	if err != nil || r.Max == 0 || len(r.Lanes) == 0 {
 		return nil, s.locate(err, "claim", nil, "")
 	}
+	s.clock.leased(r.Lease) // also where nothing is found: others claim for as long
 	r.Max = min(r.Max, maxClaim)
 	r.Lanes = slices.Clone(r.Lanes)
 	slices.Sort(r.Lanes)
@@ -205,7 +206,6 @@ func (s *Store) hold(ctx context.Context, c Conn, records []Record, owner uint64
 	for i := range records {
 		records[i].Owner, records[i].Lease = owner, lease
 	}
-	s.clock.leased(lease)
 	until := now + lease.Microseconds()
 	return inChunks(records, func(r Record) any { return idArg(r.ID) }, func(args []any) error {
 		all := append([]any{until, int64(owner)}, args...)
@@ -234,6 +234,7 @@ func (s *Store) claimByID(ctx context.Context, owner uint64, lease time.Duration
 	if err != nil || len(ids) == 0 {
 		return nil, s.locate(err, "claim", nil, "")
 	}
+	s.clock.leased(lease)
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)

@@ -79,7 +79,7 @@ func (s *Store) keepBack(ctx context.Context) error {
 	s.opts.Logger.Warn("the database's clock went back; leases and due times go on as if it had not", "by", time.Duration(back-kept)*time.Microsecond)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.state = k.state.Told(level)
+	k.state = k.state.Told(k.at(), level)
 	return nil
 }
 

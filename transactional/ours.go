@@ -20,7 +20,8 @@ import (
 // many records there are, and every insert pays for one index only.
 //
 // What a record's state becomes is decided by flow.Custody. Where a statement
-// changes many rows without a look at them it says the same in SQL.
+// changes many rows without a look at them it says the same in SQL, which
+// internal/sim compares, row by row, over seeded histories.
 const (
 	stateReady   = int64(flow.Ready)
 	stateClaimed = int64(flow.Claimed)

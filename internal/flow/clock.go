@@ -51,8 +51,12 @@ func (c StoreClock) Untold() int64 {
 	return 0
 }
 
-// Told is the state when the store keeps at least that.
-func (c StoreClock) Told(kept int64) StoreClock {
+// Told is the state when the store keeps at least that. What the others hear of
+// it only now is a leap ahead to whoever began since the clock went back.
+func (c StoreClock) Told(at, kept int64) StoreClock {
+	if kept > c.Kept {
+		c.Leapt, c.LeapAt = true, at
+	}
 	c.Kept, c.Went = max(c.Kept, kept), max(c.Went, kept)
 	return c
 }

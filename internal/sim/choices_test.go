@@ -1,6 +1,10 @@
 package sim
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"strings"
+	"unicode"
+)
 
 // A tape is the choices of one history. What it does not hold yet is drawn from
 // its seed; zero is always the choice in which nothing goes wrong.
@@ -54,6 +58,19 @@ func shrink(failing []int, fails func(*tape) bool) []int {
 		best = best[:len(best)-1]
 	}
 	return best
+}
+
+// gist is what was violated, without the numbers in it: a history is not cut down
+// to another failure than its own.
+func gist(broken string) string {
+	line, _, _ := strings.Cut(broken, "\n")
+	line = strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, line)
+	return line[:min(len(line), 24)]
 }
 
 // wrongs counts the choices of a tape that are not zero.

@@ -14,7 +14,7 @@ type campaign struct {
 
 // campaigns are the long tier: hours, on two cores.
 var campaigns = []campaign{
-	{"histories", []string{"-run=TestHistories", "./internal/sim", "-args", "-sim.seeds=20000"}},
+	{"histories", []string{"-run=Histories", "./internal/sim", "-args", "-sim.seeds=20000", "-sim.outbox=20000"}},
 	{"random operations", []string{"-run=^(TestConformance|TestModel)$/^Model$", "./transactional/embedded", "./amorphous/embedded", "./transitory/embedded", "-args", "-rapid.checks=2000"}},
 	{"orders of a cache", []string{"-run=^TestConformance$/^Interleave$", "./volatile/embedded", "./volatile/memcached", "-args", "-volatiletest.orders"}},
 	{"system calls", []string{"-run=TestKilledAtASyscall", "./internal/sqlitefile", "-args", "-syscalls=40"}},
