@@ -18,13 +18,9 @@ import (
 // whose jobs are reserved one at a time and run at once: there, a reservation
 // that ended without an answer is a run that ended the process.
 
-// doubtful is how many losses make a suspect: a connection that broke once, or
-// one crash, does not.
-const doubtful = 2
-
 // suspicious reports whether the envelope may be what ends the process.
 func (h *held) suspicious() bool {
-	if h.lost < doubtful {
+	if h.lost < flow.Doubtful {
 		return false
 	}
 	for i, t := range h.tasks {
@@ -117,13 +113,15 @@ func (w *worker) countFirst(ctx context.Context, h *held, tasks []int) error {
 		if _, queued := h.custody.(*queueCustody); queued {
 			t.Attempts = max(t.Attempts, h.lost)
 		}
-		if t.Attempts >= t.Spec.MaxAttempts {
-			t.State, t.Reason = flow.Dead, "the process ended each time that this task ran"
-			continue
-		}
-		t.Attempts++
+		t.Charge()
 	}
 	h.counted = true
 	crash.Point("count.before")
-	return h.custody.count(ctx, h)
+	err := h.custody.count(ctx, h)
+	for _, i := range tasks {
+		if err != nil && h.tasks[i].handles() {
+			h.run.Tasks[i].Refund()
+		}
+	}
+	return err
 }

@@ -9,12 +9,20 @@ import (
 
 // attempt is one run of a task, with one of the answers that a store can give.
 func (w *world) attempt(p *process, h *hold, i int) flow.End {
-	t := &h.run.Tasks[i]
-	task, store := taskOf(t), byte(t.Spec.Store)
-	e := flow.End{Task: i, Reason: "refused", After: time.Second, Store: store}
+	t, task := &h.run.Tasks[i], h.plan[i]
+	store := byte(plan[task].Store)
+	e := flow.End{Task: i, Reason: "refused", After: time.Second, Store: store, Counted: h.counted && handles(task)}
+	if t.State == flow.Dead { // it was charged for its last attempt
+		e.Outcome, e.Reason = flow.Permanent, t.Reason
+		return e
+	}
+	w.tries[[2]int{h.row.id, task}]++
 	if store != 0 && !w.up[store] {
-		e.Outcome = flow.Outage
-		w.note("%d: task %d of %d: outage of %d", p.owner, task, h.row.id, store)
+		what := "outage"
+		if e.Outcome = flow.Outage; task == cacheTask {
+			e.Outcome, what = flow.Skip, "skip"
+		}
+		w.note("%d: task %d of %d: %s of %d", p.owner, task, h.row.id, what, store)
 		return e
 	}
 	answer := 0
@@ -22,8 +30,10 @@ func (w *world) attempt(p *process, h *hold, i int) flow.End {
 		answer = w.choose(12)
 	}
 	switch {
+	case task == orderTask && w.ordered(h.row):
+		e.Outcome = flow.Blocked
 	case store == 0:
-		e.Outcome = []flow.Outcome{flow.OK, flow.OK, flow.OK, flow.OK, flow.OK, flow.OK, flow.Refused, flow.Refused,
+		e.Outcome = []flow.Outcome{flow.OK, flow.OK, flow.OK, flow.OK, flow.OK, flow.Cancelled, flow.Refused, flow.Refused,
 			flow.Snoozed, flow.Busy, flow.Uncertain, flow.OK}[answer]
 	case task == txTask:
 		e.Outcome = w.transaction(p, h, i, answer)
@@ -77,7 +87,7 @@ func (w *world) transaction(p *process, h *hold, i, answer int) flow.Outcome {
 	}
 	t := &h.run.Tasks[i]
 	t.State = flow.Done
-	committed := w.custody.progress(h.row, p.owner, h.seq, h.run.Tasks)
+	committed := w.custody.progress(h, p.owner)
 	if committed {
 		w.recorded(h)
 	}

@@ -4,23 +4,19 @@ import "github.com/fourfold-dev/fourfold/internal/flow"
 
 // A row is one envelope in custody.
 type row struct {
+	flow.Custody
 	id       int
 	key      int
 	version  int64
 	accepted int64
-	due      int64
+	poison   bool // its handler ends the process
 	lane     flow.Lane
 	parkedOn byte
-	owner    int // process incarnation that holds it; 0: nobody
-	until    int64
-	seq      int
-	lost     int
 	tasks    []flow.Task // that remain, as custody knows them
-	done     bool
+	plan     []int       // of each of these, its entry in the plan
 }
 
-// A custody is the outbox as its contract says: the step function of claims and
-// settlements.
+// A custody is an outbox in flow's steps.
 type custody struct {
 	rows []*row
 	// careless leaves out the fence: a planted bug.
@@ -29,73 +25,88 @@ type custody struct {
 
 func (c *custody) put(r *row) { c.rows = append(c.rows, r) }
 
-// claim makes owner hold a row that is due and that nobody holds.
-func (c *custody) claim(r *row, owner int, now, lease int64) (tasks []flow.Task, seq int) {
-	r.owner, r.until = owner, now+lease
-	return append([]flow.Task(nil), r.tasks...), r.seq
-}
-
-// claimable are the rows that a claim may take. Parked ones are taken when
-// their store is up.
-func (c *custody) claimable(now int64, up func(byte) bool) (out []*row) {
+// claimable are the rows that a process may claim. Parked ones are taken when
+// their store is up, those with tasks that no program knew by one that does.
+func (c *custody) claimable(now int64, p *process, up func(byte) bool) (out []*row) {
 	for _, r := range c.rows {
-		if !r.done && r.owner == 0 && r.due <= now && (r.lane != flow.Parked || up(r.parkedOn)) {
+		if r.Claimable(now, false) && (r.lane != flow.Parked || up(r.parkedOn)) && (r.lane != flow.Foreign || p.serves) {
 			out = append(out, r)
 		}
 	}
 	return out
 }
 
-// sweep frees what is held past its lease.
+// sweep frees what is held past its lease, and promotes what has become due.
 func (c *custody) sweep(now int64) (freed int) {
 	for _, r := range c.rows {
-		if r.owner != 0 && r.until <= now {
-			r.owner, r.lost = 0, r.lost+1
+		if r.Over(now) {
+			r.Custody = r.Free()
 			freed++
 		}
+		r.Custody = r.Promote(now)
 	}
 	return freed
 }
 
-// mine is the fence: owner holds the row, and nothing was settled since.
-func (c *custody) mine(r *row, owner, seq int) bool {
-	return c.careless || !r.done && r.owner == owner && r.seq == seq
-}
+// mine is the fence.
+func (c *custody) mine(r *row, owner, seq uint64) bool { return c.careless || r.Mine(owner, seq) }
 
-func (c *custody) extend(r *row, owner int, now, lease int64) bool {
-	if r.done || r.owner != owner {
-		return false
-	}
-	r.until = now + lease
-	return true
+func (c *custody) extend(r *row, owner uint64, now, lease int64) bool {
+	r.Custody = r.Extend(now, owner, lease)
+	return r.HeldBy(owner)
 }
 
 // progress records what remains and keeps the claim.
-func (c *custody) progress(r *row, owner, seq int, tasks []flow.Task) bool {
-	if !c.mine(r, owner, seq) {
+func (c *custody) progress(h *hold, owner uint64) bool {
+	if !c.mine(h.row, owner, h.seq) {
 		return false
 	}
-	r.seq++
-	r.tasks = remaining(tasks)
+	h.row.Custody = h.row.Keep()
+	h.row.remain(h)
 	return true
 }
 
 // settle lets a row go.
-func (c *custody) settle(r *row, owner, seq int, s flow.Settlement, tasks []flow.Task) bool {
-	if !c.mine(r, owner, seq) {
+func (c *custody) settle(h *hold, owner uint64, now int64, s flow.Settlement) bool {
+	r := h.row
+	if !c.mine(r, owner, h.seq) {
 		return false
 	}
-	r.seq++
-	r.owner, r.done, r.tasks = 0, s.Done, remaining(tasks)
-	r.lane, r.parkedOn, r.due = s.Lane, s.Store, s.Due
+	if r.Custody = r.Back(now, s.Due); s.Done {
+		r.Custody = r.End()
+	}
+	r.lane, r.parkedOn = s.Lane, s.Store
+	r.remain(h)
 	return true
 }
 
-func remaining(tasks []flow.Task) (out []flow.Task) {
-	for _, t := range tasks {
+// remain keeps the tasks that are not done.
+func (r *row) remain(h *hold) {
+	r.tasks, r.plan = nil, nil
+	for i, t := range h.run.Tasks {
 		if t.State == flow.Waiting {
-			out = append(out, t)
+			r.tasks, r.plan = append(r.tasks, t), append(r.plan, h.plan[i])
 		}
 	}
-	return out
+}
+
+// ordered reports whether an earlier object of the same key has not done with
+// its first task, and wakes whoever waits for that.
+func (w *world) ordered(r *row) (blocked bool) {
+	for _, other := range w.custody.rows {
+		if other.key == r.key && other.id < r.id && w.ended[[2]int{other.id, orderTask}] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// wake tells the next object of a key that the first task before it has ended.
+func (w *world) wake(r *row) {
+	for _, next := range w.custody.rows {
+		if next.key == r.key && next.id > r.id && w.ended[[2]int{next.id, orderTask}] == "" {
+			next.Custody = next.Wake(w.now)
+			return
+		}
+	}
 }

@@ -17,45 +17,53 @@ const (
 	keys   = 3
 )
 
-// plan are the tasks of every object: a Tx task, default writes to two stores,
-// and a handler.
+// plan are the tasks of every object: a handler that runs in the order of the
+// object's key, a Tx task, default writes to three stores of which one is a cache,
+// and a handler that older programs do not know.
 var plan = []flow.Spec{
 	{Priority: 1, RealTime: true, MaxAttempts: 4, MaxBackoff: 8 * second},
 	{Priority: 2, MaxAttempts: 3, MaxBackoff: 8 * second, Store: 3},
 	{Priority: 3, MaxAttempts: 3, MaxBackoff: 8 * second, Store: 4},
 	{Priority: 3, MaxAttempts: 2, MaxBackoff: 8 * second, Store: 2, Within: 20 * second},
+	{Priority: 4, MaxAttempts: 2, MaxBackoff: 8 * second, Within: 30 * second, Expire: true},
 }
 
-// txTask is the task whose effect must happen once; the others write versions.
-const txTask = 1
+const (
+	orderTask = 0 // waits for the earlier objects of its key
+	txTask    = 1 // has an effect that must happen once; the others write versions
+	cacheTask = 3
+	newTask   = 4 // which older programs do not know
+	outboxAt  = 3 // the store that custody is in
+	horizon   = 600 * second
+)
 
-// taskOf finds a task by its plan's entry.
-func taskOf(t *flow.Task) int {
-	for i := range plan {
-		if t.Spec == &plan[i] {
-			return i
-		}
-	}
-	panic("a task of no plan")
-}
+// handles reports whether a task of the plan is the program's own function.
+func handles(task int) bool { return plan[task].Store == 0 }
 
 // A hold is an envelope in a process's hands.
 type hold struct {
-	row  *row
-	seq  int
-	run  flow.Run
-	act  flow.Action
-	left []int // of the class, not ended
-	gone bool  // the process was told that its claim is lost
+	row     *row
+	seq     uint64
+	run     flow.Run
+	plan    []int // of each task of run, its entry in the plan
+	act     flow.Action
+	left    []int            // of the class, not ended
+	begins  bool             // none of the class has run yet
+	counted bool             // attempts were counted before they ran
+	idle    bool             // nothing has run since it was claimed
+	gone    bool             // the process was told that its claim is lost
+	told    *flow.Settlement // what custody did not answer to
 }
 
 // A process is one incarnation of a program.
 type process struct {
-	owner int
-	skew  int64 // of its wall clock
-	pause int64 // stopped until then
-	clock hlc.State
-	holds []*hold
+	owner  uint64
+	serves bool  // it knows all tasks
+	skew   int64 // of its wall clock
+	pause  int64 // stopped until then
+	clock  hlc.State
+	floor  int64 // every version that was handed out when it began
+	holds  []*hold
 }
 
 // A lateWrite lands after its outcome was given up.
@@ -72,8 +80,9 @@ type world struct {
 	now       int64
 	custody   custody
 	processes []*process
-	owners    int
+	owners    uint64
 	ceiling   int64 // durable high-water mark of the clock
+	handed    int64 // the newest version
 	up        [stores + 1]bool
 	calm      bool // faults are over
 	cells     [stores + 1][keys]int64
@@ -81,6 +90,8 @@ type world struct {
 	puts      []put
 	effects   map[int]int // of Tx tasks, by row
 	ended     map[[2]int]string
+	deaths    map[int]int    // of processes, by the row whose handler ended them
+	tries     map[[2]int]int // of handlers, those included that were charged and not heard of
 	log       strings.Builder
 	broken    string // the first invariant that was violated
 }
@@ -91,7 +102,7 @@ type put struct {
 }
 
 func newWorld(t *tape) *world {
-	w := &world{tape: t, now: 1_000_000 * second, effects: map[int]int{}, ended: map[[2]int]string{}}
+	w := &world{tape: t, now: 1_000_000 * second, effects: map[int]int{}, ended: map[[2]int]string{}, deaths: map[int]int{}, tries: map[[2]int]int{}}
 	for p := range w.up {
 		w.up[p] = true
 	}
@@ -102,7 +113,7 @@ func newWorld(t *tape) *world {
 func (w *world) start() *process {
 	w.owners++
 	w.ceiling += hlc.Step // another process may have raised it meanwhile
-	return &process{owner: w.owners, clock: hlc.Restart(w.ceiling)}
+	return &process{owner: w.owners, clock: hlc.Restart(w.ceiling), floor: w.handed, serves: w.calm || w.owners <= 2 || w.choose(3) < 2}
 }
 
 func (w *world) note(format string, args ...any) {
@@ -119,36 +130,56 @@ func (w *world) violated(format string, args ...any) {
 	}
 }
 
-// version is the process's next version, its ceiling made durable first.
-func (w *world) version(p *process) int64 {
+// version is the process's next version, its ceiling made durable first; ok is
+// false when that cannot be.
+func (w *world) version(p *process) (version int64, ok bool) {
 	next, version, want, ok := p.clock.Next(w.now + p.skew)
-	if want > 0 {
+	if want > 0 && w.answer() == applied {
 		w.ceiling = max(w.ceiling, want)
 		next = next.Raised(w.ceiling)
 	}
 	if !ok {
 		next, version, _, ok = next.Next(w.now + p.skew)
 	}
-	if !ok {
+	switch p.clock = next; {
+	case !ok && next.Ceiling >= want:
 		w.violated("a clock whose ceiling was raised has no version")
+	case ok && (version <= p.floor || version > w.ceiling):
+		w.violated("version %d is not above %d, or above the ceiling %d", version, p.floor, w.ceiling)
 	}
-	if version <= p.clock.Last {
-		w.violated("version %d after %d", version, p.clock.Last)
+	if ok {
+		w.handed = max(w.handed, version)
 	}
-	p.clock = next
-	return version
+	return version, ok
+}
+
+// answer is what becomes of something that custody is told.
+func (w *world) answer() answer {
+	switch {
+	case w.calm:
+		return applied
+	case !w.up[outboxAt]:
+		return down
+	}
+	return []answer{13: down, 14: lost, 15: dropped}[w.choose(16)]
 }
 
 // accept records an object in custody.
 func (w *world) accept(p *process) {
 	key := w.choose(keys)
-	r := &row{id: len(w.puts) + 1, key: key, version: w.version(p), accepted: w.now}
+	version, ok := w.version(p)
+	answer := w.answer()
+	if !ok || answer == down || answer == dropped {
+		w.note("a put is refused, version %t, answer %d", ok, answer)
+		return
+	}
+	r := &row{id: len(w.puts) + 1, key: key, version: version, accepted: w.now, poison: w.chance(20)}
 	for i := range plan {
-		r.tasks = append(r.tasks, flow.Task{Spec: &plan[i]})
+		r.tasks, r.plan = append(r.tasks, flow.Task{Spec: &plan[i]}), append(r.plan, i)
 	}
 	w.custody.put(r)
 	w.puts = append(w.puts, put{r.id, key, r.version})
-	w.note("put %d key %d version %d", r.id, key, r.version-1_000_000*second)
+	w.note("put %d key %d version %d poison %t answer %d", r.id, key, r.version-1_000_000*second, r.poison, answer)
 }
 
 // write is a default write: the newest version stays.
@@ -159,104 +190,6 @@ func (w *world) write(store, key int, version int64) (stale bool) {
 	}
 	*cell = version
 	return false
-}
-
-// begin runs a claimed row.
-func (w *world) begin(p *process, r *row) {
-	h := &hold{row: r}
-	tasks, seq := w.custody.claim(r, p.owner, w.now, lease)
-	h.seq = seq
-	h.run = flow.Run{Accepted: r.accepted, Seed: uint64(r.id), Horizon: 3600 * second, Tasks: tasks}
-	h.run.Down = w.down()
-	h.act = h.run.Begin(w.now, w.choose(2) == 1)
-	p.holds = append(p.holds, h)
-	w.note("process %d claims %d", p.owner, r.id)
-	w.started(h)
-}
-
-func (w *world) down() (out [8]bool) {
-	for s := 1; s <= stores; s++ {
-		out[s] = !w.up[s]
-	}
-	return out
-}
-
-// started checks what begins.
-func (w *world) started(h *hold) {
-	if h.act.Kind != flow.Start {
-		return
-	}
-	h.left = append([]int(nil), h.act.Tasks...)
-	for _, i := range h.left {
-		t := &h.run.Tasks[i]
-		if t.State != flow.Waiting || t.NotBefore > w.now {
-			w.violated("task %d of %d starts, which is %d and not before %d", taskOf(t), h.row.id, t.State, t.NotBefore)
-		}
-	}
-}
-
-// step lets a process do one thing with an envelope, and reports whether it
-// still holds it.
-func (w *world) step(p *process, h *hold) bool {
-	switch h.act.Kind {
-	case flow.Start, flow.Wait:
-		if h.gone {
-			w.cancel(h)
-			return true
-		}
-		i := h.left[0]
-		h.left = h.left[1:]
-		h.act = h.run.Ended(w.now, w.attempt(p, h, i))
-	case flow.Look:
-		h.act = h.run.Looked(w.now, w.chance(4))
-	case flow.Pass, flow.GiveBack:
-		h.act = h.run.Begin(w.now, false)
-	default:
-		w.settle(p, h)
-		return false
-	}
-	w.started(h)
-	return true
-}
-
-// cancel ends the class of a claim that is lost.
-func (w *world) cancel(h *hold) {
-	for _, i := range h.left {
-		h.act = h.run.Ended(w.now, flow.End{Task: i, Outcome: flow.Cancelled})
-	}
-	h.left = nil
-}
-
-func (w *world) settle(p *process, h *hold) {
-	h.run.Down = w.down()
-	s := h.run.Settlement(w.now)
-	if !w.custody.settle(h.row, p.owner, h.seq, s, h.run.Tasks) {
-		w.note("process %d: settlement of %d refused", p.owner, h.row.id)
-		return
-	}
-	w.recorded(h)
-	w.note("process %d settles %d: done %t, lane %d, due %d", p.owner, h.row.id, s.Done, s.Lane, s.Due)
-}
-
-// recorded notes the tasks whose end custody has been told.
-func (w *world) recorded(h *hold) {
-	for i := range h.run.Tasks {
-		t := &h.run.Tasks[i]
-		if t.State == flow.Waiting {
-			continue
-		}
-		w.ended[[2]int{h.row.id, taskOf(t)}] = ending(t)
-		if t.State == flow.Dead && t.Attempts < t.Spec.MaxAttempts && t.Reason != "permanent" {
-			w.violated("task %d of %d died after %d of %d attempts: %s", taskOf(t), h.row.id, t.Attempts, t.Spec.MaxAttempts, t.Reason)
-		}
-	}
-}
-
-func ending(t *flow.Task) string {
-	if t.State == flow.Dead {
-		return "dead: " + t.Reason
-	}
-	return "done"
 }
 
 // elapse lets time go on.
@@ -271,8 +204,10 @@ func (w *world) elapse() {
 		w.note("late: %s, stale %t", l.description, w.write(l.store, l.key, l.version))
 	}
 	w.late = kept
-	if n := w.custody.sweep(w.now); n > 0 {
-		w.note("swept %d", n)
+	if n := 0; w.up[outboxAt] {
+		if n = w.custody.sweep(w.now); n > 0 {
+			w.note("swept %d", n)
+		}
 	}
 }
 
