@@ -11,6 +11,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/examples/checkin/internal/town"
 	"github.com/fourfold-dev/fourfold/examples/internal/console"
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -251,7 +252,7 @@ func (f *feed) drain(ctx context.Context) ([]persistence.Left, error) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return f.game.layer.Drain(ctx)
+	return stores.Drain(ctx, f.game.layer)
 }
 
 // report shows how far it is until ctx ends.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/examples/internal/console"
+	"github.com/fourfold-dev/fourfold/examples/internal/stores"
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -253,7 +254,7 @@ func (f *feed) recount(ctx context.Context) error {
 
 // settle waits until everything that was accepted is done.
 func (f *feed) settle(ctx context.Context) error {
-	left, err := f.monitor.layer.Drain(ctx)
+	left, err := stores.Drain(ctx, f.monitor.layer)
 	if err != nil {
 		return err
 	}
