@@ -21,6 +21,7 @@ var campaigns = []campaign{
 	{"crashes in process", []string{"-run=TestCrash_", "./persistence", "-args", "-crash.runs=1000"}},
 	{"crashes over four servers", []string{"-run=TestCrashOverServers", "./persistence", "-args", "-crash.servers", "-crash.runs=200"}},
 	{"a database server that is killed", []string{"-run=TestKilledServer", "./transactional/mysql", "-args", "-kills=200"}},
+	{"an outbox of a million", []string{"-run=TestOutboxStaysSmall", "./transactional/mysql", "-args", "-records=1000000"}},
 	{"opening and closing", []string{"-race", "-run=TestOpenWorkCloseStress", "./persistence", "-args", "-stress=50"}},
 	{"random faults", []string{"-run=TestMonkey", "./persistence", "-args", "-monkey=5m"}},
 	{"every client of Cassandra", []string{"-run=TestReal", "./amorphous/cassandra/internal/live", "-args", "-whole"}},
