@@ -57,7 +57,8 @@ func (c *outboxCustody) dueAt(us int64) time.Time {
 // held opens an outbox row. A row that cannot be read is nil, and logged: it
 // stays where it is, visible, and is never run.
 func (c *outboxCustody) open(rec *transactional.Record) *held {
-	env, err := envelope.Open(rec.Body)
+	o := &opened{}
+	env, err := &o.of, o.open(rec.Body)
 	if err == nil {
 		env.Tasks, err = envelope.DecodeTasks(rec.Progress)
 	}
@@ -70,7 +71,8 @@ func (c *outboxCustody) open(rec *transactional.Record) *held {
 			"envelope", rec.ID.String(), "error", err)
 		return nil
 	}
-	h := c.layer.hold(k, env)
+	h := &o.held
+	c.layer.holdIn(h, k, env)
 	h.custody, h.seq, h.lost = c, rec.Seq, rec.Lost
 	h.suspect = h.suspicious()
 	h.receipt = c.layer.engine.followed(rec.ID)

@@ -67,17 +67,18 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 // open opens a job. One that is no intact envelope is never run and never
 // lost: it goes to the quarantine tube, as it is.
 func (c *queueCustody) open(ctx context.Context, job *transitory.Job) *held {
-	env, err := envelope.Open(job.Body)
-	if err != nil {
+	o := &opened{}
+	if err := o.open(job.Body); err != nil {
 		c.setApart(ctx, job, err)
 		return nil
 	}
-	k := c.layer.kindOf(env.Kind)
+	k := c.layer.kindOf(o.of.Kind)
 	if k == nil {
-		c.forward(ctx, job, env.Kind)
+		c.forward(ctx, job, o.of.Kind)
 		return nil
 	}
-	h := c.layer.hold(k, env)
+	h := &o.held
+	c.layer.holdIn(h, k, &o.of)
 	h.custody, h.job, h.tube, h.lost = c, job.ID, job.Tube, max(job.Reserves-1, 0)
 	h.receipt = c.layer.engine.followed(h.id())
 	c.layer.engine.doneBefore(h)

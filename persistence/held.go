@@ -65,6 +65,16 @@ type fewTasks struct {
 	tasks  [few]*task
 }
 
+// An opened is a held envelope with that, which was claimed: one allocation.
+type opened struct {
+	held
+	of   envelope.Envelope
+	room [few]envelope.Task
+}
+
+// open reads a claimed envelope; data are the envelope's from now on.
+func (o *opened) open(data []byte) error { return o.of.Open(data, o.room[:0]) }
+
 // waits says where the envelope waits, and whether it may be taken with others.
 func (h *held) waits(priority uint32, realTime bool) {
 	h.priority, h.realTime, h.writes = priority, realTime, 0

@@ -40,9 +40,6 @@ const (
 	maxText  = 4096
 )
 
-// few is how many tasks most envelopes have at most.
-const few = 8
-
 const (
 	magic        = "4F"
 	headLen      = 8
@@ -179,32 +176,29 @@ func AppendTasks(buf []byte, tasks []Task) []byte {
 // no intact envelope and fault.ErrUnsupported for a format of the future. The
 // result shares no memory with data.
 func Decode(data []byte) (*Envelope, error) {
-	e, err := Open(data)
-	if err == nil {
-		e.Body = append([]byte{}, e.Body...)
+	e := &Envelope{}
+	if err := e.Open(data, nil); err != nil {
+		return nil, err
 	}
-	return e, err
+	e.Body = append([]byte{}, e.Body...)
+	return e, nil
 }
 
-// Open is Decode of data that are the envelope's from now on: its Body is a part
-// of them.
-func Open(data []byte) (*Envelope, error) {
+// Open reads an envelope into e, which must be zero, as Decode does. Data are the
+// envelope's from now on: its Body is a part of them. Its tasks lie in room, if
+// that is enough for them.
+func (e *Envelope) Open(data []byte, room []Task) error {
 	if len(data) < headLen || string(data[:2]) != magic {
-		return nil, corrupt("no envelope")
+		return corrupt("no envelope")
 	}
 	if data[2] != Format {
-		return nil, fault.New(fault.ErrUnsupported, "", "decode envelope", "a format of a newer program")
+		return fault.New(fault.ErrUnsupported, "", "decode envelope", "a format of a newer program")
 	}
 	sum := crc32.Checksum(data[headLen:], castagnoli)
 	if crc32.Update(sum, castagnoli, data[:4]) != binary.BigEndian.Uint32(data[4:]) {
-		return nil, corrupt("checksum mismatch")
+		return corrupt("checksum mismatch")
 	}
 	r := reader{data: data[headLen:]}
-	var opened struct { // one allocation
-		Envelope
-		few [few]Task
-	}
-	e := &opened.Envelope
 	e.Delete = data[3]&flagDelete != 0
 	copy(e.ID[:], r.bytes(len(e.ID)))
 	e.Kind = r.text()
@@ -220,14 +214,14 @@ func Open(data []byte) (*Envelope, error) {
 	} else {
 		e.Body = r.bytes(int(n))
 	}
-	e.Tasks = r.tasks(opened.few[:0])
+	e.Tasks = r.tasks(room)
 	if data[3]&flagReplayed != 0 {
 		e.First = time.UnixMicro(r.varint()).UTC()
 	}
 	if r.bad {
-		return nil, corrupt("truncated or malformed")
+		return corrupt("truncated or malformed")
 	}
-	return e, nil
+	return nil
 }
 
 // DecodeTasks reads what AppendTasks wrote.
