@@ -178,3 +178,12 @@ type Lister interface {
 	// server, and neither creates anything nor makes the table known.
 	Listed(ctx context.Context, table Table) (bool, error)
 }
+
+// An Explainer is a driver that can say what it sends for a write, without
+// asking its server.
+type Explainer interface {
+	// Explain returns the statements by which Write writes a row that is alive, in
+	// their order, with placeholders: no value is in them, nor is what Write sends
+	// on account of what it finds there. The row's Body may be nil.
+	Explain(table Table, row Row) []string
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -185,4 +186,19 @@ func ExampleOptions() {
 	// Output:
 	// true <nil> <nil>
 	// true <nil> <nil>
+}
+
+// An Explainer says what it sends for a row, and sends nothing.
+func ExampleExplainer() {
+	driver, done := exampleDriver()
+	defer done()
+	if e, ok := driver.(amorphous.Explainer); ok {
+		for _, statement := range e.Explain(raw, cell("a", 1)) {
+			verb, _, _ := strings.Cut(statement, " ")
+			fmt.Println(verb, strings.Contains(statement, raw.Name))
+		}
+	}
+	// Output:
+	// SELECT true
+	// INSERT true
 }

@@ -240,6 +240,17 @@ func (s *Store) Listed(ctx context.Context, table Table) (bool, error) {
 	return listed, locate(err, "look for a list", table.Name, "")
 }
 
+// Explain returns the statements that Write sends for a row, as the driver's
+// Explainer says them; nil when it is none, or the table's name is not valid.
+// Nothing is read or written.
+func (s *Store) Explain(table Table, row Row) []string {
+	explainer, ok := s.driver.(Explainer)
+	if qualified, err := s.qualify(table); ok && err == nil {
+		return explainer.Explain(qualified, row)
+	}
+	return nil
+}
+
 // Features are the driver's.
 func (s *Store) Features() Features { return s.features }
 

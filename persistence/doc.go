@@ -20,8 +20,8 @@
 //
 // [Declare] binds a Go type to a name and a [Plan]: the tasks that one Put
 // causes. The plan is data. It can be printed ([Plan.Outline]), validated
-// without a store ([Plan.Validate]), and asked what it would do
-// ([Handle.Explain]). A faulty declaration panics at start-up, with all of its
+// without a store ([Plan.Validate]), and asked what it would do, in the words of
+// each driver ([Handle.Explain]). A faulty declaration panics at start-up, with all of its
 // faults listed together.
 //
 // The type says what is kept where. A field is tagged with the purpose that

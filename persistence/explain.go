@@ -7,9 +7,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
+	"github.com/fourfold-dev/fourfold/transitory"
 )
 
 // An Explanation tells what one Put of an object would do. Print it, or look
@@ -35,6 +37,13 @@ type TaskExplanation struct {
 	TTL      time.Duration // of what is written; zero: none
 	Bytes    int           // of what is written; zero for a handler
 	Skipped  bool          // When is false for this object
+	// Sends are the statements or commands of a default write in the words of the
+	// driver, in their order, where it can say them: SQL and CQL with placeholders,
+	// commands with the key or the tube. No value of the object is in them, and
+	// neither are those that follow from what is found in the store. Nil for a
+	// handler, a count and rows that are derived, and for a store in process that
+	// has no such thing.
+	Sends []string
 }
 
 // explain tells what one Put would do.
@@ -157,17 +166,25 @@ func (t *task) explain(l *Layer, k *kind, obj any, body []byte, key string) (Tas
 	case writeNone:
 		x.Does = t.handler()
 	case writeJob:
-		x.Does = "job in tube " + k.name + "." + t.name
+		job := transitory.Job{Tube: k.name + "." + t.name, Priority: uint32(t.priority), Body: make([]byte, x.Bytes)}
+		x.Does, x.Sends = "job in tube "+job.Tube, l.queue.Explain(job)
 	case writeCache:
 		x.Bytes += shapeLen
-		x.Does = "set " + k.cacheKey(key)
+		entry := k.cacheKey(key)
 		if t != k.cache {
-			x.Does = "set " + t.partKey(k, key)
+			entry = t.partKey(k, key)
 		}
+		x.Does, x.Sends = "set "+entry, l.cache.Explain(entry, t.ttl+t.stale, x.Bytes)
 	case writeRow:
-		x.Does, x.Bytes, err = t.explainRow(obj, key)
+		if x.Does, x.Bytes, err = t.explainRow(obj, key); err == nil {
+			var text string
+			text, err = l.rows.Explain(t.row)
+			x.Sends = []string{text}
+		}
 	case writeCell:
-		x.Does, err = t.explainCell(obj, key)
+		if x.Does, err = t.explainCell(obj, key); err == nil {
+			x.Sends = l.cells.Explain(t.table(), amorphous.Row{ID: key, Expires: t.ends(obj, time.Now())})
+		}
 	case writeCount:
 		x.Does, err = t.explainCount(obj, key)
 	case writeDerived:
@@ -251,6 +268,14 @@ func (e *Explanation) String() string {
 		fmt.Fprintf(table, "  %d\t%s\t%s\t%s\t%s\n", x.Priority, x.Lane, x.Name, x.Purpose, x.line())
 	}
 	table.Flush()
+	for _, x := range e.Tasks {
+		for i, text := range x.Sends {
+			if i == 0 {
+				fmt.Fprintf(&b, "  %s sends\n", x.Name)
+			}
+			b.WriteString("    " + text + "\n")
+		}
+	}
 	for _, w := range e.Warnings {
 		b.WriteString("  ! " + w + "\n")
 	}

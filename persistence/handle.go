@@ -170,7 +170,8 @@ func (h *Handle[T]) FindPage(ctx context.Context, q Query) (Page[T], error) {
 }
 
 // Explain tells what one Put of this object would do: tasks, order, lanes,
-// statements, keys, times to live, bytes. Nothing is written.
+// statements, keys, times to live, bytes, and what each driver sends for its
+// default writes. Nothing is written, and no server is asked.
 func (h *Handle[T]) Explain(object T) (*Explanation, error) {
 	return h.layer.explain(h.kind, &object)
 }

@@ -129,6 +129,17 @@ func New(driver Driver, opts *Options) (*Store, error) {
 // Features are the driver's.
 func (s *Store) Features() Features { return s.features }
 
+// Explain returns the SQL that Apply sends for a plain write of one row, with
+// its placeholders; rows that are written together are one statement. No value
+// is in it, and no database is asked. A faulty table is fault.ErrInvalid.
+func (s *Store) Explain(t *Table) (string, error) {
+	p, err := s.compiled(t)
+	if err != nil {
+		return "", err
+	}
+	return p.upsert.text(1), nil
+}
+
 // Name returns the quoted physical name of a table, for SQL of one's own
 // inside a Tx. Columns bear their own names; one that is called id, version,
 // tie or deleted has an underscore behind it.

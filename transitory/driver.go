@@ -104,3 +104,12 @@ type Searcher interface {
 	// is not set.
 	Search(ctx context.Context, tubes []string, want func(Job) bool) (removed []Job, kept int, err error)
 }
+
+// An Explainer is a driver that can say what it sends for a job, without asking
+// its server.
+type Explainer interface {
+	// Explain returns the commands or statements by which Put puts a job, in their
+	// order: with its tube, its numbers and the length of its body, which itself is
+	// not in them.
+	Explain(job Job) []string
+}

@@ -161,3 +161,13 @@ func ExampleSource() {
 	// <nil>
 	// true
 }
+
+// An Explainer says what it sends for a job, and puts nothing.
+func ExampleExplainer() {
+	driver, done := openDriver(context.Background())
+	defer done()
+	if e, ok := driver.(transitory.Explainer); ok {
+		fmt.Println(e.Explain(transitory.Job{Tube: "mail"})[0])
+	}
+	// Output: INSERT INTO transitory_jobs (id, tube, priority, ready_at, ttr, reserves, body) VALUES (?,?,?,?,?,?,?)
+}

@@ -184,6 +184,15 @@ func (q *Queue) Search(ctx context.Context, tubes []string, want func(Job) bool)
 	return searcher.Search(ctx, tubes, want)
 }
 
+// Explain returns the commands or statements that Put sends for a job, as the
+// driver's Explainer says them; nil when it is none. Nothing is put.
+func (q *Queue) Explain(job Job) []string {
+	if explainer, ok := q.driver.(Explainer); ok {
+		return explainer.Explain(job)
+	}
+	return nil
+}
+
 // Features are the driver's.
 func (q *Queue) Features() Features { return q.features }
 

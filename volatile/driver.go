@@ -121,3 +121,13 @@ type ManyAdder interface {
 	// error is nil.
 	AddAll(ctx context.Context, adds []Increment) (sums []uint64, errs []error)
 }
+
+// An Explainer is a driver that can say what it sends for an entry, without
+// asking its server.
+type Explainer interface {
+	// Explain returns the commands by which Get and then Swap write an entry where
+	// none is, and where one is, in this order: with its key, as the server gets
+	// it, and the length of its value, which itself is not in them. What only the
+	// server knows stands in angle brackets.
+	Explain(item Item) []string
+}

@@ -172,3 +172,13 @@ func ExampleSource() {
 	// embedded <nil>
 	// true
 }
+
+// An Explainer says what it sends for an entry: a driver in process sends
+// nothing, and is none.
+func ExampleExplainer() {
+	driver := openDriver(context.Background())
+	defer driver.Close()
+	_, sends := driver.(volatile.Explainer)
+	fmt.Println(sends)
+	// Output: false
+}

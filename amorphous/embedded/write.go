@@ -170,3 +170,12 @@ func bisect(batches []batch) (first, second []batch) {
 	}
 	return first, second
 }
+
+// Explain implements amorphous.Explainer: what is written where nothing is yet.
+func (d *driver) Explain(t amorphous.Table, _ amorphous.Row) []string {
+	table := newTable(t)
+	if t.Placed {
+		return []string{table.fresh[0], table.upsert[0]}
+	}
+	return []string{table.gone[0], table.upsert[0]}
+}

@@ -78,3 +78,28 @@ func TestConnectionsThatPutNeverReserve(t *testing.T) {
 		t.Errorf("the connections %v watch one tube and %v the other; want one each", a, b)
 	}
 }
+
+// What Explain says is what the server gets.
+func TestExplainIsWhatIsSent(t *testing.T) {
+	f := newFakeServer(t, on("none", "", false))
+	q := openFake(t, f, Options{})
+	for _, job := range []transitory.Job{
+		{Tube: "a", Priority: 9, Delay: 1500 * time.Millisecond, TTR: time.Minute, Body: []byte("body-canary")},
+		{Tube: "b"},
+	} {
+		said := q.Explain(job)
+		if err := q.Put(t.Context(), job)[0]; err != nil {
+			t.Fatal(err)
+		}
+		f.mu.Lock()
+		for _, command := range said {
+			if !slices.Contains(f.commands, command) {
+				t.Errorf("Explain says %q, and sent was %q", command, f.commands)
+			}
+		}
+		f.mu.Unlock()
+		if len(said) != 2 {
+			t.Errorf("Explain says %q, want two commands", said)
+		}
+	}
+}

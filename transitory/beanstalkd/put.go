@@ -151,3 +151,15 @@ func fill(errs []error, err error) {
 		errs[i] = err
 	}
 }
+
+// Explain implements transitory.Explainer.
+func (d *driver) Explain(job transitory.Job) []string {
+	ttr := job.TTR
+	if ttr == 0 {
+		ttr = transitory.DefaultTTR
+	}
+	return []string{
+		"use " + job.Tube,
+		fmt.Sprintf("put %d %d %d %d", job.Priority, seconds(job.Delay)/time.Second, seconds(ttr)/time.Second, len(job.Body)),
+	}
+}

@@ -159,3 +159,7 @@ func (c *core) vanish(h handed, o *owner) {
 		}
 	})
 }
+
+// Explain implements transitory.Explainer. A job that is deleted before it is
+// written down is not inserted.
+func (d *driver) Explain(transitory.Job) []string { return []string{insertRows[1]} }

@@ -232,3 +232,12 @@ func appendStore(e *epoch, b []byte, name string, item *volatile.Item, cas uint6
 	b = append(b, body...)
 	return append(b, "\r\n"...)
 }
+
+// Explain implements volatile.Explainer. The generation of a key is known with
+// the first answer of its server.
+func (d *driver) Explain(item volatile.Item) []string {
+	key := wireKey("<generation>", item.Key)
+	body, flags := wireValue(item.Value)
+	rest := fmt.Sprintf(" %s %d %d %d", key, flags, expiry(item.TTL, time.Now()), len(body))
+	return []string{"gets " + key, "add" + rest, "cas" + rest + " <cas>"}
+}

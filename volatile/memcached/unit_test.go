@@ -9,7 +9,9 @@ import (
 	"math"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -341,3 +343,44 @@ type canned struct {
 func (c *canned) Read(b []byte) (int, error)    { return c.Reader.Read(b) }
 func (c *canned) Write(b []byte) (int, error)   { return len(b), nil }
 func (c *canned) SetDeadline(t time.Time) error { return nil }
+
+// What Explain says is what the server gets, but for what only the server knows.
+func TestExplainIsWhatIsSent(t *testing.T) {
+	var mu sync.Mutex
+	var sent []string
+	there := ""
+	address := fake(t, func(command string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		sent = append(sent, command)
+		if strings.HasPrefix(command, "gets ") {
+			return there + "END\r\n"
+		}
+		return "STORED\r\n"
+	})
+	d := openAt(t, Options{Timeout: patient}, address)
+	item := volatile.Item{Key: "a key", Value: []byte("value-canary"), TTL: time.Minute}
+	said := d.Explain(item)
+	write := func() {
+		items, err := d.Get(t.Context(), []string{item.Key})
+		must(t, err)
+		if item.Token = 0; len(items) > 0 {
+			item.Token = items[0].Token
+		}
+		must(t, d.Swap(t.Context(), item))
+	}
+	write()
+	mu.Lock()
+	there = "VALUE " + wireKey(someGen, item.Key) + " 0 3 77\r\nold\r\n"
+	mu.Unlock()
+	write()
+	want := []string{said[0], said[1], said[0], said[2]}
+	for i := range want {
+		want[i] = strings.NewReplacer("<generation>", someGen, "<cas>", "77").Replace(want[i])
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(sent, want) {
+		t.Errorf("Explain says\n%q\nand sent was\n%q", want, sent)
+	}
+}

@@ -214,3 +214,14 @@ func pack(mutations []mutation) (batches [][]mutation) {
 	flush()
 	return batches
 }
+
+// Explain implements amorphous.Explainer. A row of a Placed table is registered,
+// written, and looked for elsewhere.
+func (d *Driver) Explain(t amorphous.Table, row amorphous.Row) []string {
+	table := d.table(t)
+	write := table.putRow(&row, time.Now()).Text
+	if !t.Placed {
+		return []string{write}
+	}
+	return []string{table.register, write, table.listed}
+}
