@@ -87,11 +87,11 @@ func newEngine(l *Layer) *engine {
 	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {
 		e.outbox = &outboxCustody{layer: l, store: l.rows}
-		e.settlers = append(e.settlers, newSettler(e, e.outbox))
+		e.settlers = append(e.settlers, newSettler(e, e.outbox, !e.outbox.store.Features().SharedLog))
 	}
 	if l.queue != nil {
 		e.queue = &queueCustody{layer: l, store: l.queue}
-		e.settlers = append(e.settlers, newSettler(e, e.queue))
+		e.settlers = append(e.settlers, newSettler(e, e.queue, false))
 	}
 	return e
 }

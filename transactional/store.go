@@ -24,7 +24,7 @@ const (
 
 // Bounds of a group of units.
 const (
-	groupItems = 256
+	groupItems = 256 // twice as many where there is one writer
 	groupBytes = 4 << 20
 	groupQueue = 16384
 )
@@ -119,8 +119,12 @@ func New(driver Driver, opts *Options) (*Store, error) {
 		s.turns = make(chan struct{}, f.Transactions)
 	}
 	s.ours.compile(s)
+	items := groupItems
+	if !f.SharedLog {
+		items *= 2 // nobody else waits for its locks, and everything for its fsync
+	}
 	s.group = group.New(group.Options{
-		MaxItems: groupItems, MaxSize: groupBytes, MaxQueue: groupQueue,
+		MaxItems: items, MaxSize: groupBytes, MaxQueue: groupQueue,
 		Parallel: max(1, f.Parallel), Eager: 1, Small: groupSmall, Patience: groupPatience,
 	}, func(j *job) int { return j.size }, s.runGroup)
 	return s, nil
