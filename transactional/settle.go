@@ -26,11 +26,14 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 		return nil, err
 	}
 	for _, j := range jobs {
-		if j.try.out || gone != nil && j.finishes() {
+		if j.try.out {
 			continue
 		}
 		for i := range j.unit.Settle {
 			t := &j.unit.Settle[i]
+			if gone[t.ID].gone {
+				continue
+			}
 			if !j.holdsOnly(t) {
 				ids = append(ids, t.ID)
 			} else if err := s.holdNow(ctx, c, j, t); err != nil {
@@ -47,12 +50,9 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 		return nil, err
 	}
 	for _, j := range jobs {
-		if gone != nil && j.finishes() {
-			continue
-		}
 		for i := range j.unit.Settle {
 			t := &j.unit.Settle[i]
-			if !j.holdsOnly(t) && !held[t.ID].Mine(t.Owner, t.Seq) {
+			if !gone[t.ID].gone && !j.holdsOnly(t) && !held[t.ID].Mine(t.Owner, t.Seq) {
 				j.try.fail(t.lost())
 			}
 		}
@@ -83,12 +83,9 @@ var errLook = errors.New("not all records are held as they were thought to be")
 
 // finishNow removes the records of units that finish them, without a look
 // beforehand: how many were removed tells whether they were all held, by this
-// owner, never settled, and without orders. It is for a server, to which a look
-// is a round trip; nil: nothing was tried.
+// owner, never settled, and without orders. A look is a round trip to a server,
+// and a third of the removal where there is none. nil: nothing was tried.
 func (s *Store) finishNow(ctx context.Context, c Conn, jobs []*job) (map[RecordID]heldRow, error) {
-	if !s.features.SharedLog {
-		return nil, nil
-	}
 	var done []*Settlement
 	for _, j := range jobs {
 		if j.try.out || !j.finishes() {
@@ -116,9 +113,36 @@ func (s *Store) finishNow(ctx context.Context, c Conn, jobs []*job) (map[RecordI
 		return err
 	})
 	if err == nil && removed != int64(len(gone)) {
-		err = errLook
+		err = s.lookBehind(ctx, c, done, gone, removed)
 	}
 	return gone, err
+}
+
+// lookBehind takes out of gone what finishNow has left because it has orders.
+// When it has left anything else, or something was not there before, the units
+// must be decided before they remove anything, and so they must where the look
+// would lock more than it has to, in a second order.
+func (s *Store) lookBehind(ctx context.Context, c Conn, done []*Settlement, gone map[RecordID]heldRow, removed int64) error {
+	if s.features.SharedLog {
+		return errLook
+	}
+	ids := make([]RecordID, len(done))
+	for i, t := range done {
+		ids[i] = t.ID
+	}
+	left, err := s.readHeld(ctx, c, ids)
+	if err == nil && removed+int64(len(left)) != int64(len(gone)) {
+		err = errLook
+	}
+	for _, t := range done {
+		if row, there := left[t.ID]; there {
+			if !row.Mine(t.Owner, t.Seq) {
+				return errLook
+			}
+			delete(gone, t.ID)
+		}
+	}
+	return err
 }
 
 // lost is what a settlement is told whose claim is no longer its owner's.
