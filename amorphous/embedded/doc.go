@@ -3,7 +3,8 @@
 //
 //	store, err := amorphous.Open(ctx, embedded.Dir("data", nil), nil)
 //
-// By URL it is "embedded://DIR". Importing the package registers the scheme.
+// By URL it is embedded:///absolute/dir or embedded:relative/dir, with
+// ?relaxed=true for Options.Relaxed. Importing the package registers the scheme.
 //
 // # Promises
 //

@@ -2,13 +2,12 @@ package embedded
 
 import (
 	"context"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/group"
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/internal/sqlitefile"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -44,22 +43,12 @@ func init() {
 	amorphous.Register("embedded", openURL)
 }
 
-// openURL opens "embedded:///absolute/dir" or "embedded://relative/dir", with
-// ?relaxed=true for Options.Relaxed.
 func openURL(ctx context.Context, text string) (amorphous.Driver, error) {
-	dir, query, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(text, "embedded:"), "//"), "?")
-	values, err := url.ParseQuery(query)
-	if err != nil || dir == "" {
-		return nil, fault.New(fault.ErrInvalid, "", "", "the URL has the form embedded://DIR or embedded://DIR?relaxed=true")
+	dir, relaxed, err := schemes.Directory(text)
+	if err != nil {
+		return nil, fault.New(fault.ErrInvalid, "", "", err.Error())
 	}
-	var opts Options
-	for key := range values {
-		if value := values.Get(key); key != "relaxed" || (value != "true" && value != "false") {
-			return nil, fault.New(fault.ErrInvalid, "", "", "the URL takes one parameter, relaxed=true or relaxed=false")
-		}
-		opts.Relaxed = values.Get(key) == "true"
-	}
-	return Dir(dir, &opts).OpenDriver(ctx)
+	return Dir(dir, &Options{Relaxed: relaxed}).OpenDriver(ctx)
 }
 
 // driver implements amorphous.Driver on one SQLite file.

@@ -115,3 +115,37 @@ func Split(text string) (before string, options map[string]string, err error) {
 	}
 	return before, options, nil
 }
+
+// Directory reads the URL of a store in a directory, embedded:///absolute/dir or
+// embedded:relative/dir, with %-escapes and relaxed=true as the only option: one
+// URL is one directory for every purpose that lies in one. An error quotes nothing
+// but names of options.
+func Directory(text string) (dir string, relaxed bool, err error) {
+	before, options, err := Split(text)
+	if err != nil {
+		return "", false, err
+	}
+	_, dir, _ = strings.Cut(before, ":")
+	if rest, slashes := strings.CutPrefix(dir, "//"); slashes {
+		if rest != "" && rest[0] != '/' {
+			return "", false, errors.New("an embedded URL names no host; write embedded:///absolute/directory or embedded:relative/directory")
+		}
+		dir = rest
+	}
+	if dir, err = url.PathUnescape(dir); err != nil {
+		return "", false, errors.New("the directory of the URL cannot be read; write a % as %25")
+	}
+	if dir == "" {
+		return "", false, errors.New("the URL names no directory; write embedded:///absolute/directory or embedded:relative/directory")
+	}
+	for name, value := range options {
+		switch {
+		case name != "relaxed":
+			return "", false, fmt.Errorf("unknown option %q; the only one is relaxed=true", name)
+		case value != "true" && value != "false":
+			return "", false, errors.New("option relaxed is true or false")
+		}
+		relaxed = value == "true"
+	}
+	return dir, relaxed, nil
+}

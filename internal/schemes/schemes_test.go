@@ -74,3 +74,30 @@ func TestWhatIsDroppedElsewhereIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// One URL is one directory, with the same options, for every purpose.
+func TestDirectory(t *testing.T) {
+	for text, want := range map[string]string{
+		"embedded:///var/lib/shop": "/var/lib/shop", "embedded:/var/lib/shop": "/var/lib/shop", "embedded:data": "data", "embedded:a/b?relaxed=false": "a/b",
+		"embedded:a%20b": "a b", "embedded:///a b": "/a b", "embedded:50%25+": "50%+", "embedded:a%3Fb": "a?b", "embedded:data?relaxed=true": "data relaxed",
+	} {
+		dir, relaxed, err := Directory(text)
+		if relaxed {
+			dir += " relaxed"
+		}
+		if dir != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", text, dir, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"embedded:": "names no directory", "embedded://": "names no directory", "embedded:?relaxed=true": "names no directory",
+		"embedded://secret/dir": "names no host", "embedded://u:secret@/dir": "names no host", "embedded:%secret": "write a % as %25",
+		"embedded:d?relaxed=true&relaxed=false": `option "relaxed" is given more than once`, "embedded:d?relaxed=secret": "true or false",
+		"embedded:d?relaxt=true": `unknown option "relaxt"`, "embedded:d#relaxed=true": "write %23", "embedded:d?relaxed=%zz": "cannot be read",
+	} {
+		dir, _, err := Directory(text)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %q, %v; want %q", text, dir, err, want)
+		}
+	}
+}

@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/internal/sqlitefile"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -18,11 +18,11 @@ import (
 
 func init() {
 	transitory.Register("embedded", func(ctx context.Context, url string) (transitory.Driver, error) {
-		dir, opts, err := parseURL(url)
+		dir, relaxed, err := schemes.Directory(url)
 		if err != nil {
-			return nil, err
+			return nil, fault.New(fault.ErrInvalid, "transitory", "open", err.Error())
 		}
-		return open(ctx, dir, opts)
+		return open(ctx, dir, Options{Relaxed: relaxed})
 	})
 }
 
@@ -75,46 +75,6 @@ func Dir(dir string, opts *Options) transitory.Source {
 	return transitory.SourceFunc(func(ctx context.Context) (transitory.Driver, error) {
 		return open(ctx, dir, o)
 	})
-}
-
-// parseURL reads embedded:///absolute/dir, embedded:relative/dir, and the
-// query relaxed=true.
-func parseURL(text string) (string, Options, error) {
-	invalid := func(reason string) (string, Options, error) {
-		return "", Options{}, fault.New(fault.ErrInvalid, "transitory", "open", reason)
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return invalid("the URL cannot be read; write embedded:///absolute/directory or embedded:relative/directory")
-	}
-	if u.Host != "" || u.User != nil {
-		return invalid("an embedded URL names no host; write three slashes before an absolute directory")
-	}
-	dir := u.Path
-	if u.Opaque != "" {
-		if dir, err = url.PathUnescape(u.Opaque); err != nil {
-			return invalid("the directory of the URL cannot be read")
-		}
-	}
-	if dir == "" {
-		return invalid("the URL names no directory")
-	}
-	var opts Options
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return invalid("the options of the URL cannot be read; the only one is relaxed=true")
-	}
-	for name, values := range query {
-		if name != "relaxed" {
-			return invalid(fmt.Sprintf("unknown option %q; the only one is relaxed=true", name))
-		}
-		if value := values[len(values)-1]; value != "true" && value != "false" {
-			return invalid("option relaxed is true or false")
-		} else {
-			opts.Relaxed = value == "true"
-		}
-	}
-	return dir, opts, nil
 }
 
 // cores are the open directories of this process. Reservations live in memory,

@@ -113,7 +113,8 @@ func TestURL(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"embedded:?size=", "embedded:?size=64", "embedded:?size=-5MB", "embedded:?size=NaNMB", "embedded:?size=1e300GB",
-		"embedded:?sice=64MB", "embedded:/var/cache", "embedded:?%zz", "embedded:?size=10XB"} {
+		"embedded:?sice=64MB", "embedded:/var/cache", "embedded:?%zz", "embedded:?size=10XB",
+		"embedded:?size=1MB&size=2MB", "embedded:#size=1MB"} {
 		_, err := volatile.URL(url).OpenDriver(context.Background())
 		if !errors.Is(err, fault.ErrInvalid) {
 			t.Errorf("%s: %v", url, err)

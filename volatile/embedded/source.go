@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/fourfold-dev/fourfold/internal/schemes"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
 )
@@ -92,21 +92,19 @@ func (s *source) release() {
 
 // parse reads "embedded:?size=64MB".
 func parse(raw string) (*Options, error) {
-	_, rest, _ := strings.Cut(raw, ":")
-	path, query, _ := strings.Cut(rest, "?")
-	if path != "" && path != "//" {
+	before, options, err := schemes.Split(raw)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	if _, path, _ := strings.Cut(before, ":"); path != "" && path != "//" {
 		return nil, invalid("an embedded: URL names no place; it is embedded: or embedded:?size=64MB")
 	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, invalid("the options of the URL cannot be parsed")
-	}
 	opts := &Options{}
-	for name, value := range values {
+	for name, value := range options {
 		if name != "size" {
 			return nil, invalid(fmt.Sprintf("unknown option %q; the only one is size", name))
 		}
-		if opts.Size, err = parseSize(value[len(value)-1]); err != nil {
+		if opts.Size, err = parseSize(value); err != nil {
 			return nil, err
 		}
 	}
