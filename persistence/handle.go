@@ -106,7 +106,8 @@ func (h *Handle[T]) GetAged(ctx context.Context, key string) (object T, age time
 	return *f.obj.(*T), age, nil
 }
 
-// GetAll returns the objects that are there, by key.
+// GetAll returns the objects that are there, by key; what is not there is left
+// out. With an error the map, which is never nil, has what could be read.
 func (h *Handle[T]) GetAll(ctx context.Context, keys ...string) (map[string]T, error) {
 	found, err := h.layer.getAll(ctx, h.kind, keys)
 	out := make(map[string]T, len(found))

@@ -51,20 +51,23 @@ type Layer struct {
 	erasing sync.Once // begins to look for what others erase
 }
 
-// Transitory returns the transitory store. It belongs to the layer, which
-// closes it. In a layer without one, every call of it is fault.ErrUnsupported
-// and says so. The same holds for the three below.
+// Transitory returns the transitory store. It belongs to the layer, which closes
+// it, and is never nil: in a layer without one, every call of it is
+// fault.ErrUnsupported and says so.
 func (l *Layer) Transitory() *transitory.Queue { return orMissing(l.queue, l.missing.open().queue) }
 
-// Volatile returns the volatile store.
+// Volatile returns the volatile store, which is the layer's, and never nil: see
+// Transitory.
 func (l *Layer) Volatile() *volatile.Cache { return orMissing(l.cache, l.missing.open().cache) }
 
-// Transactional returns the transactional store.
+// Transactional returns the transactional store, which is the layer's, and never
+// nil: see Transitory.
 func (l *Layer) Transactional() *transactional.Store {
 	return orMissing(l.rows, l.missing.open().rows)
 }
 
-// Amorphous returns the amorphous store.
+// Amorphous returns the amorphous store, which is the layer's, and never nil: see
+// Transitory.
 func (l *Layer) Amorphous() *amorphous.Store { return orMissing(l.cells, l.missing.open().cells) }
 
 func orMissing[S any](store, missing *S) *S {

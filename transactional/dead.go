@@ -100,7 +100,7 @@ func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 type DeadFilter struct {
 	Kind, Task, Key string // empty: any
 	Limit           int    // zero means 100
-	After           string // an ID
+	After           string // the ID of the last letter of the page before; empty: from the first
 }
 
 // DeadLetters lists dead letters in order of ID.
@@ -149,7 +149,7 @@ func scanLetter(scan func(...any) error) (DeadLetter, error) {
 	return l, err
 }
 
-// CountDead counts them, by kind and task.
+// CountDead counts the dead letters by {kind, task}.
 func (s *Store) CountDead(ctx context.Context) (map[[2]string]int, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, s.locate(err, "count dead letters", nil, "")
@@ -162,7 +162,7 @@ func (s *Store) CountDead(ctx context.Context) (map[[2]string]int, error) {
 	return counts, nil
 }
 
-// OldestDead tells when the oldest of them died, by kind and task.
+// OldestDead tells when the oldest dead letter of each kind and task died.
 func (s *Store) OldestDead(ctx context.Context) (map[[2]string]time.Time, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, s.locate(err, "oldest dead letters", nil, "")

@@ -89,7 +89,8 @@ func (q *Queue) putSound(ctx context.Context, jobs []Job, errs []error) []error 
 // Reserve waits until at least one job of the tubes is ready, and returns at
 // most max of them, the most urgent first over all the tubes; each is reserved
 // for its TTR from now on. When ctx ends first the error is ctx.Err(). A tube
-// that is named twice counts once.
+// that is named twice counts once; no tube, or a max below 1, is fault.ErrInvalid.
+// The bodies are the caller's own.
 func (q *Queue) Reserve(ctx context.Context, tubes []string, max int) ([]Job, error) {
 	if err := q.ready(ctx, "reserve"); err != nil {
 		return nil, err
@@ -116,7 +117,8 @@ func (q *Queue) Delete(ctx context.Context, ids ...ID) []error {
 }
 
 // Release gives reserved jobs back, each with a priority and a delay of its
-// own. The result is aligned with releases.
+// own. The result is aligned with releases: fault.ErrNotFound as of Delete, and
+// fault.ErrInvalid, for that job alone, where the delay is out of range.
 func (q *Queue) Release(ctx context.Context, releases ...Release) []error {
 	if err := q.ready(ctx, "release"); err != nil {
 		return all(len(releases), err)
@@ -148,7 +150,8 @@ func (q *Queue) releaseSound(ctx context.Context, releases []Release) []error {
 	return errs
 }
 
-// Touch restarts the TTR of reserved jobs. The result is aligned with ids.
+// Touch restarts the TTR of reserved jobs. The result is aligned with ids, with
+// fault.ErrNotFound as of Delete: then whoever runs the job should stop.
 func (q *Queue) Touch(ctx context.Context, ids ...ID) []error {
 	if err := q.ready(ctx, "touch"); err != nil {
 		return all(len(ids), err)
@@ -156,7 +159,8 @@ func (q *Queue) Touch(ctx context.Context, ids ...ID) []error {
 	return aligned(q.driver.Touch(ctx, ids), len(ids))
 }
 
-// Stats counts the jobs of tubes, in their order.
+// Stats counts the jobs of tubes, in their order. A tube in which nothing lies
+// has zeros.
 func (q *Queue) Stats(ctx context.Context, tubes ...string) ([]TubeStats, error) {
 	if err := q.ready(ctx, "stats"); err != nil {
 		return nil, err

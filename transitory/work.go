@@ -23,6 +23,8 @@ import (
 // fault.ErrInvalid). A handler's context has ctx's values, but not its end. A
 // queue that cannot be reached is tried again, ever less often up to every two
 // seconds.
+//
+// Fewer than one worker, or no handler, is fault.ErrInvalid.
 func (t *Tube[T]) Work(ctx context.Context, workers int, handle func(ctx context.Context, v T) error) error {
 	if workers < 1 || handle == nil {
 		return fault.New(fault.ErrInvalid, "transitory", "work", "Work needs at least one worker, and a handler")

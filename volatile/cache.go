@@ -195,7 +195,9 @@ func (c *Cache) addAll(ctx context.Context, adds ...Increment) error {
 	return errors.Join(errs...)
 }
 
-// Delete removes entries whatever their version.
+// Delete removes entries whatever their version; one that is not there is fine.
+// A key that no cache takes is fault.ErrInvalid, and then nothing is removed; else
+// the error joins those of the keys that failed, and the others are gone.
 func (c *Cache) Delete(ctx context.Context, keys ...string) error {
 	full := make([]string, len(keys))
 	for i, key := range keys {
@@ -215,8 +217,9 @@ func (c *Cache) Delete(ctx context.Context, keys ...string) error {
 
 // Explain returns the commands that Raise and its likes send for a value of so
 // many bytes, as the driver's Explainer says them; nil when it is none, or the
-// cache does not take the key, or the value in one entry. What is sent may live for a tenth less, so that
-// not all entries end at once. Nothing is read or written.
+// cache does not take the key, or not the value in one entry. What is sent may
+// live for a tenth less, so that not all entries end at once. Nothing is read or
+// written.
 func (c *Cache) Explain(key string, ttl time.Duration, bytes int) []string {
 	explainer, ok := c.driver.(Explainer)
 	full, err := c.key("explain", key)
@@ -240,7 +243,7 @@ func (c *Cache) Features() Features {
 // Stats returns the counts so far.
 func (c *Cache) Stats() Stats { return c.stats.snapshot() }
 
-// Check reports health.
+// Check reports health. A closed cache is not reachable and says why.
 func (c *Cache) Check(ctx context.Context) fault.Report {
 	report := fault.Report{Purpose: purpose, Driver: c.features.Name, Durability: fault.Memory}
 	if c.closed.Load() {

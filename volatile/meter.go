@@ -45,7 +45,7 @@ func NewMeter(cache *Cache, name string) (*Meter, error) {
 	return &Meter{face: f}, err
 }
 
-// Hit counts n arrivals now; n is positive. An outcome that is unknown is
+// Hit counts n arrivals now; n is 1 or more. An outcome that is unknown is
 // never repeated: the arrivals were counted once, in part, or not.
 func (m *Meter) Hit(ctx context.Context, key string, n int) error {
 	if err := m.face.cache.ready("hit", key); err != nil {

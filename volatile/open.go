@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/fourfold-dev/fourfold/internal/schemes"
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // A Source opens a driver when somebody needs it. Opening does not need the
@@ -35,9 +36,13 @@ func URL(url string) Source {
 	return SourceFunc(func(ctx context.Context) (Driver, error) { return drivers.Open(ctx, url) })
 }
 
-// Open opens the source's driver and returns a Cache over it, which Close
-// closes.
+// Open opens the source's driver and returns a Cache over it, which Close closes.
+// It does not need a server to be there. opts may be nil; what is wrong with them,
+// or with the source, is fault.ErrInvalid.
 func Open(ctx context.Context, source Source, opts *Options) (*Cache, error) {
+	if source == nil {
+		return nil, fault.New(fault.ErrInvalid, purpose, "open", "there is no source; name one, such as embedded.New(nil)")
+	}
 	driver, err := source.OpenDriver(ctx)
 	if err != nil {
 		return nil, err

@@ -258,6 +258,9 @@ func TestOptionsRefused(t *testing.T) {
 			t.Errorf("%v does not name the %s", err, word)
 		}
 	}
+	if _, err := volatile.Open(t.Context(), nil, nil); !errors.Is(err, fault.ErrInvalid) {
+		t.Errorf("no source: %v", err)
+	}
 	c, _ := openBroken(t, nil)
 	for _, name := range []string{"", "a.b", "a:b", "é", strings.Repeat("x", 65)} {
 		if _, err := volatile.NewMeter(c, name); !errors.Is(err, fault.ErrInvalid) {

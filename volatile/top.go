@@ -161,7 +161,7 @@ func (m *Meter) tell(ctx context.Context) error {
 // Rates; which keys are looked at is an estimate: a key is sure to be among
 // them when, in some minute of the time, it was more than one in 257 of all
 // arrivals of the meter. What other processes counted in the last second may be
-// missing.
+// missing. Another time, or an n out of range, is fault.ErrInvalid.
 func (m *Meter) Top(ctx context.Context, over time.Duration, n int) ([]Arrivals, error) {
 	if err := m.face.cache.ready("top", "top"); err != nil {
 		return nil, err
