@@ -126,14 +126,13 @@ func (w *world) charge(p *process, h *hold) bool {
 	h.counted = true
 	switch w.answer() {
 	case applied:
-		if !w.custody.progress(h, p.owner) {
-			h.gone = true
-			return false
+		if w.custody.progress(h, p.owner) {
+			h.seq++
+			w.recorded(h)
+			w.note("process %d charges %d", p.owner, h.row.id)
+			return true
 		}
-		h.seq++
-		w.recorded(h)
-		w.note("process %d charges %d", p.owner, h.row.id)
-		return true
+		h.gone = true
 	case lost:
 		if w.custody.progress(h, p.owner) {
 			w.recorded(h)
@@ -171,9 +170,13 @@ func (w *world) settle(p *process, h *hold) bool {
 		w.note("process %d: settlement of %d is not heard", p.owner, h.row.id)
 		return false
 	}
+	holder, seq := h.row.Owner, h.row.Seq
 	if !w.custody.settle(h, p.owner, w.now, s) {
 		w.note("process %d: settlement of %d refused", p.owner, h.row.id)
 		return true
+	}
+	if !w.custody.careless && (holder != p.owner || seq != h.seq) {
+		w.violated("process %d settles %d since %d, which %d holds since %d", p.owner, h.row.id, h.seq, holder, seq)
 	}
 	w.recorded(h)
 	w.note("process %d settles %d: done %t, lane %d, due %d, answer %d", p.owner, h.row.id, s.Done, s.Lane, s.Due, answer)

@@ -50,7 +50,6 @@ type hold struct {
 	left    []int            // of the class, not ended
 	begins  bool             // none of the class has run yet
 	counted bool             // attempts were counted before they ran
-	idle    bool             // nothing has run since it was claimed
 	gone    bool             // the process was told that its claim is lost
 	told    *flow.Settlement // what custody did not answer to
 }
@@ -113,7 +112,7 @@ func newWorld(t *tape) *world {
 func (w *world) start() *process {
 	w.owners++
 	w.ceiling += hlc.Step // another process may have raised it meanwhile
-	return &process{owner: w.owners, clock: hlc.Restart(w.ceiling), floor: w.handed, serves: w.calm || w.owners <= 2 || w.choose(3) < 2}
+	return &process{owner: w.owners, clock: hlc.Restart(w.ceiling), floor: w.handed, serves: w.calm || w.owners <= 2 || w.choose(2) == 0}
 }
 
 func (w *world) note(format string, args ...any) {
