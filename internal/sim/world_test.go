@@ -61,7 +61,7 @@ type process struct {
 	skew   int64 // of its wall clock
 	pause  int64 // stopped until then
 	clock  hlc.State
-	floor  int64 // every version that was handed out when it began
+	floor  int64 // every version that was handed out when it began, or by it
 	holds  []*hold
 }
 
@@ -147,7 +147,7 @@ func (w *world) version(p *process) (version int64, ok bool) {
 		w.violated("version %d is not above %d, or above the ceiling %d", version, p.floor, w.ceiling)
 	}
 	if ok {
-		w.handed = max(w.handed, version)
+		p.floor, w.handed = version, max(w.handed, version)
 	}
 	return version, ok
 }
