@@ -8,6 +8,7 @@ import (
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
+	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transitory"
 )
 
@@ -56,12 +57,33 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 		return nil, nil
 	}
 	out := make([]*held, 0, len(jobs))
+	again := map[transactional.RecordID]bool{}
 	for i := range jobs {
-		if h := c.open(ctx, &jobs[i]); h != nil {
-			out = append(out, h)
+		h := c.open(ctx, &jobs[i])
+		if h == nil {
+			continue
+		}
+		if jobs[i].Reserves > 1 {
+			again[h.id()] = true
+		}
+		out = append(out, h)
+	}
+	c.again(again)
+	return out, nil
+}
+
+// again notes what this process holds and was handed once more, as all of it is
+// when the machine was suspended for longer than a time to run: what waits in a
+// lane need not run twice.
+func (c *queueCustody) again(ids map[transactional.RecordID]bool) {
+	if len(ids) == 0 {
+		return
+	}
+	for _, h := range c.layer.engine.holding() {
+		if h.custody == c && ids[h.id()] {
+			h.gone.Store(true)
 		}
 	}
-	return out, nil
 }
 
 // open opens a job. One that is no intact envelope is never run and never
@@ -157,6 +179,9 @@ func (c *queueCustody) settle(ctx context.Context, told []settling) []error {
 	var backOf []int
 	for i := range told {
 		s := &told[i]
+		if s.held.gone.Load() && !s.what.Done {
+			continue // it was handed out again, and goes on there
+		}
 		if errs[i] = c.layer.bury(ctx, s.dead); errs[i] != nil {
 			continue
 		}

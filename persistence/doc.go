@@ -201,10 +201,11 @@
 // that put must agree. (TestAWriterWhoseClockIsSlow_E7)
 //
 // Leases and due times are measured by the store's clock. When that leaps ahead,
-// owners that live keep what they hold; when it goes back, all processes go on
-// from where it was, as long as one of them saw it. Nothing is lost or claimed
-// again and again then, and no Put is refused for it.
-// (TestTheDatabasesClockJumps_A21, TestAMachineThatIsAheadPutsNothing_A21)
+// or a machine was suspended, owners that live keep what they hold; when it goes
+// back, all processes go on from where it was, as long as one of them saw it.
+// Nothing is lost or claimed again and again then, and no Put is refused for it.
+// (TestTheDatabasesClockJumps_A21, TestAMachineThatIsAheadPutsNothing_A21,
+// TestResumeIsNoStorm_A22)
 //
 // A task that waits for its time waits by the clock of the process that decided
 // so: where the clocks of two processes differ by an hour it may start an hour

@@ -25,8 +25,8 @@ type engine struct {
 
 	realTime   *lane
 	background *lane
-	suspected  *lane      // envelopes that may be what ends the process
-	inquiry    sync.Mutex // held while one of those runs
+	suspected  *lane // envelopes that may be what ends the process
+	inquiry    gate  // held while one of those runs
 	health     *health
 
 	mu         sync.Mutex
@@ -79,6 +79,7 @@ func newEngine(l *Layer) *engine {
 		background: newLane(l.opts.MaxHeld, l.opts.Workers),
 		held:       map[*held]struct{}{},
 		serving:    make(gate, 1),
+		inquiry:    make(gate, 1),
 		track:      map[transactional.RecordID]*Receipt{},
 		faint:      map[transactional.RecordID]weak.Pointer[Receipt]{},
 	}

@@ -53,6 +53,9 @@ func (e *engine) start(wait bool) (stop func(), err error) {
 		}
 		return nil, fault.New(fault.ErrConflict, "", "work", "the layer works already")
 	}
+	if e.outbox != nil {
+		e.layer.rows.Watched()
+	}
 	e.working.Store(1)
 	e.realTime.start()
 	e.background.start()

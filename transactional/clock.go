@@ -17,6 +17,12 @@ type clock struct {
 	mu    sync.Mutex
 	began time.Time // the moments of state count from here, by our monotonic clock
 	state flow.StoreClock
+
+	watched bool  // sweeps follow each other every second
+	swept   int64 // the time of the last sweep
+	gap     bool  // there was none for so long that owners may have missed a renewal
+	gapAt   int64 // the moment at which that was seen
+	before  int64 // the time of the last sweep before it
 }
 
 // backName is the row that has what the server's clock went back by.
@@ -108,4 +114,36 @@ func (k *clock) unsettled() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.state.Unsettled(k.at())
+}
+
+// watch forgets the last sweep: from now on others follow every second.
+func (k *clock) watch() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.watched, k.swept = true, 0
+}
+
+// sweeps notes that a sweep goes by this time. When the last one was so long ago
+// that owners may have missed a renewal, this machine was suspended, or the server
+// was away, and they with it. It is told the very time that is swept by, for a
+// process may be stopped between any two statements.
+func (k *clock) sweeps(now int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.watched && k.swept != 0 && now-k.swept > max(k.state.Lease/3, 2*flow.Trusted) {
+		k.gap, k.gapAt, k.before = true, k.at(), k.swept
+	}
+	k.swept = max(k.swept, now)
+}
+
+// over is the time up to which a lease is over for certain. That is now, but for
+// as long as a lease lasts after a gap it is the time before: what has ended since
+// may have an owner that lives, and renews it.
+func (k *clock) over(now int64) int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.gap && k.at()-k.gapAt < k.state.Lease {
+		return min(now, k.before)
+	}
+	return now
 }

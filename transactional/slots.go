@@ -49,7 +49,7 @@ func (s *Store) Enter(ctx context.Context, name, key string, most int, lease tim
 			return err
 		}
 		for slot.place = 0; slot.place < int64(most) && !free; slot.place++ {
-			if until, there := held[slot.place]; !there || until <= now && !s.clock.unsettled() {
+			if until, there := held[slot.place]; !there || until <= s.clock.over(now) && !s.clock.unsettled() {
 				free, err = s.takeSlot(ctx, c, slot, there, now+lease.Microseconds())
 			}
 			if err != nil {

@@ -2,6 +2,7 @@ package transactional
 
 import (
 	"context"
+	"time"
 )
 
 // Bounds of one sweep: what is over is taken in chunks, each a transaction of
@@ -16,7 +17,7 @@ const (
 // ready what has become due, and purges marks, tokens and slots past their time,
 // a bounded number at a time. After the server's clock was seen to leap ahead
 // it frees nothing for as long as a lease lasts, so that owners that live can
-// renew theirs.
+// renew theirs, and after a gap where it is Watched only what was over before.
 func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "sweep", nil, "")
@@ -30,19 +31,19 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	}
 	unsettled := s.clock.unsettled()
 	if !unsettled {
-		freed, err = s.sweep(ctx, s.ours.expired, true, &s.ours.freeSome)
+		freed, err = s.sweep(ctx, s.ours.expired, s.leases, &s.ours.freeSome)
 	}
 	if err == nil {
-		_, err = s.sweep(ctx, s.ours.due, true, &s.ours.promoteSome)
+		_, err = s.sweep(ctx, s.ours.due, s.times, &s.ours.promoteSome)
 	}
 	if err == nil {
-		_, err = s.sweep(ctx, s.ours.marksOver, true, &s.ours.deleteMarks)
+		_, err = s.sweep(ctx, s.ours.marksOver, s.times, &s.ours.deleteMarks)
 	}
 	if err == nil {
-		err = s.sweepOver(ctx, s.ours.tokensOver, scanToken, s.ours.deleteToken)
+		err = s.sweepOver(ctx, s.ours.tokensOver, s.times, scanToken, s.ours.deleteToken)
 	}
 	if err == nil && !unsettled {
-		err = s.sweepOver(ctx, s.ours.slotsOver, scanSlot, s.ours.leaveSlot)
+		err = s.sweepOver(ctx, s.ours.slotsOver, s.leases, scanSlot, s.ours.leaveSlot)
 	}
 	return freed, s.explain(ctx, err, "sweep", nil)
 }
@@ -52,11 +53,13 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 func (s *Store) over(ctx context.Context) (bool, error) {
 	still, nothing := s.lull("")
 	if still {
+		s.clock.sweeps(time.Now().UnixMicro()) // who looks like that has no other clock
 		return false, nil
 	}
 	var now, next int64
 	err := s.view(ctx, func(c Conn) (err error) {
 		if now, err = s.clock.now(ctx, s, c); err == nil {
+			s.clock.sweeps(now)
 			next, err = earliest(ctx, c, s.ours.nextOver, 5)
 		}
 		return err
@@ -68,6 +71,10 @@ func (s *Store) over(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
+// Watched says that Sweep is called every second from now on. When it is not, this
+// machine was suspended, or the server away: see Sweep.
+func (s *Store) Watched() { s.clock.watch() }
+
 // Recover frees every claim at once: only for a driver without
 // Features.SharedLog, at start, when no other process can hold one.
 func (s *Store) Recover(ctx context.Context) (freed int, err error) {
@@ -75,7 +82,7 @@ func (s *Store) Recover(ctx context.Context) (freed int, err error) {
 		return 0, s.locate(err, "recover", nil, "")
 	}
 	for {
-		n, err := s.sweep(ctx, s.ours.claimedAny, false, &s.ours.freeSome)
+		n, err := s.sweep(ctx, s.ours.claimedAny, nil, &s.ours.freeSome)
 		freed += n
 		if err != nil || n < sweepChunk*sweepChunks {
 			return freed, s.explain(ctx, err, "recover", nil)
@@ -83,14 +90,32 @@ func (s *Store) Recover(ctx context.Context) (freed int, err error) {
 	}
 }
 
-// sweep changes what a query finds, chunk by chunk.
-func (s *Store) sweep(ctx context.Context, query string, timed bool, change *sized) (n int, err error) {
+// A sweepTime is the time that a sweep goes by.
+type sweepTime = func(ctx context.Context, c Conn) (int64, error)
+
+// times is the time for what nobody renews.
+func (s *Store) times(ctx context.Context, c Conn) (int64, error) { return s.clock.now(ctx, s, c) }
+
+// leases is the time for what its owner renews.
+func (s *Store) leases(ctx context.Context, c Conn) (int64, error) {
+	now, err := s.clock.now(ctx, s, c)
+	if err != nil {
+		return 0, err
+	}
+	s.clock.sweeps(now)
+	return s.clock.over(now), nil
+}
+
+// sweep changes what a query finds, chunk by chunk; without a time, whatever it
+// finds.
+func (s *Store) sweep(ctx context.Context, query string, by sweepTime, change *sized) (n int, err error) {
 	for range sweepChunks {
 		found := 0
 		err := s.run(ctx, func(ctx context.Context, c Conn) error {
+			found = 0
 			var args []any
-			if timed {
-				now, err := s.clock.now(ctx, s, c)
+			if by != nil {
+				now, err := by(ctx, c)
 				if err != nil {
 					return err
 				}
@@ -152,11 +177,12 @@ func scanSlot(scan func(...any) error) ([]any, error) {
 
 // sweepOver removes, one by one, the rows that a query finds to be past their
 // time.
-func (s *Store) sweepOver(ctx context.Context, query string, row scanner, remove string) error {
+func (s *Store) sweepOver(ctx context.Context, query string, by sweepTime, row scanner, remove string) error {
 	for range sweepChunks {
 		found := 0
 		err := s.run(ctx, func(ctx context.Context, c Conn) error {
-			now, err := s.clock.now(ctx, s, c)
+			found = 0
+			now, err := by(ctx, c)
 			if err != nil {
 				return err
 			}
