@@ -292,7 +292,7 @@ func dropCells(ctx context.Context, url, namespace string) error {
 func startOwn(t *testing.T) (urls []string, disturb func(context.Context, *rand.Rand)) {
 	t.Helper()
 	var all []*servers.Server
-	for _, kind := range []servers.Kind{servers.Beanstalkd{}, servers.Memcached{}, servers.MariaDB{}, servers.Cassandra{}} {
+	for _, kind := range []servers.Kind{servers.Beanstalkd{}, servers.Memcached{}, servers.MariaDB{Password: canary}, servers.Cassandra{}} {
 		s := servers.Test(t, kind)
 		all = append(all, s)
 		urls = append(urls, s.URL())
@@ -321,7 +321,7 @@ func startOwn(t *testing.T) (urls []string, disturb func(context.Context, *rand.
 //	go test ./persistence -run CrashOverServers -timeout=2h -args -crash.servers -crash.runs=200 -crash.seed=1
 func TestCrashOverServers_A4_F12(t *testing.T) {
 	f := &fleet{}
-	s := persistencetest.Scenario{Open: f.open, Load: f.load, Check: f.check, Clean: f.clean, Runs: 3}
+	s := persistencetest.Scenario{Open: f.open, Load: f.load, Check: f.check, Clean: f.clean, Runs: 3, Secrets: []string{canary}}
 	if os.Getenv(crashURLs) == "" {
 		if !*crashServers {
 			t.Skip("the campaign that -args -crash.servers asks for: programs and the four servers are killed, NOT TESTED here")

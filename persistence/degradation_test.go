@@ -20,7 +20,7 @@ var degradation = flag.Duration("degradation", 0, "TestDegradation breaks each o
 // smallServers are those that start within a second or two.
 func smallServers() map[persistence.Purpose]servers.Kind {
 	return map[persistence.Purpose]servers.Kind{
-		persistence.Transitory: servers.Beanstalkd{}, persistence.Volatile: servers.Memcached{}, persistence.Transactional: servers.MariaDB{},
+		persistence.Transitory: servers.Beanstalkd{}, persistence.Volatile: servers.Memcached{}, persistence.Transactional: servers.MariaDB{Password: canary},
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +37,35 @@ func (b *book) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// canary is the password of servers that tests break: whatever becomes of them,
+// nothing that is printed shows it.
+const canary = "canary0of0the0tests"
+
+// tells is what a person may read of a layer, beside its log.
+func tells(ctx context.Context, layer *persistence.Layer) string {
+	letters, err := layer.DeadLetters().List(ctx, persistence.DeadFilter{})
+	stats, err2 := layer.Stats(ctx)
+	return fmt.Sprintf("%+v %v %v %v %v", letters, err, stats, err2, layer.Check(ctx))
+}
+
+// close ends the program, and looks for what it told of the password that its
+// database has: in its log, the errors that its tasks met, and its reports.
+func (w *ward) close() {
+	told := tells(context.Background(), w.layer) + "\n"
+	if explained, err := w.sales.Explain(sale{ID: "x"}); err != nil {
+		w.Error(err)
+	} else {
+		told += fmt.Sprintf("%v %+v\n", explained, explained)
+	}
+	_ = w.layer.Close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	told += w.log.String() + strings.Join(slices.Collect(maps.Keys(w.errs)), "\n")
+	if v := persistencetest.CheckLogs(strings.NewReader(told), canary); v.Evidence != "" {
+		w.Errorf("%v:\n%s", v, strings.ReplaceAll(told, canary, "(the secret)"))
+	}
 }
 
 // A password of a store's URL, and a value that an object holds, appear in no

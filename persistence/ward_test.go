@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -41,12 +42,18 @@ type ward struct {
 	ran    map[uint64]bool // tasks that were done, by the hash of their names
 	again  int             // and that were done once more
 	turns  int64           // the last N of the register
+	errs   map[string]bool // that tasks met
+
+	log book
 }
 
 func (w *ward) TaskDone(_ context.Context, e persistence.TaskEvent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := e.Kind + "/" + e.Task
+	if e.Err != nil && len(w.errs) < 1000 {
+		w.errs[e.Err.Error()] = true
+	}
 	if e.Attempts > w.spent[name] {
 		w.spent[name] = e.Attempts
 		w.Logf("%s of %s was tried %d times before: %s, %v", name, e.Key, e.Attempts, e.Result, e.Err)
@@ -61,13 +68,14 @@ func (w *ward) TaskDone(_ context.Context, e persistence.TaskEvent) {
 func openWard(t *testing.T, stores persistence.Stores, waits time.Duration) *ward {
 	t.Helper()
 	w := &ward{T: t, waits: waits, done: map[string]int{}, spent: map[string]int{}, puts: map[string]int{}, failed: map[string]int{},
-		unsure: map[string]int{}, tasks: map[string][]string{}, ran: map[uint64]bool{}}
+		unsure: map[string]int{}, tasks: map[string][]string{}, ran: map[uint64]bool{}, errs: map[string]bool{}}
 	layer, err := persistence.Open(t.Context(), stores, &persistence.Options{
-		Namespace: fmt.Sprintf("w%08x", rand.Uint32()), Observer: w, Lease: 5 * time.Second})
+		Namespace: fmt.Sprintf("w%08x", rand.Uint32()), Observer: w, Lease: 5 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(&w.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { layer.Close() })
+	t.Cleanup(func() { w.close() })
 	w.layer = layer
 	w.sums = persistence.Declare(layer, "count", persistence.Plan[tally]{{Purpose: persistence.Transactional}})
 	w.dials = persistence.Declare(layer, "dial", persistence.Plan[dial]{{Purpose: persistence.Transactional}})

@@ -17,6 +17,9 @@ import (
 type MariaDB struct {
 	// Args are more arguments, such as --max-allowed-packet=1M.
 	Args []string
+	// Password is that of another user, by whom its URL opens it: letters and
+	// digits. A test that gives one looks for it in what is printed.
+	Password string
 	// Clock runs it under libfaketime, so that Server.SetClock sets its clock.
 	Clock bool
 }
@@ -44,7 +47,7 @@ func (m MariaDB) plan(_ context.Context, at place) (*launch, error) {
 			"--max-connections=500",
 		},
 		prepare: func(ctx context.Context) error {
-			if err := os.WriteFile(start, []byte("CREATE DATABASE IF NOT EXISTS fourfold;\n"), 0o600); err != nil {
+			if err := os.WriteFile(start, []byte(m.begin()), 0o600); err != nil {
 				return err
 			}
 			return install(ctx, installer, data)
@@ -52,12 +55,24 @@ func (m MariaDB) plan(_ context.Context, at place) (*launch, error) {
 	}
 	l.command = append(l.command, asRoot("--user=root")...)
 	l.command = append(l.command, m.Args...)
+	if m.Password != "" {
+		l.prefix = "mysql://guest:" + m.Password + "@"
+	}
 	if m.Clock {
 		if err := l.fakeTime("MariaDB", at.dir); err != nil {
 			return nil, err
 		}
 	}
 	return l, fits(filepath.Join(at.dir, "socket"))
+}
+
+// begin is what the server executes at each start, a statement a line.
+func (m MariaDB) begin() string {
+	sql := "CREATE DATABASE IF NOT EXISTS fourfold;\n"
+	if m.Password != "" {
+		sql += "CREATE USER IF NOT EXISTS guest@'%' IDENTIFIED BY '" + m.Password + "';\nGRANT ALL ON *.* TO guest@'%';\n"
+	}
+	return sql
 }
 
 // install makes the system tables, unless a server has run on the directory

@@ -47,6 +47,9 @@ type Scenario struct {
 	// server, say, in a namespace that Open made of dir. It runs in the parent
 	// process, once after the last start of each run.
 	Clean func(ctx context.Context, dir string) error
+	// Secrets are texts that nothing which the program prints may show, such as a
+	// password of its configuration. They are not repeated in the evidence.
+	Secrets []string
 	// Leaves allows tasks to be left when everything due is drained; otherwise
 	// they are evidence.
 	Leaves bool
@@ -86,7 +89,7 @@ func Crash(t testing.TB, s Scenario) {
 		t.Skip("crash tests need a pipe that a child process inherits; nothing is proved here about kills")
 	}
 	once(t)
-	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb, clean: s.Clean, at: s.Points}
+	c := &campaign{t: t, seed: *crashSeed, dir: t.TempDir(), disturb: s.Disturb, clean: s.Clean, at: s.Points, secrets: s.Secrets}
 	if *crashAt != "" {
 		c.replay(parseKills(t, *crashAt))
 		return
@@ -128,7 +131,8 @@ type campaign struct {
 	seed uint64
 	dir  string
 
-	disturb func(context.Context, *rand.Rand)   // may be nil
+	disturb func(context.Context, *rand.Rand) // may be nil
+	secrets []string
 	clean   func(context.Context, string) error // may be nil
 
 	at       string  // how the names of points begin

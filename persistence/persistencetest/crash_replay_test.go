@@ -93,3 +93,21 @@ func TestCrashHistoryIsJudged(t *testing.T) {
 		t.Errorf("the harness reports %q, want %q", got, want)
 	}
 }
+
+// What a program prints is looked at for the secrets of its configuration, which
+// the report does not repeat.
+func TestCrashFindsASecret(t *testing.T) {
+	setFlag(t, "crash.at", "accept.after:1")
+	d := &diary{do: fine}
+	s := d.scenario(func(context.Context, *persistencetest.History) error { return nil })
+	load := s.Load
+	s.Load = func(ctx context.Context, layer *persistence.Layer, r *persistencetest.Recorder) error {
+		fmt.Println("opened with hush-hush")
+		return load(ctx, layer, r)
+	}
+	s.Secrets = []string{"another", "hush-hush"}
+	got := (&recorder{TB: t}).run(func(tb testing.TB) { persistencetest.Crash(tb, s) })
+	if !strings.Contains(got, "shows secret 2") || strings.Contains(got, "hush-hush") {
+		t.Errorf("the harness reports %q, want that secret 2 is shown, and not the secret", got)
+	}
+}

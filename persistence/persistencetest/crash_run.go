@@ -152,6 +152,10 @@ func (c *campaign) start(r *result, o order, k kill) {
 	mended()
 	t.cutOff()
 	hungNow := !hung.Stop()
+	if secret := c.secretIn(out); secret > 0 {
+		r.evidence = fmt.Sprintf("what the program prints shows secret %d, after a kill at %s", secret, r.plan)
+		return
+	}
 	r.output = tailOf(out)
 	switch {
 	case hungNow || r.evidence != "":
@@ -176,6 +180,11 @@ func (c *campaign) disturbing(t *tail, o order) (mended func()) {
 		cancel()
 		all.Wait()
 	}
+}
+
+// secretIn is the number of the first secret that a child printed; 0: none.
+func (c *campaign) secretIn(out *bytes.Buffer) int {
+	return 1 + slices.IndexFunc(c.secrets, func(s string) bool { return s != "" && bytes.Contains(out.Bytes(), []byte(s)) })
 }
 
 // tailOf is the end of what a child printed.
