@@ -83,6 +83,7 @@ func (c Cassandra) command(java, jars, dir string) []string {
 	command := []string{
 		java, "-Xms" + heap, "-Xmx" + heap, "-Xss512k", "-XX:+UseSerialGC",
 		"-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-XX:MaxDirectMemorySize=256m",
+		"-XX:ErrorFile=" + filepath.Join(dir, "crash.log"), "-XX:-CreateCoredumpOnCrash",
 	}
 	if !c.Optimize {
 		command = append(command, "-XX:TieredStopAtLevel=1")
