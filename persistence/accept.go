@@ -265,7 +265,7 @@ func (e *engine) mine(a *accepting) bool {
 	if e.working.Load() == 0 || s.Due != 0 || s.Lane > flow.RealTime || a.held.ordered() {
 		return false
 	}
-	a.held.waits(s.Priority, s.Lane == flow.RealTime)
+	a.held.waits(s.Priority, s.Lane == flow.RealTime, nowMicro())
 	return e.laneFor(a.held).accepts(a.held)
 }
 

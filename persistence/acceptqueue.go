@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
@@ -87,8 +88,9 @@ func (e *engine) spill(ctx context.Context, a *accepting, cause error) (*Receipt
 // the end of such a job is not the end of something that is counted as queued, and
 // a task that ends for the job as well as for the outbox is counted once.
 type spilled struct {
-	mu  sync.Mutex
-	ids map[transactional.RecordID][]*task // whose end was counted
+	some atomic.Bool // there ever was one
+	mu   sync.Mutex
+	ids  map[transactional.RecordID][]*task // whose end was counted
 }
 
 const spilledMost = 10_000 // of more, some are counted twice
@@ -96,6 +98,7 @@ const spilledMost = 10_000 // of more, some are counted twice
 func (s *spilled) add(id transactional.RecordID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.some.Store(true)
 	if s.ids == nil {
 		s.ids = map[transactional.RecordID][]*task{}
 	}
@@ -109,6 +112,9 @@ func (s *spilled) add(id transactional.RecordID) {
 }
 
 func (s *spilled) has(id transactional.RecordID) bool {
+	if !s.some.Load() {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, ok := s.ids[id]
@@ -117,6 +123,9 @@ func (s *spilled) has(id transactional.RecordID) bool {
 
 // first reports whether the end of a task was not counted before.
 func (s *spilled) first(id transactional.RecordID, t *task) bool {
+	if !s.some.Load() {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counted, ok := s.ids[id]

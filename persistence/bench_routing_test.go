@@ -111,6 +111,10 @@ func (q *nothingQueue) Stats(_ context.Context, tubes []string) ([]transitory.Tu
 
 func (q *nothingQueue) Close() error { return nil }
 
+// Check says that the queue is there: where the machine stands still for a second
+// it is asked.
+func (q *nothingQueue) Check(context.Context) fault.Report { return fault.Report{Reachable: true} }
+
 func (q *nothingQueue) Features() transitory.Features {
 	return transitory.Features{Name: "nothing", Durability: fault.Written, MaxBody: 1 << 20, Resolution: time.Second}
 }
@@ -133,6 +137,7 @@ func (nothingCells) Prepare(context.Context, []amorphous.Table) error      { ret
 func (nothingCells) Schema([]amorphous.Table) []string                     { return nil }
 func (nothingCells) CreateSchema(context.Context, []amorphous.Table) error { return nil }
 func (nothingCells) Close() error                                          { return nil }
+func (nothingCells) Check(context.Context) fault.Report                    { return fault.Report{Reachable: true} }
 func (nothingCells) Features() amorphous.Features {
 	return amorphous.Features{Name: "nothing", Durability: fault.Written, MaxBody: 1 << 20}
 }

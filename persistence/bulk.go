@@ -126,12 +126,12 @@ func (w *worker) wroteAll() {
 
 // endPart reports the end of each write to its envelope.
 func (w *worker) endPart(ctx context.Context, p *taskWrites) {
-	apart := w.apart(ctx, p)
+	apart, now := w.apart(ctx, p), nowMicro()
 	for n, h := range p.held {
 		i, v := p.index[n], &p.vs[n]
 		if apart && v.err != nil && !fault.Permanent(v.err) {
 			h.alone = true
-			w.ended(ctx, h, h.run.Ended(nowMicro(), flow.End{Task: i, Outcome: flow.Snoozed}))
+			w.ended(ctx, h, h.run.Ended(now, flow.End{Task: i, Outcome: flow.Snoozed}), now)
 			continue
 		}
 		e := end{End: flow.End{Task: i}, err: v.err, event: h.event(i)}
@@ -142,14 +142,14 @@ func (w *worker) endPart(ctx context.Context, p *taskWrites) {
 		case v.stale:
 			e.Outcome = flow.Stale
 		}
-		w.ended(ctx, h, w.finish(ctx, h, e))
+		w.ended(ctx, h, w.finish(ctx, h, e), now)
 	}
 }
 
 // ended goes on with an envelope when the last task of its class has ended.
-func (w *worker) ended(ctx context.Context, h *held, act flow.Action) {
+func (w *worker) ended(ctx context.Context, h *held, act flow.Action, now int64) {
 	if act.Kind != flow.Wait {
-		w.follow(ctx, h, act)
+		w.follow(ctx, h, act, now)
 	}
 }
 

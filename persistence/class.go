@@ -37,7 +37,7 @@ func (q *class) compare(h *held) int {
 }
 
 // of returns the class of an envelope.
-func (c *classes) of(h *held) *class {
+func (c *classes) of(h *held, now time.Time) *class {
 	i, found := slices.BinarySearchFunc(c.inOrder, h, (*class).compare)
 	if found {
 		return c.inOrder[i]
@@ -48,15 +48,15 @@ func (c *classes) of(h *held) *class {
 	last := len(c.spare) - 1
 	q := c.spare[last]
 	c.spare = c.spare[:last]
-	q.priority, q.writes, q.served, q.since = h.priority, h.writes, 0, time.Now()
+	q.priority, q.writes, q.served, q.since = h.priority, h.writes, 0, now
 	c.inOrder = slices.Insert(c.inOrder, i, q)
 	return q
 }
 
 // push adds an envelope behind its class, or before it when it was here
 // already and had to wait for something more urgent.
-func (c *classes) push(h *held, again bool) {
-	q := c.of(h)
+func (c *classes) push(h *held, again bool, now time.Time) {
+	q := c.of(h, now)
 	switch {
 	case q.first == nil:
 		h.since = q.since
@@ -65,7 +65,7 @@ func (c *classes) push(h *held, again bool) {
 		h.since = q.first.since // no envelope waits longer than the first
 		h.next, q.first.prev, q.first = q.first, h, h
 	default:
-		h.since = time.Now()
+		h.since = now
 		h.prev, q.last.next, q.last = q.last, h, h
 	}
 	c.len++

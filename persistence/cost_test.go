@@ -18,7 +18,7 @@ func TestGroupAssemblyCosts(t *testing.T) {
 	for range groupMost {
 		h := &held{kind: &kind{}, env: &envelope.Envelope{}, tasks: tasks}
 		h.run.Tasks = []flow.Task{{Spec: &flow.Spec{Priority: 3}}, {Spec: &flow.Spec{Priority: 3}}}
-		h.waits(3, false)
+		h.waits(3, false, nowMicro())
 		group = append(group, h)
 	}
 	ln, taken := newLane(1000, 64), make([]*held, 0, groupMost)

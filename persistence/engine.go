@@ -115,12 +115,15 @@ func (e *engine) laneOf(realTime bool) *lane {
 	return e.background
 }
 
-// keep adds an envelope to what this process holds; drop takes it out.
-func (e *engine) keep(h *held) {
-	h.leased = time.Now()
+// keep adds envelopes to what this process holds; drop takes one out.
+func (e *engine) keep(hs ...*held) {
+	now := time.Now()
 	e.mu.Lock()
-	e.held[h] = struct{}{}
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	for _, h := range hs {
+		h.leased = now
+		e.held[h] = struct{}{}
+	}
 }
 
 func (e *engine) drop(h *held) {
@@ -161,7 +164,7 @@ func (e *engine) ready(ctx context.Context, h *held, now int64) bool {
 		e.release(ctx, h, s)
 		return false
 	}
-	h.waits(s.Priority, s.Lane == flow.RealTime)
+	h.waits(s.Priority, s.Lane == flow.RealTime, now)
 	e.pass(h, now)
 	return true
 }
@@ -177,7 +180,7 @@ func (e *engine) pass(h *held, now int64) {
 	h.past = crowd
 	h.without(down)
 	if s := h.run.Settlement(now); s.Lane <= flow.RealTime && s.Due <= now {
-		h.waits(s.Priority, s.Lane == flow.RealTime)
+		h.waits(s.Priority, s.Lane == flow.RealTime, now)
 		return
 	}
 	h.past, h.run.Down = 0, down

@@ -76,12 +76,11 @@ type opened struct {
 func (o *opened) open(data []byte) error { return o.of.Open(data, o.room[:0]) }
 
 // waits says where the envelope waits, and whether it may be taken with others.
-func (h *held) waits(priority uint32, realTime bool) {
+func (h *held) waits(priority uint32, realTime bool, now int64) {
 	h.priority, h.realTime, h.writes = priority, realTime, 0
 	if h.alone || h.suspect {
 		return
 	}
-	now := nowMicro()
 	for i := range h.run.Tasks {
 		if t := &h.run.Tasks[i]; !h.run.Ready(t, now) || t.Urgency() != priority {
 			continue
@@ -157,8 +156,9 @@ func (l *Layer) holdIn(h *held, k *kind, env *envelope.Envelope) {
 		state.Attempts, state.NotBefore, state.Parked = t.Attempts, t.NotBefore, t.Parked
 		state.Since, state.Late = t.Since, t.Seen&envelope.SeenLate != 0
 		state.Replayed = t.Seen&envelope.SeenReplayed != 0
-		if known := k.task(t.Name); known != nil {
-			h.tasks[i], state.Spec = known, &known.spec
+		known := k.taskAt(i, t.Name)
+		if h.tasks[i] = known; known != nil {
+			state.Spec = &known.spec
 		}
 		if t.Seen&envelope.SeenDead != 0 {
 			state.State = flow.Dead

@@ -180,6 +180,14 @@ func value(obj any) reflect.Value { return reflect.ValueOf(obj).Elem() }
 // task returns the task with this name or former name, or nil.
 func (k *kind) task(name string) *task { return k.byName[name] }
 
+// taskAt is task, first looked for where it stands in an envelope of all tasks.
+func (k *kind) taskAt(i int, name string) *task {
+	if i < len(k.tasks) && k.tasks[i].name == name {
+		return k.tasks[i]
+	}
+	return k.task(name)
+}
+
 // transactionalRecord reports whether the whole record lies in the
 // transactional store, so that conditions can be checked there.
 func (k *kind) transactionalRecord() bool {

@@ -80,11 +80,12 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 	if l.stopped {
 		return append(evicted, hs...)
 	}
+	now := time.Now()
 	for _, h := range hs {
 		again := h.came != 0
 		l.came++
 		h.came = l.came
-		l.waiting.push(h, again)
+		l.waiting.push(h, again, now)
 		if l.waiting.len > l.most {
 			evicted = append(evicted, l.giveWay())
 		}
@@ -144,16 +145,16 @@ func (l *lane) unstall() {
 func (l *lane) wrote(to storeSet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count(to, -1)
+	l.count(to, -1, time.Time{})
 	l.wake()
 }
 
-func (l *lane) count(to storeSet, n int) {
+func (l *lane) count(to storeSet, n int, now time.Time) {
 	for p := range l.writing {
 		if to.has(Purpose(p)) {
 			l.writing[p] += n
 			if n > 0 {
-				l.began[p] = time.Now()
+				l.began[p] = now
 			}
 		}
 	}
@@ -172,8 +173,9 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	if l.stopped {
 		return group, back
 	}
+	now := time.Now()
 	for i := len(back) - 1; i >= 0; i-- {
-		l.waiting.push(back[i], true)
+		l.waiting.push(back[i], true, now)
 	}
 	for l.waiting.urgent(l.free) == nil {
 		l.hunger()
@@ -182,15 +184,16 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 		if l.stopped {
 			return group, nil
 		}
+		now = time.Now()
 	}
-	group = l.take(group)
+	group = l.take(group, now)
 	for l.waiting.len > l.most {
 		evicted = append(evicted, l.giveWay())
 	}
 	if n, _ := l.behind(); l.waiting.len-n < l.most/4 {
 		l.hunger()
 	}
-	l.count(group[0].writes, 1)
+	l.count(group[0].writes, 1, now)
 	l.wake()
 	return group, evicted
 }
@@ -199,18 +202,18 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 // ten of that of the one that has waited longest, if that is too long. An envelope with
 // a handler comes alone, because nobody knows how long that takes. There must be
 // a class that is free.
-func (l *lane) take(group []*held) []*held {
+func (l *lane) take(group []*held, now time.Time) []*held {
 	l.slots++
 	q := l.waiting.urgent(l.free)
 	if l.slots%aged == 0 {
-		if old := l.waiting.oldest(l.free); time.Since(old.first.since) > starving {
+		if old := l.waiting.oldest(l.free); now.Sub(old.first.since) > starving {
 			q = old
 		}
 	}
 	if n, _ := l.place(q); n >= writersAtOnce && q.len < groupMost {
 		l.overdue = false
 	}
-	q.served, q.since = l.slots, time.Now()
+	q.served, q.since = l.slots, now
 	n := 1
 	if q.writes != 0 {
 		n = min(q.len, groupMost)

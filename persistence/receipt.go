@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/flow"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -26,6 +27,18 @@ const (
 // String returns "pending", "done", "superseded", "skipped" or "dead".
 func (s TaskState) String() string {
 	return [...]string{"pending", "done", "superseded", "skipped", "dead"}[s]
+}
+
+func receiptState(s flow.State) TaskState {
+	switch s {
+	case flow.Done:
+		return TaskDone
+	case flow.Superseded:
+		return TaskSuperseded
+	case flow.Skipped:
+		return TaskSkipped
+	}
+	return TaskPending // a dead task is final when its letter is written
 }
 
 // A TaskReceipt is the state of one task.

@@ -56,6 +56,14 @@ type end struct {
 	aside bool // it ran beside the worker
 }
 
+// at is when the attempt ended; one that did not begin ends now.
+func (e *end) at() int64 {
+	if e.event.Ended.IsZero() {
+		return nowMicro()
+	}
+	return e.event.Ended.UnixMicro()
+}
+
 func (e *engine) newWorker(realTime bool) *worker {
 	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, endsKept)}
 }
@@ -101,7 +109,7 @@ func (w *worker) take() bool {
 // conduct carries the group through its next class, or what is left of it.
 func (w *worker) conduct(ctx context.Context) {
 	if w.exited != nil {
-		w.follow(ctx, w.runs, w.goOn(ctx))
+		w.follow(ctx, w.runs, w.goOn(ctx), nowMicro())
 		w.at++
 	} else {
 		w.engine.tellErased(ctx, w.group...)
@@ -111,7 +119,7 @@ func (w *worker) conduct(ctx context.Context) {
 		h := w.group[w.at]
 		if h.erased == errErased {
 			w.engine.dropErased(h)
-			w.follow(ctx, h, flow.Action{Kind: flow.Settle})
+			w.follow(ctx, h, flow.Action{Kind: flow.Settle}, now)
 			continue
 		}
 		h.without(down)
@@ -127,7 +135,7 @@ func (w *worker) conduct(ctx context.Context) {
 			act = w.class(ctx, h, act.Tasks)
 			now = nowMicro()
 		}
-		w.follow(ctx, h, act)
+		w.follow(ctx, h, act, now)
 	}
 	w.writeBulk(ctx)
 }
@@ -146,21 +154,21 @@ func (w *worker) writesOnly(h *held, tasks []int) bool {
 // follow does what follows a class. What goes on, goes on when its lane says
 // so: that is the look for something more urgent, and the answer is always that
 // there may be.
-func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
+func (w *worker) follow(ctx context.Context, h *held, act flow.Action, now int64) {
 	if act.Kind == flow.Look {
 		crash.Point("class.between")
-		act = h.run.Looked(nowMicro(), true)
+		act = h.run.Looked(now, true)
 	}
 	switch act.Kind {
 	case flow.GiveBack:
-		h.waits(act.Priority, h.realTime)
+		h.waits(act.Priority, h.realTime, now)
 		w.back = append(w.back, h)
 	case flow.Pass:
 		crash.Point("class.pass")
-		h.waits(act.Priority, false)
+		h.waits(act.Priority, false, now)
 		w.engine.hand(h)
 	default:
-		w.engine.settle(h, h.run.Settlement(nowMicro()))
+		w.engine.settle(h, h.run.Settlement(now))
 	}
 }
 
@@ -222,7 +230,7 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 // counters and the observer.
 func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	t := h.tasks[e.Task]
-	act := h.run.Ended(nowMicro(), e.End)
+	act := h.run.Ended(e.at(), e.End)
 	state := h.run.Tasks[e.Task].State
 	if state != flow.Waiting && state != flow.Dead && w.engine.spilled.first(h.id(), t) {
 		t.counter.ended(state)
@@ -328,7 +336,11 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 		return false, err
 	}
 	defer leave()
-	c.parent, c.deadline = ctx, time.Now().Add(timeout)
+	began := e.event.Started
+	if t.limit != nil {
+		began = time.Now() // it has waited
+	}
+	c.parent, c.deadline = ctx, began.Add(timeout)
 	defer c.end()
 	err = w.call(c, h, t)
 	if fault.Cancelled(err) && c.timedOut() {
@@ -376,16 +388,4 @@ func (h *held) fail(i int, err error) {
 		h.reason = map[int]error{}
 	}
 	h.reason[i] = err
-}
-
-func receiptState(s flow.State) TaskState {
-	switch s {
-	case flow.Done:
-		return TaskDone
-	case flow.Superseded:
-		return TaskSuperseded
-	case flow.Skipped:
-		return TaskSkipped
-	}
-	return TaskPending // a dead task is final when its letter is written
 }

@@ -216,10 +216,10 @@ func (e *engine) claim(ctx context.Context, ln *lane, realTime bool) bool {
 // took puts what was claimed into the lanes, or back into custody. It uses hs.
 func (e *engine) took(ctx context.Context, hs []*held) {
 	e.moves.Add(int64(len(hs)))
-	due := hs[:0]
+	e.keep(hs...)
+	due, now := hs[:0], nowMicro()
 	for _, h := range hs {
-		e.keep(h)
-		if e.ready(ctx, h, nowMicro()) {
+		if e.ready(ctx, h, now) {
 			due = append(due, h)
 		}
 	}
