@@ -83,10 +83,7 @@ func TestDriversSpeakToTheLayersLogger(t *testing.T) {
 	defer layer.Close()
 	// The client of memcached has no words, and neither has its driver.
 	for _, words := range []string{"beanstalkd cannot be reached", "mysql client", "cassandra client: "} {
-		for deadline := time.Now().Add(30 * time.Second); !strings.Contains(told.String(), words); <-time.After(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%q is not in the layer's log:\n%s", words, told.String())
-			}
+		eventually(t, 30*time.Second, "the layer's log says "+words, func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			for _, r := range layer.Check(ctx) {
 				if r.Reachable {
@@ -94,7 +91,8 @@ func TestDriversSpeakToTheLayersLogger(t *testing.T) {
 				}
 			}
 			cancel()
-		}
+			return strings.Contains(told.String(), words)
+		})
 	}
 	if err := layer.Close(); err != nil {
 		t.Error(err)

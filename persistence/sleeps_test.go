@@ -11,7 +11,6 @@ import (
 // the reason. A function named eventually may, in every package: it waits for
 // what holds, with a limit, and says what did not hold.
 var maySleep = map[string]string{
-	"persistence/cable_test.go: carry":                                                "it is a slow network",
 	"transactional/mysql/proxy_test.go: serve":                                        "it is a slow network",
 	"persistence/clocks_test.go: pass":                                                "in a bubble, and in campaigns over real servers",
 	"persistence/stopped_unix_test.go: TestAStoppedProcessLosesItsClaims_A19_A20_A22": "a process is stopped for longer than its lease, and nothing happens meanwhile",

@@ -215,21 +215,6 @@ func (c *Cache) Delete(ctx context.Context, keys ...string) error {
 	return errors.Join(faults...)
 }
 
-// Explain returns the commands that Raise and its likes send for a value of so
-// many bytes, as the driver's Explainer says them; nil when it is none, or the
-// cache does not take the key, or not the value in one entry. What is sent may
-// live for a tenth less, so that not all entries end at once. Nothing is read or
-// written.
-func (c *Cache) Explain(key string, ttl time.Duration, bytes int) []string {
-	explainer, ok := c.driver.(Explainer)
-	full, err := c.key("explain", key)
-	if !ok || err != nil || bytes > c.Features().MaxValue && c.features.MaxValue > 0 {
-		return nil
-	}
-	entry := stored{Entry: Entry{Value: make([]byte, bytes)}}
-	return explainer.Explain(Item{Key: full, TTL: ttl, Value: entry.encode(full)})
-}
-
 // Features are the driver's, with MaxValue less what the cache itself needs in
 // an entry.
 func (c *Cache) Features() Features {

@@ -64,7 +64,7 @@ func testCut(t *testing.T, cable *servers.Cable, url string) {
 		}
 		cancel()
 		cable.Mend()
-		for deadline := time.Now().Add(30 * time.Second); ; <-time.After(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); ; {
 			if _, err = store.Read(t.Context(), table, at); err == nil {
 				break
 			}
