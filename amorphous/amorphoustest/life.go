@@ -168,10 +168,14 @@ func testCancelledDuring(tb *table, n int) {
 // testOpenClose opens, uses and closes from several goroutines at once.
 func testOpenClose(t *testing.T, h Harness) {
 	tb := h.table(t, false)
+	openers, times := 5, 5
+	if h.Full {
+		openers, times = 10, 50
+	}
 	var wg sync.WaitGroup
-	for g := range 5 {
+	for g := range openers {
 		wg.Go(func() {
-			for i := range 5 {
+			for i := range times {
 				store, err := amorphous.Open(t.Context(), h.Source, nil)
 				if err != nil {
 					t.Errorf("open: %v", err)
@@ -194,15 +198,19 @@ func testOpenClose(t *testing.T, h Harness) {
 		})
 	}
 	wg.Wait()
-	if got := tb.all(amorphous.Range{Partition: "stress"}); len(got) != 25 {
-		t.Errorf("%d rows of 25 are there after opening and closing", len(got))
+	if got := tb.all(amorphous.Range{Partition: "stress"}); len(got) != openers*times {
+		t.Errorf("%d rows of %d are there after opening and closing", len(got), openers*times)
 	}
 }
 
 func testConcurrency(t *testing.T, h Harness) {
+	each := h.Rows / 50
+	if h.Full {
+		each = 1000
+	}
 	for _, placed := range []bool{false, true} {
 		name := map[bool]string{false: "Plain", true: "Placed"}[placed]
-		t.Run(name, func(t *testing.T) { testMixedOperations(h.table(t, placed), h.Rows/50) })
+		t.Run(name, func(t *testing.T) { testMixedOperations(h.table(t, placed), each) })
 	}
 }
 

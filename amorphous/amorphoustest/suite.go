@@ -27,6 +27,10 @@ type Harness struct {
 	// through all there are: for a second client of a server whose first one has
 	// shown them all. Every check is made all the same.
 	Brief bool
+	// Full makes the long tests as long as they get: 10,000 rows, whatever Rows
+	// says, 64 goroutines of 1,000 operations each, and ten that open and close
+	// fifty times.
+	Full bool
 }
 
 // Run runs the suite. Tables get random names, so that a server may be used by
@@ -34,6 +38,9 @@ type Harness struct {
 func Run(t *testing.T, h Harness) {
 	if h.Rows == 0 {
 		h.Rows = 2000
+	}
+	if h.Full {
+		h.Rows = 10_000
 	}
 	if testing.Short() {
 		h.Rows, h.Brief = min(h.Rows, 400), true

@@ -65,7 +65,8 @@ type Server struct {
 	files  *directory
 
 	mu      sync.Mutex
-	process *process // nil while the server is down
+	process *process     // nil while the server is down
+	fell    fmt.Stringer // how a process ended that nobody has ended; nil: none did
 }
 
 // Start starts a server and returns when it answers. The context ends the
@@ -222,10 +223,16 @@ func (s *Server) Kill() {
 }
 
 func (s *Server) kill() {
-	if s.process != nil {
-		s.process.kill()
-		s.process = nil
+	if s.process == nil {
+		return
 	}
+	select {
+	case <-s.process.done:
+		s.fell = s.process.state()
+	default:
+	}
+	s.process.kill()
+	s.process = nil
 }
 
 // Shutdown ends the server the way its operator would, who lets it say goodbye

@@ -68,6 +68,9 @@ func end(tb TB, servers ...*Server) {
 			if err := s.Close(); err != nil {
 				tb.Logf("closing %s: %v", s.launch.name, err)
 			}
+			if tb.Failed() && s.fell != nil {
+				tb.Logf("%s at %s ended by itself: %v", s.launch.name, s.launch.address, s.fell)
+			}
 		}
 	})
 }

@@ -47,7 +47,7 @@ func TestConformanceGiven(t *testing.T) {
 			return err
 		})
 	}
-	transactionaltest.Run(t, transactionaltest.Harness{Source: func(t *testing.T) transactional.Source {
+	transactionaltest.Run(t, transactionaltest.Harness{Full: *full, Source: func(t *testing.T) transactional.Source {
 		own := *u
 		name := "fourfold_given_" + strings.ToLower(rand.Text()[:10])
 		if err := operate("CREATE DATABASE " + name); err != nil {

@@ -2,12 +2,18 @@ package mysql_test
 
 import (
 	"context"
+	"flag"
 	"testing"
 
 	"github.com/fourfold-dev/fourfold/transactional"
 	"github.com/fourfold-dev/fourfold/transactional/mysql"
 	"github.com/fourfold-dev/fourfold/transactional/transactionaltest"
 )
+
+// full has the suite do all that it does at its full size:
+//
+//	go test ./transactional/mysql -run TestConformance -race -v -timeout 2h -args -full
+var full = flag.Bool("full", false, "run the suite at its full size")
 
 func TestConformance(t *testing.T) {
 	s := theServer(t)
@@ -19,6 +25,7 @@ func TestConformance(t *testing.T) {
 				own := ownServer(t)
 				return mysql.Open(own.url(own.database(t)), nil), own.Restart
 			},
+			Full: *full,
 		})
 	})
 	t.Run("FromDB", func(t *testing.T) {
@@ -30,7 +37,7 @@ func TestConformance(t *testing.T) {
 				own := ownServer(t)
 				return mysql.FromDB(own.pool(t, own.database(t), strict), nil), own.Restart
 			},
-			Ops: 500,
+			Ops: 500, Full: *full,
 		})
 	})
 }

@@ -120,10 +120,14 @@ func testLifeTwo(e *env) {
 }
 
 func testLifeStress(e *env) {
+	times := 5
+	if e.h.Full {
+		times = 50
+	}
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			for range 5 {
+			for range times {
 				s, err := transactional.Open(background(), e.src, nil)
 				if err != nil {
 					e.Error(err)

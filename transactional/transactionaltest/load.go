@@ -19,6 +19,9 @@ func testLoad(t *testing.T, h Harness) {
 	h.run(t, "Mixed", func(e *env) {
 		const workers = 64
 		each := max(5, h.Ops/workers)
+		if h.Full {
+			each = 1000
+		}
 		var (
 			wg    sync.WaitGroup
 			acked [workers]int

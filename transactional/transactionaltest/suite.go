@@ -28,11 +28,17 @@ type Harness struct {
 	// Ops is how many operations the long tests make. Default 2000, and a
 	// tenth of it with -short.
 	Ops int
+	// Full makes the long tests as long as they get: 10,000 operations, whatever
+	// Ops says, 64 goroutines of 1,000 each, and ten that open and close fifty times.
+	Full bool
 }
 
 func (h Harness) withDefaults() Harness {
 	if h.Ops == 0 {
 		h.Ops = 2000
+	}
+	if h.Full {
+		h.Ops = 10_000
 	}
 	if testing.Short() {
 		h.Ops = max(100, h.Ops/10)

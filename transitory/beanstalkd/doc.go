@@ -95,6 +95,9 @@
 //   - A job whose TTR ends runs again while its first run goes on: the layer
 //     touches what runs (persistence.TestLongHandlersKeepTheirClaim), and what is
 //     over is given back here (TestTTROfASilentWorker).
+//   - The server may crash under many connections that end while they reserve
+//     (beanstalkd#160): that is an outage like any other, and its log brings the jobs
+//     back (the suite's RestartUnderWay).
 //   - An answer that lies about its size makes the client reserve memory for it:
 //     sizes are bounded before (TestHostileSizes, FuzzWire_B17).
 package beanstalkd

@@ -3,7 +3,6 @@ package transitorytest
 import (
 	"bytes"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -40,8 +39,6 @@ var basics = []check{
 	{name: "EmptyCalls", run: emptyCalls,
 		promise: "a call about no jobs at all is done, without an error"},
 }
-
-func testingShort() bool { return testing.Short() }
 
 func putReserveDelete(e *env) {
 	e.put(transitory.Job{Tube: "t", Priority: 7, Body: []byte("work")})

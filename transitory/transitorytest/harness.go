@@ -31,6 +31,10 @@ type Harness struct {
 	// Pause lets the store fall silent, without ending a connection, until
 	// Resume.
 	Pause, Resume func()
+	// Full makes the long checks as long as they get: 64 goroutines of 1,000 jobs
+	// each, ten that open and close fifty times, and 10,000 jobs that go through two
+	// restarts.
+	Full bool
 	// Close ends the store. The suite calls it when every driver is closed.
 	Close func()
 }
@@ -60,6 +64,18 @@ func newEnv(t *testing.T, harness func(t *testing.T) *Harness) *env {
 	}
 	e.q = e.open(h.Open)
 	return e
+}
+
+// size is how much a long check does: usually, and with -short, and with
+// Harness.Full.
+func (e *env) size(usual, short, full int) int {
+	switch {
+	case testing.Short():
+		return short
+	case e.h.Full:
+		return full
+	}
+	return usual
 }
 
 // close ends what the check has opened, the last first.

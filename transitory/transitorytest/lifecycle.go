@@ -148,10 +148,7 @@ func closeGivesBack(e *env) {
 }
 
 func openCloseStress(e *env) {
-	rounds := 20
-	if testingShort() {
-		rounds = 4
-	}
+	rounds := e.size(20, 4, 50)
 	var wg sync.WaitGroup
 	for g := range 10 {
 		wg.Go(func() {

@@ -57,10 +57,7 @@ func (l *ledger) len() int {
 
 func mixedOperations(e *env) {
 	const goroutines = 64
-	each := 100
-	if testingShort() {
-		each = 10
-	}
+	each := e.size(100, 10, 1000)
 	var done ledger
 	ctx, stop := context.WithCancel(e.ctx)
 	defer stop()
@@ -240,10 +237,7 @@ func restartForgetsReservations(e *env) {
 // restartUnderWay is the total-queue check: every acknowledged put comes out,
 // nothing comes out that was not put, and a repeat is no loss.
 func restartUnderWay(e *env) {
-	jobs := 3000
-	if testingShort() {
-		jobs = 300
-	}
+	jobs := e.size(3000, 300, 10_000)
 	acked, maybe := map[string]bool{}, map[string]bool{}
 	var done ledger
 	var next atomic.Int64

@@ -35,7 +35,7 @@ func TestConformanceGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	volatiletest.Run(t, volatiletest.Harness{Small: true, OneServer: true, Start: func(t testing.TB) volatiletest.Server {
+	volatiletest.Run(t, volatiletest.Harness{Small: !*full, OneServer: true, Start: func(t testing.TB) volatiletest.Server {
 		for _, a := range addresses {
 			flush(t, a, opts.TLS)
 		}

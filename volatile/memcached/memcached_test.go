@@ -2,6 +2,7 @@ package memcached
 
 import (
 	"context"
+	"flag"
 	"testing"
 	"time"
 
@@ -21,9 +22,14 @@ const patient = 5 * time.Second
 // impatient is the timeout of drivers whose server falls silent for a while.
 const impatient = 200 * time.Millisecond
 
+// full has the suite do all that it does at its full size, as in process:
+//
+//	go test ./volatile/memcached -run TestConformance -race -v -timeout 1h -args -full
+var full = flag.Bool("full", false, "run the suite at its full size")
+
 func TestConformance(t *testing.T) {
 	volatiletest.Run(t, volatiletest.Harness{
-		Small: true,
+		Small: !*full,
 		Start: func(t testing.TB) volatiletest.Server {
 			s := startServer(t)
 			return volatiletest.Server{
@@ -39,7 +45,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceMembers(t *testing.T) {
 	t.Parallel() // it mostly waits for time to pass
 	volatiletest.Run(t, volatiletest.Harness{
-		Small: true,
+		Small: !*full,
 		Start: func(t testing.TB) volatiletest.Server {
 			a, b, c := startServer(t), startServer(t), startUnix(t)
 			client := new(dialHook).client(a.addr, b.addr, c.addr)
@@ -68,7 +74,7 @@ func piped(s volatile.Source) volatile.Source {
 func TestConformancePiped(t *testing.T) {
 	t.Parallel() // it mostly waits for time to pass
 	volatiletest.Run(t, volatiletest.Harness{
-		Small: true,
+		Small: !*full,
 		Start: func(t testing.TB) volatiletest.Server {
 			s := startServer(t)
 			return volatiletest.Server{

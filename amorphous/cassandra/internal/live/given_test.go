@@ -72,5 +72,5 @@ func TestGiven(t *testing.T) {
 	if query != "" {
 		text += "?" + query
 	}
-	amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(text), Rows: 400})
+	amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(text), Rows: 400, Full: *full})
 }

@@ -25,14 +25,17 @@ func testKilled(t *testing.T, node *servers.Server, keyspace string) {
 		session, old := dial(t, node.Address()), dialOld(t, node.Address())
 		t.Cleanup(session.Close)
 		t.Cleanup(old.Close)
-		parts := []float64{1. / 3}
+		rows, parts := 300, []float64{1. / 3}
+		if *full {
+			rows = 3400
+		}
 		if *whole {
 			parts = append(parts, 1./2)
 		}
 		amorphoustest.RunKilled(t, node.Restart, parts, map[string]amorphoustest.Harness{
-			"URL":       {Source: amorphous.URL(url), Rows: 300},
-			"Session":   {Source: cassandra.FromSession(session, keyspace, nil), Rows: 300},
-			"SessionV1": {Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 300},
+			"URL":       {Source: amorphous.URL(url), Rows: rows},
+			"Session":   {Source: cassandra.FromSession(session, keyspace, nil), Rows: rows},
+			"SessionV1": {Source: gocqlv1.FromSession(old, keyspace, nil), Rows: rows},
 		})
 	})
 	mark.Nothing(t)

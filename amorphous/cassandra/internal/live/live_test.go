@@ -27,8 +27,11 @@ import (
 // whole has all three clients go through every order and interleaving, and
 // through as many random histories as the suite does in memory:
 //
-//	go test ./amorphous/cassandra/internal/live -run TestReal -v -timeout 2h -args -whole
+//	go test ./amorphous/cassandra/internal/live -run TestReal -v -timeout 6h -args -whole -full
 var whole = flag.Bool("whole", false, "have each client go through all that the first one does, and more histories")
+
+// full makes the long tests of the suite as long as they get.
+var full = flag.Bool("full", false, "run the suite at its full size")
 
 // TestMain takes fewer random histories than the suite does in memory: each
 // step is a round trip here.
@@ -71,16 +74,16 @@ func TestReal(t *testing.T) {
 	defer closeSession()
 	url := "cassandra://" + node.Address() + "/" + keyspace
 	t.Run("URL", func(t *testing.T) {
-		amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(url), Rows: 400})
+		amorphoustest.Run(t, amorphoustest.Harness{Source: amorphous.URL(url), Rows: 400, Full: *full})
 	})
 	histories(8)
 	t.Run("Session", func(t *testing.T) {
-		amorphoustest.Run(t, amorphoustest.Harness{Source: cassandra.FromSession(session, keyspace, nil), Rows: 200, Brief: !*whole})
+		amorphoustest.Run(t, amorphoustest.Harness{Source: cassandra.FromSession(session, keyspace, nil), Rows: 200, Full: *full, Brief: !*whole})
 	})
 	t.Run("SessionV1", func(t *testing.T) {
 		old := dialOld(t, node.Address())
 		defer old.Close()
-		amorphoustest.Run(t, amorphoustest.Harness{Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 200, Brief: !*whole})
+		amorphoustest.Run(t, amorphoustest.Harness{Source: gocqlv1.FromSession(old, keyspace, nil), Rows: 200, Full: *full, Brief: !*whole})
 	})
 	t.Run("MissingTable", func(t *testing.T) { testMissingTable(t, url) })
 	t.Run("MissingKeyspace", func(t *testing.T) { testMissingKeyspace(t, node.Address()) })
