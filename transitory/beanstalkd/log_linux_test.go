@@ -85,7 +85,7 @@ func TestABrokenLogIsPassedOver_B6(t *testing.T) {
 	put("t")
 	put("t")
 	mended := servers.Inject(t, a.PID(), "-e", "trace=write", "-e", "inject=write:error=EIO:when=1", "-P", filepath.Join(dir, "binlog.1"))
-	eventually(t, "nobody notices that the log is broken", func() bool {
+	eventually(t, 30*time.Second, "nobody notices that the log is broken", func() bool {
 		put("t")
 		return strings.Contains(strings.Join(q.Check(t.Context()).Problems, " "), "log is broken")
 	})
