@@ -15,9 +15,10 @@ const (
 // Sweep frees what crashed owners held: records whose lease is over are due
 // again, and each of them counts one more loss. It returns how many, makes
 // ready what has become due, and purges marks, tokens and slots past their time,
-// a bounded number at a time. After the server's clock was seen to leap ahead
-// it frees nothing for as long as a lease lasts, so that owners that live can
-// renew theirs, and after a gap where it is Watched only what was over before.
+// a bounded number at a time. After the server's clock was seen to leap ahead, or
+// other processes were told that it had gone back, it frees nothing for as long as
+// a lease lasts, so that owners that live can renew theirs, and after a gap where
+// it is Watched only what was over before.
 func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "sweep", nil, "")
