@@ -140,14 +140,13 @@ func TestALetterThatBlocksIsReplayedAtAnyAge(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(task.Within * 2) // nobody works
-				died := ran
 				for range 2 {
 					persistencetest.Drain(t, layer)
 					letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
 					if err != nil || len(letters) != 1 {
 						t.Fatalf("dead letters %+v, %v; want one", letters, err)
 					}
-					died = ran
+					died := ran
 					time.Sleep(2 * horizon)
 					if _, err := layer.DeadLetters().Replay(t.Context(), 0, letters[0].ID); err != nil {
 						t.Fatal(err)
