@@ -66,9 +66,10 @@ func (d *disk) reopened(absent ...string) {
 		d.Error("close:", err)
 	}
 	d.open()
-	if left, err := d.layer.Drain(d.Context()); err != nil || len(left) > 0 {
-		d.Errorf("left %v, %v", left, err)
-	}
+	eventually(d, 30*time.Second, "what failed while the disk was ill is done", func() bool {
+		left, err := d.layer.Drain(d.Context())
+		return err == nil && len(left) == 0
+	})
 	for _, id := range d.acked {
 		if _, err := d.pages.Get(d.Context(), id); err != nil {
 			d.Errorf("%s was accepted: %v", id, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	amorphousembedded "github.com/fourfold-dev/fourfold/amorphous/embedded"
+	"github.com/fourfold-dev/fourfold/internal/hlc"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
 	transactionalembedded "github.com/fourfold-dev/fourfold/transactional/embedded"
@@ -34,7 +35,7 @@ func readers(t *testing.T) *Layer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Layer{}
+	l := &Layer{ticks: &ticks{clock: hlc.New(0, nil)}}
 	var errs [3]error
 	l.rows, errs[0] = transactional.New(rows, nil)
 	l.cells, errs[1] = amorphous.New(cells, nil)

@@ -57,6 +57,18 @@ func classOf(code int) error {
 	return fault.ErrInvalid
 }
 
+// classifyWrite is Classify for the connection that writes. A read that the disk
+// refuses in the middle of a change makes SQLite take the file for corrupt, which
+// it is not for the connection that comes after: so it is an outage, and whoever
+// comes again finds out. A file that is corrupt is found by those who read it.
+func classifyWrite(err error, op string) error {
+	switch codeOf(err) {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return &fault.Error{Op: op, Class: fault.ErrUnavailable, Err: err}
+	}
+	return Classify(err, op)
+}
+
 // An interruptedError is a statement that was cut off. Like every context
 // error it has no class.
 type interruptedError struct {

@@ -93,9 +93,9 @@ func (g *group) begin(save bool) error {
 		crash.Point("sqlite.savepoint")
 		err := g.raw.control("SAVEPOINT unit")
 		if err != nil {
-			g.abort(Classify(err, "savepoint"), breaksConn(err))
+			g.abort(classifyWrite(err, "savepoint"), breaksConn(err))
 		}
-		return Classify(err, "savepoint")
+		return classifyWrite(err, "savepoint")
 	case g.raw != nil:
 		return nil
 	}
@@ -109,7 +109,7 @@ func (g *group) begin(save bool) error {
 		if codeOf(err) != sqlite3.SQLITE_BUSY {
 			g.w.discard()
 		}
-		return Classify(err, "begin")
+		return classifyWrite(err, "begin")
 	}
 	g.raw, g.begun = raw, time.Now()
 	return nil

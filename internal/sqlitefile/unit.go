@@ -167,12 +167,16 @@ func (u *unitConn) note(err error, op string) error {
 	if why := u.ended(); why != nil && codeOf(err) == sqlite3.SQLITE_INTERRUPT {
 		return why
 	}
+	classify := Classify
+	if u.giveBack == nil {
+		classify = classifyWrite
+	}
 	if u.doom == nil && doomsGroup(err) {
-		u.doom = Classify(err, op)
+		u.doom = classify(err, op)
 		u.over.CompareAndSwap(nil, &u.doom)
 	}
 	u.broken = u.broken || breaksConn(err)
-	err = Classify(err, op)
+	err = classify(err, op)
 	if fault.ClassOf(err) == nil && !fault.Cancelled(err) {
 		err = &fault.Error{Op: op, Class: fault.ErrInvalid, Err: err} // the driver's own, such as a missing argument
 	}
