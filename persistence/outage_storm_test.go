@@ -184,9 +184,9 @@ func TestAStormOfPuts_A30(t *testing.T) {
 		s.far = persistence.Declare(d.layer, "far", persistence.Plan[visit]{
 			{Priority: 1, Name: "tell", Purpose: persistence.Transitory, Do: nothing}},
 			persistence.KindOptions{Custody: persistence.TransactionalCustody})
-		// A commit in half a second: a group of 256 at most, at a time.
-		d.faults.Slow(persistence.Transactional, 300*time.Millisecond)
-		const usual, storm = 100, 2400
+		// A commit in a third of a second: a group of 512 at most, at a time.
+		d.faults.Slow(persistence.Transactional, 330*time.Millisecond)
+		const usual, storm = 100, 4000
 		before := s.blow(usual)
 		held, goroutines := heapNow(), runtime.NumGoroutine()
 		during := s.blow(storm)
