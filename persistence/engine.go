@@ -34,6 +34,7 @@ type engine struct {
 	working    atomic.Int32       // 1 while Work or Drain serves the lanes
 	draining   atomic.Bool        // who serves is Drain, and ends by itself
 	serving    gate               // held by who serves, until everything has stopped
+	news       atomic.Int64       // envelopes that other processes were not told of
 	nudging    atomic.Bool        // a nudge to other processes is on its way
 	nudgesLeft int                // before the queue is asked again whether somebody listens; of who has set nudging
 	flight     atomic.Int64       // envelopes in workers' hands

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/transitory"
@@ -19,6 +20,7 @@ const (
 	nudgeLife  = 5 * time.Second      // how long one call to the queue may take
 	nudgeMost  = 64                   // when so many lie there nobody listens, and one more tells nobody
 	nudgeTrust = 8                    // nudges for one look at how many lie there, while none does
+	nudgeShare = 64                   // envelopes that are a process's worth: as many more wake another
 )
 
 // nudges reports whether other processes may work on this layer's outbox, and
@@ -27,26 +29,40 @@ func (e *engine) nudges() bool {
 	return e.queue != nil && e.outbox != nil && e.layer.rows.Features().SharedLog
 }
 
-// nudge tells other processes, without waiting.
+// nudge tells other processes, without waiting, of one envelope more.
 func (e *engine) nudge() {
-	if !e.nudges() || e.health.isDown[Transitory].Load() || e.nudging.Swap(true) {
+	if !e.nudges() || e.health.isDown[Transitory].Load() {
+		return
+	}
+	e.news.Add(1)
+	if e.nudging.Swap(true) {
 		return
 	}
 	e.layer.spawn(func(ctx context.Context) {
 		defer e.nudging.Store(false)
-		put, cancel := context.WithTimeout(ctx, nudgeLife)
-		defer cancel()
-		tube := e.layer.opts.Namespace + "/" + nudgeTube
-		err := e.mayNudge(put, tube)
-		if err == nil && e.nudgesLeft > 0 {
-			e.nudgesLeft--
-			err = e.layer.queue.Put(put, transitory.Job{Tube: tube, TTR: nudgeLife})[0]
+		for news := e.news.Swap(0); news > 0 && ctx.Err() == nil; news = e.news.Swap(0) {
+			if err := e.tellOthers(ctx, int(news)); err != nil {
+				e.layer.log.Debug("a nudge was lost; the work is found at the next tick", "error", err)
+			}
+			pause(ctx, nudgeEvery)
 		}
-		if err != nil {
-			e.layer.log.Debug("a nudge was lost; the work is found at the next tick", "error", err)
-		}
-		pause(ctx, nudgeEvery)
 	})
+}
+
+// tellOthers wakes as many processes as so many envelopes are worth.
+func (e *engine) tellOthers(ctx context.Context, news int) error {
+	ctx, cancel := context.WithTimeout(ctx, nudgeLife)
+	defer cancel()
+	tube := e.layer.opts.Namespace + "/" + nudgeTube
+	if err := e.mayNudge(ctx, tube); err != nil {
+		return err
+	}
+	jobs := make([]transitory.Job, min((news+nudgeShare-1)/nudgeShare, e.nudgesLeft))
+	for i := range jobs {
+		jobs[i] = transitory.Job{Tube: tube, TTR: nudgeLife}
+	}
+	e.nudgesLeft -= len(jobs)
+	return errors.Join(e.layer.queue.Put(ctx, jobs...)...)
 }
 
 // mayNudge asks the queue whether somebody listens. Where nothing lies there
@@ -68,7 +84,8 @@ func (e *engine) mayNudge(ctx context.Context, tube string) error {
 	return nil
 }
 
-// listen wakes the pullers whenever somebody nudges.
+// listen wakes the pullers whenever somebody nudges. It takes one nudge at a time,
+// so that others are woken by the others.
 func (e *engine) listen(ctx context.Context) {
 	tube := []string{e.layer.opts.Namespace + "/" + nudgeTube}
 	for ctx.Err() == nil {
@@ -77,7 +94,7 @@ func (e *engine) listen(ctx context.Context) {
 			continue
 		}
 		wait, cancel := context.WithTimeout(ctx, 10*tick)
-		jobs, err := e.layer.queue.Reserve(wait, tube, 64)
+		jobs, err := e.layer.queue.Reserve(wait, tube, 1)
 		cancel()
 		if err != nil {
 			pause(ctx, tick/10)

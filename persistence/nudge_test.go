@@ -38,15 +38,47 @@ func (q ear) Stats(ctx context.Context, tubes []string) ([]transitory.TubeStats,
 	return q.Driver.Stats(ctx, tubes)
 }
 
-// While somebody listens few nudges are questions first.
-func TestNudgesAreTrusted(t *testing.T) {
-	stores := embedded.Stores(t.TempDir())
-	var nudges, asked atomic.Int64
+// earOn opens the queue of stores with an ear.
+func earOn(t *testing.T) (stores persistence.Stores, nudges, asked *atomic.Int64) {
+	stores = embedded.Stores(t.TempDir())
+	nudges, asked = new(atomic.Int64), new(atomic.Int64)
 	inner := stores.Transitory
 	stores.Transitory = transitory.SourceFunc(func(ctx context.Context) (transitory.Driver, error) {
 		d, err := inner.OpenDriver(ctx)
-		return ear{d, &nudges, &asked}, err
+		return ear{d, nudges, asked}, err
 	})
+	return stores, nudges, asked
+}
+
+// Of many envelopes that come at once several processes are told, each of which
+// takes a nudge.
+func TestManyEnvelopesNudgeSeveral(t *testing.T) {
+	stores, nudges, _ := earOn(t)
+	synctest.Test(t, func(t *testing.T) {
+		h := openRelay(t, stores, false)
+		defer h.close()
+		defer persistencetest.Work(t, h.layers[2])()
+		notes := make([]note, 250)
+		for i := range notes {
+			notes[i] = note{ID: fmt.Sprint("n", i), User: "u", At: time.Unix(1, 0)}
+		}
+		for _, r := range h.notes[0].PutAll(t.Context(), notes) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			if err := r.Receipt.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if told := nudges.Load(); told < 4 || told > 8 {
+			t.Errorf("%d nudges for 250 envelopes that came at once, want one for 64 of them", told)
+		}
+	})
+}
+
+// While somebody listens few nudges are questions first.
+func TestNudgesAreTrusted(t *testing.T) {
+	stores, nudges, asked := earOn(t)
 	synctest.Test(t, func(t *testing.T) {
 		h := openRelay(t, stores, false)
 		defer h.close()
