@@ -38,10 +38,15 @@ func testKilled(t *testing.T, node *servers.Server, keyspace string) {
 			"SessionV1": {Source: gocqlv1.FromSession(old, keyspace, nil), Rows: rows},
 		})
 	})
-	mark.Nothing(t)
+	mark.Nothing(t, waitsForever)
 	testCut(t, cable, url)
-	mark.Nothing(t)
+	mark.Nothing(t, waitsForever)
 }
+
+// waitsForever is where the client (v2.1.2) leaves a goroutine behind whose session
+// was closed while it connected again: it asks for a look at the ring after the
+// one who would look has ended.
+const waitsForever = "github.com/apache/cassandra-gocql-driver/v2.(*Session).refreshRing"
 
 // testCut: a store whose connections are cut goes on with others, and does not
 // add to them.
