@@ -57,13 +57,16 @@ func (c *queueCustody) claim(ctx context.Context, lanes []string, most int) ([]*
 		return nil, nil
 	}
 	out := make([]*held, 0, len(jobs))
-	again := map[transactional.RecordID]bool{}
+	var again map[transactional.RecordID]bool // made when it is needed, which is hardly ever
 	for i := range jobs {
 		h := c.open(ctx, &jobs[i])
 		if h == nil {
 			continue
 		}
 		if jobs[i].Reserves > 1 {
+			if again == nil {
+				again = map[transactional.RecordID]bool{}
+			}
 			again[h.id()] = true
 		}
 		out = append(out, h)
