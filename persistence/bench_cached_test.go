@@ -3,12 +3,12 @@ package persistence_test
 import (
 	"context"
 	"reflect"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
 
+	"github.com/fourfold-dev/fourfold/internal/costtest"
 	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/internal/servers"
 	"github.com/fourfold-dev/fourfold/persistence"
@@ -54,7 +54,7 @@ func BenchmarkCachedGet(b *testing.B) {
 	}
 	b.Run("embedded", func(b *testing.B) {
 		get := openCached(b, embedded.Stores(b.TempDir()))
-		ratio(b, func() error { return decode(body) }, get)
+		costtest.Ratio(b, 200, func() error { return decode(body) }, get)
 	})
 	b.Run("memcached", func(b *testing.B) {
 		server := servers.Test(b, servers.Memcached{})
@@ -66,7 +66,7 @@ func BenchmarkCachedGet(b *testing.B) {
 			b.Fatal(err)
 		}
 		get := openCached(b, stores)
-		ratio(b, func() error {
+		costtest.Ratio(b, 200, func() error {
 			item, err := raw.Get("raw")
 			if err != nil {
 				return err
@@ -93,30 +93,4 @@ func openCached(b *testing.B, stores persistence.Stores) func() error {
 		b.Fatal(err)
 	}
 	return func() error { _, err := h.Get(ctx, residentAnn.ID); return err }
-}
-
-// ratio runs batches of both alternately, so that what else the machine does
-// meets both, and reports the medians and their ratio.
-func ratio(b *testing.B, raw, ours func() error) {
-	b.Helper()
-	const batch = 200
-	times := [2][]float64{}
-	for b.Loop() {
-		for which, op := range []func() error{raw, ours} {
-			began := time.Now()
-			for range batch {
-				if err := op(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			times[which] = append(times[which], float64(time.Since(began).Nanoseconds())/batch)
-		}
-	}
-	slices.Sort(times[0])
-	slices.Sort(times[1])
-	median := func(which int) float64 { return times[which][len(times[which])/2] }
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(0), "raw-ns")
-	b.ReportMetric(median(1), "ours-ns")
-	b.ReportMetric(median(1)/median(0), "ratio")
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/costtest"
 	"github.com/fourfold-dev/fourfold/volatile"
 	"github.com/fourfold-dev/fourfold/volatile/embedded"
 )
@@ -42,32 +42,6 @@ func benchCache(b *testing.B) (*volatile.Cache, volatile.Driver) {
 	return c, d
 }
 
-// ratio runs batches of both alternately, so that what else the machine does
-// meets both, and reports the medians and their ratio.
-func ratio(b *testing.B, raw, ours func() error) {
-	b.Helper()
-	const batch = 1000
-	times := [2][]float64{}
-	for b.Loop() {
-		for which, op := range []func() error{raw, ours} {
-			began := time.Now()
-			for range batch {
-				if err := op(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			times[which] = append(times[which], float64(time.Since(began).Nanoseconds())/batch)
-		}
-	}
-	slices.Sort(times[0])
-	slices.Sort(times[1])
-	median := func(which int) float64 { return times[which][len(times[which])/2] }
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(0), "raw-ns")
-	b.ReportMetric(median(1), "ours-ns")
-	b.ReportMetric(median(1)/median(0), "ratio")
-}
-
 // BenchmarkCachedGet compares a cached Get with the decoding of its bytes,
 // which no cache of bytes can do without.
 func BenchmarkCachedGet(b *testing.B) {
@@ -83,7 +57,7 @@ func BenchmarkCachedGet(b *testing.B) {
 	items, _ := d.Get(ctx, []string{"ff.v.users:" + ann.ID})
 	body := items[0].Value[30:]
 	decode := volatile.DecodeForBench[user](b)
-	ratio(b, func() error { _, err := decode(body); return err }, func() error { _, err := view.Get(ctx, ann.ID); return err })
+	costtest.Ratio(b, 1000, func() error { _, err := decode(body); return err }, func() error { _, err := view.Get(ctx, ann.ID); return err })
 }
 
 // BenchmarkLimiter compares Allow with the swap of a number by hand.
@@ -94,7 +68,7 @@ func BenchmarkLimiter(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ratio(b, func() error {
+	costtest.Ratio(b, 1000, func() error {
 		key := "raw.l." + ann.ID
 		next := volatile.Item{Key: key, Value: make([]byte, 8), TTL: time.Hour}
 		if items, _ := d.Get(ctx, []string{key}); len(items) == 1 {
@@ -113,7 +87,7 @@ func BenchmarkMeter(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ratio(b, func() error {
+	costtest.Ratio(b, 1000, func() error {
 		now := time.Now().Unix()
 		_, err := d.Add(ctx, "m:s:pier:"+strconv.FormatInt(now, 10), 1, time.Minute)
 		_, err2 := d.Add(ctx, "m:m:pier:"+strconv.FormatInt(now/60, 10), 1, time.Hour)

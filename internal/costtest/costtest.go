@@ -1,6 +1,7 @@
 // Package costtest bounds what an operation allocates. Unlike time, that is the
 // same on every machine, so a bound that is committed shows a regression where
-// a benchmark would only print another number.
+// a benchmark would only print another number. Times are compared within one run,
+// and never asserted.
 package costtest
 
 import (

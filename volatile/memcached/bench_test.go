@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,29 +11,16 @@ import (
 
 	"github.com/bradfitz/gomemcache/memcache"
 
+	"github.com/fourfold-dev/fourfold/internal/costtest"
 	"github.com/fourfold-dev/fourfold/volatile"
 )
 
-// ratio runs batches of both alternately, so that what else the machine does
-// meets both, and reports the medians and their ratio.
+// ratio compares two operations that so many goroutines do.
 func ratio(b *testing.B, goroutines int, raw, ours func(i int) error) {
 	b.Helper()
 	const batch = 400
-	times := [2][]float64{}
-	for round := 0; b.Loop(); round++ {
-		for which, op := range []func(int) error{raw, ours} {
-			began := time.Now()
-			parallel(b, goroutines, batch, op)
-			times[which] = append(times[which], float64(time.Since(began).Nanoseconds())/batch)
-		}
-	}
-	slices.Sort(times[0])
-	slices.Sort(times[1])
-	median := func(which int) float64 { return times[which][len(times[which])/2] }
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(median(0), "raw-ns")
-	b.ReportMetric(median(1), "ours-ns")
-	b.ReportMetric(median(1)/median(0), "ratio")
+	costtest.RatioOfBatches(b, batch,
+		func() { parallel(b, goroutines, batch, raw) }, func() { parallel(b, goroutines, batch, ours) })
 }
 
 // parallel runs n operations from so many goroutines.
