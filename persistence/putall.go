@@ -159,7 +159,7 @@ func (all *putAll) unite(ctx context.Context, united []*putting, beside *sync.Wa
 	crash.Point("accept.all.before")
 	results, errs := all.layer.rows.ApplyAll(ctx, units)
 	crash.Point("accept.all.after")
-	var realTime, background []*held
+	var ready []*held
 	for i, p := range united {
 		if errs[i] == nil && (results[i].Repeats != nil || p.a.refreshes() || p.a.held != nil && p.a.urgent()) {
 			all.aside(ctx, beside, p, func() (*Receipt, error) { return e.applied(ctx, p.a, results[i], nil) })
@@ -168,17 +168,9 @@ func (all *putAll) unite(ctx context.Context, united []*putting, beside *sync.Wa
 		p.a.together = true
 		receipt, err := e.applied(ctx, p.a, results[i], errs[i])
 		if err == nil && p.a.mine && e.ready(ctx, p.a.held, nowMicro()) {
-			if p.a.held.realTime {
-				realTime = append(realTime, p.a.held)
-			} else {
-				background = append(background, p.a.held)
-			}
+			ready = append(ready, p.a.held)
 		}
 		all.answer(ctx, p, receipt, err)
 	}
-	for _, hs := range [][]*held{realTime, background} {
-		if len(hs) > 0 {
-			e.hand(hs...) // a worker has them from here on
-		}
-	}
+	e.handAll(ready)
 }

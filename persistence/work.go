@@ -223,14 +223,19 @@ func (e *engine) took(ctx context.Context, hs []*held) {
 			due = append(due, h)
 		}
 	}
-	for len(due) > 0 {
-		ln := e.laneFor(due[0])
-		if !slices.ContainsFunc(due, func(h *held) bool { return e.laneFor(h) != ln }) {
-			e.hand(due...)
+	e.handAll(due)
+}
+
+// handAll is hand for envelopes of any lane. It uses hs.
+func (e *engine) handAll(hs []*held) {
+	for len(hs) > 0 {
+		ln := e.laneFor(hs[0])
+		if !slices.ContainsFunc(hs, func(h *held) bool { return e.laneFor(h) != ln }) {
+			e.hand(hs...)
 			return
 		}
-		mine := slices.DeleteFunc(slices.Clone(due), func(h *held) bool { return e.laneFor(h) != ln })
-		due = slices.DeleteFunc(due, func(h *held) bool { return e.laneFor(h) == ln })
+		mine := slices.DeleteFunc(slices.Clone(hs), func(h *held) bool { return e.laneFor(h) != ln })
+		hs = slices.DeleteFunc(hs, func(h *held) bool { return e.laneFor(h) == ln })
 		e.hand(mine...) // from here on they are a worker's
 	}
 }
