@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/amorphous/cassandra/internal/cql"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -119,7 +120,7 @@ func TestConfiguration(t *testing.T) {
 		t.Error("the password goes to a known authenticator only")
 	case reflect.TypeOf(c.PoolConfig.HostSelectionPolicy) != reflect.TypeOf(gocql.TokenAwareHostPolicy(nil)):
 		t.Errorf("requests go to a node that has the row, and not by a %T", c.PoolConfig.HostSelectionPolicy)
-	case c.Logger != gocql.StructuredLogger(logger{}):
+	case c.Logger.(logger).to != nil:
 		t.Errorf("what the client says goes to our logger, and not to a %T", c.Logger)
 	}
 	other, err := opts.cluster("canary")
@@ -211,7 +212,7 @@ func TestAdaptersAreApart(t *testing.T) {
 
 func TestLogger(t *testing.T) {
 	var out strings.Builder
-	l := logger{slog.New(slog.NewTextHandler(&out, nil))}
+	l := logger{slog.New(slog.NewTextHandler(&out, nil)), cql.NewLines(0)}
 	l.Error("broke", gocql.NewLogFieldString("host", "h1"))
 	l.Warning("hm")
 	l.Info("quiet")
@@ -220,6 +221,12 @@ func TestLogger(t *testing.T) {
 		t.Errorf("log: %s", s)
 	}
 	logger{}.Error("nobody listens")
+
+	l.lines.End()
+	before := out.Len()
+	if l.Error("the connection was closed"); out.Len() > before {
+		t.Errorf("it is logged that a closed session has no connections: %s", out.String()[before:])
+	}
 }
 
 func ExampleOpen() {

@@ -128,7 +128,7 @@ func FromSession(s *gocql.Session, keyspace string, opts *SessionOptions) amorph
 			return nil, err
 		}
 		inner.Address, inner.Timeout, inner.InFlight, inner.Hedge = keyspace, o.Timeout, o.InFlight, cql.HedgeOf(o.Hedge)
-		return cql.New(cql.Handed(session{s}), inner)
+		return cql.New(cql.Handed(session{s, nil}), inner)
 	})
 }
 
@@ -181,7 +181,8 @@ func (o *Options) cluster(password string) (*gocql.ClusterConfig, error) {
 	c.WriteCoalesceWaitTime = o.Coalesce
 	c.ReconnectInterval = time.Second // a server that returns is used again at once
 	c.RetryPolicy = nil
-	c.Logger = logger{o.Logger}
+	lines := cql.NewLines(o.connectTimeout())
+	c.Dialer, c.Logger = lines, logger{o.Logger, lines}
 	// A policy object serves one session only.
 	fallback := gocql.RoundRobinHostPolicy()
 	if o.LocalDC != "" {
@@ -236,16 +237,26 @@ func (o *Options) connect(ctx context.Context) (cql.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := cluster.CreateSession()
+	s, err := begin(cluster)
 	switch {
 	case err == nil:
-		return session{s}, nil
+		return s, nil
 	case errors.Is(err, gocql.ErrNoConnectionsStarted):
 		return nil, o.diagnose(err, password)
 	case misconfigured.MatchString(err.Error()):
 		return nil, &fault.Error{Class: fault.ErrMisconfigured, Err: err}
 	}
 	return nil, err
+}
+
+// begin opens a session that ends its lines when it is closed.
+func begin(cluster *gocql.ClusterConfig) (session, error) {
+	lines := cluster.Dialer.(*cql.Lines)
+	s, err := cluster.CreateSession()
+	if err != nil {
+		lines.End()
+	}
+	return session{s, lines}, err
 }
 
 // misconfigured matches what the client says of passwords and certificates: it
@@ -261,13 +272,13 @@ func (o *Options) diagnose(cause error, password string) error {
 	if err != nil {
 		return cause
 	}
-	s, err := cluster.CreateSession()
+	s, err := begin(cluster)
 	if err != nil {
 		return cause
 	}
 	defer s.Close()
 	var name string
-	err = s.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", o.Keyspace).Scan(&name)
+	err = s.Session.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?", o.Keyspace).Scan(&name)
 	if errors.Is(err, gocql.ErrNotFound) {
 		return cql.MissingKeyspace(o.Keyspace)
 	}

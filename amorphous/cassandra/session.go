@@ -12,7 +12,16 @@ import (
 // session adapts the client to cql.Session. No retry policy and no speculative
 // execution works beneath us, whatever the session was configured with: who
 // repeats is decided where the work is known.
-type session struct{ *gocql.Session }
+type session struct {
+	*gocql.Session
+	lines *cql.Lines // nil where the session was handed over
+}
+
+// Close closes a session of ours.
+func (s session) Close() {
+	s.lines.End()
+	s.Session.Close()
+}
 
 // Nodes is how many nodes the client knows of.
 func (s session) Nodes() int { return len(s.Session.GetHosts()) }

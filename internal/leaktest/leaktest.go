@@ -59,24 +59,19 @@ func (m Mark) Within(t testing.TB, moreGoroutines, moreSockets int) {
 
 // Nothing fails the test unless all goroutines that came after the mark are gone,
 // and no socket is left, soon. The goroutines that watch a server which was
-// started meanwhile do not count, nor do those in a function of but: what a client
-// library leaves behind, and nobody can end.
-func (m Mark) Nothing(t testing.TB, but ...string) {
+// started meanwhile do not count.
+func (m Mark) Nothing(t testing.TB) {
 	t.Helper()
 	const watches = "github.com/fourfold-dev/fourfold/internal/servers.begin.func1"
 	// A socket that nobody closed, and nobody refers to, is closed by the collector,
 	// some time.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	ignored := []goleak.Option{m.before, goleak.IgnoreAnyFunction(watches)}
-	for _, f := range but {
-		ignored = append(ignored, goleak.IgnoreAnyFunction(f))
-	}
 	var (
 		left error
 		open []string
 	)
 	if !m.eventually(func() bool {
-		left, open = goleak.Find(ignored...), sockets()
+		left, open = goleak.Find(m.before, goleak.IgnoreAnyFunction(watches)), sockets()
 		return left == nil && len(open) <= m.sockets
 	}) {
 		t.Errorf("%d sockets were open, and now there are %d, %v; goroutines that are left: %v", m.sockets, len(open), open, left)

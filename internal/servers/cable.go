@@ -13,10 +13,11 @@ type Cable struct {
 	listen net.Listener
 	serves sync.WaitGroup
 
-	mu    sync.Mutex
-	isCut bool
-	slow  time.Duration // for which everything is on its way, in each direction
-	conns map[net.Conn]struct{}
+	mu      sync.Mutex
+	isCut   bool
+	refused int
+	slow    time.Duration // for which everything is on its way, in each direction
+	conns   map[net.Conn]struct{}
 }
 
 // NewCable lays a cable to a server, which is at host:port, until the test ends.
@@ -56,6 +57,7 @@ func (c *Cable) connect(near net.Conn) {
 	defer far.Close()
 	c.mu.Lock()
 	if c.isCut {
+		c.refused++
 		c.mu.Unlock()
 		return
 	}
@@ -97,6 +99,13 @@ func (c *Cable) Cut() {
 	for conn := range c.conns {
 		conn.Close()
 	}
+}
+
+// Refused is how many connections were refused while the cable was cut.
+func (c *Cable) Refused() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
 }
 
 // Delay makes the cable slow: everything is on its way for so long, in each

@@ -72,6 +72,13 @@ func (s *Server) Levels() []int {
 	return append([]int(nil), s.levels...)
 }
 
+// connections is how many there are.
+func (s *Server) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // Close ends every connection and waits for its goroutine.
 func (s *Server) Close() {
 	s.mu.Lock()
