@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -64,6 +63,7 @@ func (b *bulk) clear() {
 
 // writeBulk does the default writes of the group, each store beside the
 // others, so that a slow one holds up its own tasks only, and ends the class.
+// What one store has written is done when it has.
 func (w *worker) writeBulk(ctx context.Context) {
 	parts := w.bulk.parts
 	if len(parts) == 0 {
@@ -72,22 +72,23 @@ func (w *worker) writeBulk(ctx context.Context) {
 	crash.Point("bulk.before")
 	for _, p := range parts {
 		w.parts[p.task.purpose].Add(1)
-	}
-	if last := len(parts) - 1; last == 0 {
-		w.writePart(ctx, parts[0])
-	} else {
-		var beside sync.WaitGroup
-		for _, p := range parts[:last] {
-			for _, h := range p.held {
-				_, _ = h.object() // shared by the parts, so it is decoded before they start
-			}
-			beside.Go(func() { w.writePart(ctx, p) })
+		for _, h := range p.held {
+			p.vs = append(p.vs, w.engine.versionOf(h, p.task))
 		}
-		w.writePart(ctx, parts[last])
-		beside.Wait()
 	}
-	for _, p := range parts {
-		w.endPart(ctx, p)
+	if len(parts) == 1 {
+		w.writePart(ctx, parts[0])
+		w.endPart(ctx, parts[0])
+	} else {
+		for _, p := range parts {
+			go func() {
+				w.writePart(ctx, p)
+				w.written <- p
+			}()
+		}
+		for range parts {
+			w.endPart(ctx, <-w.written)
+		}
 	}
 	w.bulk.clear()
 }
@@ -95,9 +96,6 @@ func (w *worker) writeBulk(ctx context.Context) {
 func (w *worker) writePart(ctx context.Context, p *taskWrites) {
 	crash.Point("bulk.write.before")
 	p.began = time.Now()
-	for _, h := range p.held {
-		p.vs = append(p.vs, w.engine.versionOf(h, p.task))
-	}
 	watched := w.engine.health.watch(p.task.purpose)
 	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
 	watched.answered()

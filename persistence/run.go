@@ -30,6 +30,8 @@ type worker struct {
 	back  []*held // of these, what goes on in this lane
 	bulk  bulk    // the default writes of the group
 
+	written chan *taskWrites // parts of it that are written beside one another
+
 	runs   *held // the envelope whose class runs
 	left   int   // of the class, the attempts whose end is not reported yet
 	exited *end  // of an attempt whose handler ended the worker's goroutine
@@ -65,7 +67,8 @@ func (e *end) at() int64 {
 }
 
 func (e *engine) newWorker(realTime bool) *worker {
-	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, endsKept)}
+	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, endsKept),
+		written: make(chan *taskWrites, endsKept)}
 }
 
 // serve conducts envelopes until the lane is stopped. ctx is the handlers':

@@ -159,7 +159,8 @@ func (f *Faults) Refuse(p persistence.Purpose, refuse func(Op) error) {
 	s.refuse = refuse
 }
 
-// Slow makes every operation of a store wait for d first; zero ends that.
+// Slow makes every call of a store wait for d first, one for many objects once;
+// zero ends that.
 func (f *Faults) Slow(p persistence.Purpose, d time.Duration) {
 	s := &f.stores[p]
 	s.mu.Lock()
@@ -214,19 +215,33 @@ func (s *faulty) error(class error, op, message string) error {
 
 // enter lets an operation go to the store after what Slow and Down say.
 func (s *faulty) enter(ctx context.Context, op string) error {
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	return s.reach(op)
+}
+
+// wait waits for as long as Slow says, or until the store goes down.
+func (s *faulty) wait(ctx context.Context) error {
 	s.mu.Lock()
 	slow, ended := s.slow, s.ended
 	s.mu.Unlock()
-	if slow > 0 {
-		timer := time.NewTimer(slow)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ended:
-		case <-ctx.Done():
-			return ctx.Err() // nothing was sent
-		}
+	if slow == 0 {
+		return nil
 	}
+	timer := time.NewTimer(slow)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ended:
+	case <-ctx.Done():
+		return ctx.Err() // nothing was sent
+	}
+	return nil
+}
+
+// reach counts an operation, and refuses it while the store is down.
+func (s *faulty) reach(op string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
@@ -279,7 +294,15 @@ func (s *faulty) draw(op Op) (effect, bool) {
 // before returns the answer to an operation that must not reach the store, and
 // whether the answer of one that does is lost.
 func (s *faulty) before(ctx context.Context, op Op) (lost bool, err error) {
-	if err := s.enter(ctx, op.Name); err != nil {
+	if err := s.wait(ctx); err != nil {
+		return false, err
+	}
+	return s.meet(op)
+}
+
+// meet is before without the wait.
+func (s *faulty) meet(op Op) (lost bool, err error) {
+	if err := s.reach(op.Name); err != nil {
 		return false, err
 	}
 	if err := s.refused(op); err != nil {
@@ -328,17 +351,21 @@ func (s *faulty) report(ctx context.Context, check func(context.Context) fault.R
 	return r
 }
 
-// each runs an operation on many items, each of which may meet a fault of its
-// own: op describes item i, and do is given those that reach the store.
+// each runs an operation on many items, which reach the store in one call, and
+// each of which may meet a fault of its own: op describes item i, and do is given
+// those that reach it.
 func each[T any](ctx context.Context, s *faulty, items []T, op func(T) Op, do func([]T) []error) []error {
 	errs := make([]error, len(items))
 	var pass []T
 	var at []int
 	lost := map[int]bool{}
+	waited := s.wait(ctx)
 	for i, item := range items {
-		o := op(item)
+		if errs[i] = waited; waited != nil {
+			continue
+		}
 		var gone bool
-		if gone, errs[i] = s.before(ctx, o); errs[i] != nil {
+		if gone, errs[i] = s.meet(op(item)); errs[i] != nil {
 			continue
 		}
 		if gone {

@@ -381,3 +381,22 @@ func TestSlowStores_A13(t *testing.T) {
 		}
 	})
 }
+
+// What reaches a slow store in one call waits once.
+func TestSlowOncePerCall(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := persistencetest.NewFaults()
+		cells, err := f.Wrap(embedded.Stores(dir)).Amorphous.OpenDriver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cells.Close()
+		f.Slow(persistence.Amorphous, 3*time.Second)
+		began, stamp := time.Now(), amorphous.Stamp{Version: 1}
+		rows := []amorphous.Row{{Partition: "p", ID: "a", Shape: 1, Stamp: stamp}, {Partition: "p", ID: "b", Shape: 1, Stamp: stamp}}
+		if err := errors.Join(cells.Write(t.Context(), table, rows)...); err != nil || time.Since(began) > 4*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
