@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -102,7 +103,7 @@ type Tube[T any] struct {
 	queue *Queue
 	name  string
 	opts  TubeOptions
-	codec codec[T]
+	codec record.Values[T]
 }
 
 // NewTube returns a tube of a queue; opts may be nil. All faults of the name,
@@ -119,7 +120,7 @@ func NewTube[T any](queue *Queue, name string, opts *TubeOptions) (*Tube[T], err
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	c, err := newCodec[T]()
+	c, err := record.ValuesOf[T]("transitory", "tube", carried)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +170,7 @@ func (t *Tube[T]) PutAll(ctx context.Context, values []T, opts ...PutOption) []e
 }
 
 func (t *Tube[T]) job(v *T, opts []PutOption) (Job, error) {
-	body, err := t.codec.encode(v)
+	body, err := t.codec.Encode(v)
 	if err != nil {
 		return Job{}, err
 	}

@@ -93,7 +93,7 @@ func pause(ctx context.Context, failures int) {
 // work runs the handler on one job and answers for it.
 func (t *Tube[T]) work(run context.Context, job Job, handle func(context.Context, T) error) {
 	var v T
-	err := t.codec.decode(job.Body, &v)
+	err := t.codec.Decode(job.Body, &v)
 	if err == nil {
 		err = t.handle(run, job, v, handle)
 	} else {

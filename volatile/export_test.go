@@ -1,15 +1,19 @@
 package volatile
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/fourfold-dev/fourfold/internal/record"
+)
 
 // DecodeForBench returns what a view of T does to the bytes of a value.
 func DecodeForBench[T any](b *testing.B) func([]byte) (T, error) {
-	codec, err := newCodec[T]()
+	codec, err := record.ValuesOf[T](purpose, "new", volatileFields)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return func(data []byte) (v T, err error) {
-		err = codec.decode(data, &v)
+		err = codec.Decode(data, &v)
 		return v, err
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -35,7 +36,7 @@ type View[T any] struct {
 	face   face
 	opts   ViewOptions[T]
 	policy policy
-	codec  codec[T]
+	codec  record.Values[T]
 }
 
 // NewView returns the view of a name: 1 to 64 letters, digits, '_' and '-'.
@@ -58,7 +59,7 @@ func NewView[T any](cache *Cache, name string, opts *ViewOptions[T]) (*View[T], 
 	if v.face, err = cache.face("v", name); err != nil {
 		return nil, err
 	}
-	v.codec, err = newCodec[T]()
+	v.codec, err = record.ValuesOf[T](purpose, "new", volatileFields)
 	return v, err
 }
 
@@ -95,7 +96,7 @@ func (v *View[T]) get(ctx context.Context, key string, value *T) (written time.T
 		if s.Absent {
 			return written, &fault.Error{Op: "get", Store: purpose, Key: key, Class: fault.ErrNotFound}
 		}
-		if err = v.codec.decode(s.Value, value); err == nil {
+		if err = v.codec.Decode(s.Value, value); err == nil {
 			return s.Written, nil
 		}
 		// Another version of the program wrote it: as good as lost.
@@ -110,7 +111,7 @@ func (v *View[T]) get(ctx context.Context, key string, value *T) (written time.T
 // entry reads or rebuilds the entry of a zero slot.
 func (v *View[T]) entry(ctx context.Context, full, key string, s *slot) error {
 	c, p := v.face.cache, &v.policy
-	err := c.lookInto(ctx, full, !v.codec.shares, s)
+	err := c.lookInto(ctx, full, !v.codec.Shares, s)
 	if err == nil && p.answers(s) {
 		c.stats.hits.Add(1)
 		return nil
@@ -153,7 +154,7 @@ func (v *View[T]) encode(value T) (e Entry, err error) {
 	if v.opts.Version != nil {
 		e.Stamp.Version = v.opts.Version(value)
 	}
-	e.Value, err = v.codec.encode(&value)
+	e.Value, err = v.codec.Encode(&value)
 	return e, err
 }
 
@@ -207,7 +208,7 @@ func (v *View[T]) Peek(ctx context.Context, key string) (value T, age time.Durat
 		return value, 0, false, v.face.cache.fail("peek", key, err)
 	}
 	if s.ours && !s.hollow && !s.Absent {
-		if e, whole := v.face.cache.whole(ctx, &s); whole && v.codec.decode(e.Value, &value) == nil {
+		if e, whole := v.face.cache.whole(ctx, &s); whole && v.codec.Decode(e.Value, &value) == nil {
 			return value, max(time.Since(s.Written), 0), true, nil
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/fourfold-dev/fourfold/internal/record"
 )
 
 type account struct {
@@ -22,23 +24,23 @@ type session struct {
 // What is tagged for other purposes only never reaches the cache, nor what is
 // left out of it; with volatile tags, only those fields and the key do.
 func TestWhatAViewKeeps(t *testing.T) {
-	c, err := newCodec[account]()
+	c, err := record.ValuesOf[account](purpose, "new", volatileFields)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := c.encode(&account{"u1", "ann", "canary", "canary"})
+	data, err := c.Encode(&account{"u1", "ann", "canary", "canary"})
 	if err != nil || strings.Contains(string(data), "canary") || !strings.Contains(string(data), "ann") {
 		t.Errorf("%s, %v", data, err)
 	}
 	var back account
-	if err := c.decode(data, &back); err != nil || back != (account{ID: "u1", Name: "ann"}) {
+	if err := c.Decode(data, &back); err != nil || back != (account{ID: "u1", Name: "ann"}) {
 		t.Errorf("%+v, %v", back, err)
 	}
-	s, err := newCodec[session]()
+	s, err := record.ValuesOf[session](purpose, "new", volatileFields)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err = s.encode(&session{"s1", "secret", "canary"})
+	data, err = s.Encode(&session{"s1", "secret", "canary"})
 	if err != nil || string(data) != `{"id":"s1","t":"secret"}` {
 		t.Errorf("%s, %v", data, err)
 	}
@@ -50,7 +52,7 @@ func TestFaultyType(t *testing.T) {
 		ID string `persistence:"key"`
 		C  chan int
 	}
-	if _, err := newCodec[faulty](); err == nil {
+	if _, err := record.ValuesOf[faulty](purpose, "new", volatileFields); err == nil {
 		t.Error("a channel was accepted")
 	}
 }
