@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -220,21 +219,7 @@ func (f *feed) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var faults []string
-	for _, l := range left {
-		faults = append(faults, l.String())
-	}
-	dead, err := f.game.layer.DeadLetters().List(ctx, persistence.DeadFilter{Limit: 3})
-	if err != nil {
-		return err
-	}
-	for _, d := range dead {
-		faults = append(faults, fmt.Sprintf("%s of %s %s is a dead letter: %s", d.Task, d.Kind, d.Key, d.Reason))
-	}
-	if len(faults) > 0 {
-		return errors.New("not everything can be done: " + strings.Join(faults, "; "))
-	}
-	return nil
+	return stores.Undone(ctx, f.game.layer, left)
 }
 
 // drain returns when everything is done that can be: by this process, or by

@@ -2,6 +2,8 @@ package stores
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -38,4 +40,24 @@ func Drain(ctx context.Context, layer *persistence.Layer) ([]persistence.Left, e
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+}
+
+// Undone is nil when Drain has left nothing and there are no dead letters, else
+// an error that says what cannot be done, and why.
+func Undone(ctx context.Context, layer *persistence.Layer, left []persistence.Left) error {
+	var faults []string
+	for _, l := range left {
+		faults = append(faults, l.String())
+	}
+	dead, err := layer.DeadLetters().List(ctx, persistence.DeadFilter{Limit: 3})
+	if err != nil {
+		return err
+	}
+	for _, d := range dead {
+		faults = append(faults, fmt.Sprintf("%s of %s %s is a dead letter: %s", d.Task, d.Kind, d.Key, d.Reason))
+	}
+	if len(faults) > 0 {
+		return errors.New("not everything can be done: " + strings.Join(faults, "; "))
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package stores
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,8 +31,12 @@ func TestDrainWaitsForNextAttempts(t *testing.T) {
 		if _, err := soon.Put(t.Context(), letter{ID: "a"}); err != nil {
 			t.Fatal(err)
 		}
-		if left, err := Drain(t.Context(), layer); err != nil || len(left) > 0 || attempts != 3 {
+		left, err := Drain(t.Context(), layer)
+		if err != nil || len(left) > 0 || attempts != 3 {
 			t.Errorf("%d attempts, and %v is left, %v", attempts, left, err)
+		}
+		if err := Undone(t.Context(), layer, left); err != nil {
+			t.Error(err)
 		}
 		late := persistence.Declare(layer, "late", persistence.Plan[letter]{
 			{Name: "send", Purpose: persistence.Transitory, Priority: 1, Delay: time.Hour, Do: func(context.Context, letter) error { return nil }},
@@ -40,8 +45,12 @@ func TestDrainWaitsForNextAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if left, err := Drain(t.Context(), layer); err != nil || len(left) != 1 || time.Since(began) > 2*patience {
+		left, err = Drain(t.Context(), layer)
+		if err != nil || len(left) != 1 || time.Since(began) > 2*patience {
 			t.Errorf("after %v %v is left, %v; want the late one, after a minute", time.Since(began), left, err)
+		}
+		if err := Undone(t.Context(), layer, left); err == nil || !strings.Contains(err.Error(), "send of late: not due") {
+			t.Errorf("what is left is told as %v", err)
 		}
 	})
 }
