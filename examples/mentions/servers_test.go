@@ -28,7 +28,7 @@ func argsOn(servers *servertest.Servers, path string) []string {
 // totals that the input implies, all of them read back from the servers.
 func TestOnServers(t *testing.T) {
 	if *tweets == 0 {
-		t.Skip("a stream over four servers is for the long tier: -args -tweets=50000")
+		t.Skip("the campaign that kills a stream over four servers is asked for by -args -tweets=50000")
 	}
 	s := generate(*tweets)
 	rows := len(s.rows)
