@@ -154,6 +154,11 @@ type agent struct {
 	shown int64          // what its Now said last
 }
 
+// blindNow reports whether there was such a jump less than a lease ago.
+func (a *agent) blindNow(at int64) bool {
+	return a.blind > 0 && at-a.blind <= claimLease.Microseconds()
+}
+
 // start begins a process over the shared file.
 func (o *outbox) start() *agent {
 	o.owners++

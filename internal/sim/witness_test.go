@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/transactional"
 )
@@ -81,9 +82,9 @@ func (o *outbox) watch(rows map[int]seen) {
 		switch {
 		case !there:
 			was = seen{owner: now.owner}
-			o.ends[id] = o.at() + handLease.Microseconds()
+			o.ends[id] = o.lasts(handLease)
 		case now.owner != 0 && (now.owner != was.owner || now.sort != was.sort):
-			o.ends[id] = o.at() + claimLease.Microseconds()
+			o.ends[id] = o.lasts(claimLease)
 		}
 		switch {
 		case was.owner != 0 && now.owner != 0 && now.owner != was.owner:
@@ -102,6 +103,16 @@ func (o *outbox) watch(rows map[int]seen) {
 	}
 }
 
+// lasts is until when a lease of now holds for certain. That of a process which
+// did not ask between two jumps may be as much too short as the first of them was
+// long, for those who did.
+func (o *outbox) lasts(lease time.Duration) int64 {
+	if o.actor.blindNow(o.at()) {
+		return o.at()
+	}
+	return o.at() + lease.Microseconds()
+}
+
 // taken checks that an owner was taken for dead, and that this was counted.
 // Nobody who renews in time loses a claim when the server's clock leaps ahead; only
 // a process that began after the leap cannot know of it, nor one that did not ask
@@ -113,7 +124,7 @@ func (o *outbox) taken(id int, was, now seen) {
 	case now.lost != was.lost+1:
 		o.violated("record %d was taken from %d, and %d losses were counted", id, was.owner, now.lost-was.lost)
 	case o.killed || early <= 0 || o.server && early <= slack:
-	case o.server && (a.born >= o.leapt || a.blind > 0 && o.at()-a.blind <= claimLease.Microseconds()):
+	case o.server && (a.born >= o.leapt || a.blindNow(o.at())):
 	default:
 		o.violated("record %d was taken from %d %d ms before its lease was over", id, was.owner, early/ms)
 	}
