@@ -44,7 +44,9 @@ func (l *Layer) accept(ctx context.Context, k *kind, obj any, p putOptions) (*Re
 	if err != nil {
 		err = opError(p.op(), k, a.version.key, err)
 	}
-	return receipt, len(a.version.body), err
+	size := len(a.version.body)
+	a.recycle()
+	return receipt, size, err
 }
 
 // acceptable makes an object ready to be accepted, and refuses one that cannot be.

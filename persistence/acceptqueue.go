@@ -34,6 +34,7 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	h.job, h.tube = id, job.Tube
 	e.moves.Add(1)
 	if !a.urgent() {
+		a.over = true
 		return a.receipt, nil
 	}
 	err = e.first(ctx, h)
@@ -154,8 +155,10 @@ func (e *engine) doneBefore(h *held) {
 	if h.receipt == nil {
 		return
 	}
+	h.receipt.mu.Lock()
+	defer h.receipt.mu.Unlock()
 	for i := range h.run.Tasks {
-		if s, ok := h.receipt.State(h.env.Tasks[i].Name); ok && s != TaskPending && s != TaskDead {
+		if s, ok := h.receipt.state(h.env.Tasks[i].Name); ok && s != TaskPending && s != TaskDead {
 			h.run.Tasks[i].State = flow.Done
 		}
 	}

@@ -145,6 +145,9 @@ func (all *putAll) answer(ctx context.Context, p *putting, receipt *Receipt, err
 	}
 	p.out.Receipt, p.out.Err = receipt, err
 	all.layer.putDone(ctx, all.kind, receipt, size, p.began, err)
+	if p.a != nil {
+		p.a.recycle()
+	}
 }
 
 // unite accepts objects in one call of the transactional store. Of those that

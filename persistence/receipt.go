@@ -93,8 +93,13 @@ func (r *Receipt) Tasks() []TaskReceipt {
 func (r *Receipt) State(task string) (state TaskState, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.tasks {
-		if t.Name == task {
+	return r.state(task)
+}
+
+// state is State for who holds mu.
+func (r *Receipt) state(task string) (state TaskState, ok bool) {
+	for i := range r.tasks {
+		if t := &r.tasks[i]; t.Name == task {
 			return t.State, true
 		}
 	}

@@ -31,9 +31,12 @@ func (h *held) queued(n int64) {
 		if t == nil || h.run.Tasks[i].State != flow.Waiting {
 			continue
 		}
-		if state, ok := h.receipt.State(t.name); n > 0 || !ok || state == TaskPending {
-			t.counter.queued.Add(n)
+		if n < 0 {
+			if state, ok := h.receipt.State(t.name); ok && state != TaskPending {
+				continue
+			}
 		}
+		t.counter.queued.Add(n)
 	}
 }
 
