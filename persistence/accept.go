@@ -14,9 +14,12 @@ import (
 
 // put accepts one object.
 func (l *Layer) put(ctx context.Context, k *kind, obj any, p putOptions) (*Receipt, error) {
-	start := time.Now()
+	var began time.Time
+	if l.engine.see.put != nil {
+		began = time.Now()
+	}
 	receipt, size, err := l.accept(ctx, k, obj, p)
-	l.putDone(ctx, k, receipt, size, start, err)
+	l.putDone(ctx, k, receipt, size, began, err)
 	return receipt, err
 }
 
@@ -316,7 +319,7 @@ func acceptedError(err error) error {
 func (e *engine) first(ctx context.Context, h *held) error {
 	w := e.newWorker(true)
 	h.run.Down = e.health.down()
-	act := h.run.Begin(nowMicro(), true)
+	act := h.run.Begin(w.now.UnixMicro(), true)
 	var errs []error
 	for act.Kind == flow.Start && h.tasks[act.Tasks[0]].priority == 0 {
 		batch := append([]int(nil), act.Tasks...)
@@ -329,7 +332,7 @@ func (e *engine) first(ctx context.Context, h *held) error {
 			}
 		}
 		if act.Kind == flow.Look && act.Priority == 0 {
-			act = h.run.Looked(nowMicro(), false)
+			act = h.run.Looked(w.now.UnixMicro(), false)
 		}
 	}
 	for i, t := range h.tasks {

@@ -52,6 +52,7 @@ func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) {
 	// The default writes share the object, so it is decoded before they start;
 	// one that cannot be decoded is reported by each of them.
 	_, _ = h.object()
+	w.now = time.Now() // which may have taken a while
 	if w.startQuick(ctx, h, tasks) {
 		return
 	}
@@ -70,7 +71,7 @@ func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) {
 
 // aside runs a task beside the worker.
 func (w *worker) aside(ctx context.Context, h *held, i int) {
-	w.ends <- w.attempt(ctx, h, i, true)
+	w.ends <- w.attempt(ctx, h, i, time.Now(), true)
 }
 
 // rest runs what is queued of the class, and awaits the others.
@@ -81,7 +82,7 @@ func (w *worker) rest(ctx context.Context) (act flow.Action) {
 		if !ok {
 			break
 		}
-		act = w.finish(ctx, h, w.attempt(ctx, h, i, false))
+		act = w.finish(ctx, h, w.attempt(ctx, h, i, w.now, false))
 	}
 	for ; w.left > 0; w.left-- {
 		act = w.finish(ctx, h, <-w.ends)

@@ -72,6 +72,7 @@ func (w *worker) writeBulk(ctx context.Context) {
 	crash.Point("bulk.before")
 	for _, p := range parts {
 		w.parts[p.task.purpose].Add(1)
+		p.began = w.now
 		for _, h := range p.held {
 			p.vs = append(p.vs, w.engine.versionOf(h, p.task))
 		}
@@ -95,7 +96,6 @@ func (w *worker) writeBulk(ctx context.Context) {
 
 func (w *worker) writePart(ctx context.Context, p *taskWrites) {
 	crash.Point("bulk.write.before")
-	p.began = time.Now()
 	watched := w.engine.health.watch(p.task.purpose)
 	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
 	watched.answered()
@@ -124,30 +124,25 @@ func (w *worker) wroteAll() {
 
 // endPart reports the end of each write to its envelope.
 func (w *worker) endPart(ctx context.Context, p *taskWrites) {
-	apart, now := w.apart(ctx, p), nowMicro()
+	apart := w.apart(ctx, p)
+	if apart {
+		w.now = time.Now() // a store was asked
+	}
 	for n, h := range p.held {
 		i, v := p.index[n], &p.vs[n]
 		if apart && v.err != nil && !fault.Permanent(v.err) {
 			h.alone = true
-			w.ended(ctx, h, h.run.Ended(now, flow.End{Task: i, Outcome: flow.Snoozed}), now)
+			w.follow(ctx, h, h.run.Ended(w.now.UnixMicro(), flow.End{Task: i, Outcome: flow.Snoozed}))
 			continue
 		}
-		e := end{End: flow.End{Task: i}, err: v.err, event: h.event(i)}
-		e.event.Started, e.event.Ended = p.began, p.ended
+		e := end{End: flow.End{Task: i}, attempts: h.run.Tasks[i].Attempts, began: p.began, ended: p.ended, err: v.err}
 		switch {
 		case v.err != nil:
 			w.judge(ctx, h, p.task, &e)
 		case v.stale:
 			e.Outcome = flow.Stale
 		}
-		w.ended(ctx, h, w.finish(ctx, h, e), now)
-	}
-}
-
-// ended goes on with an envelope when the last task of its class has ended.
-func (w *worker) ended(ctx context.Context, h *held, act flow.Action, now int64) {
-	if act.Kind != flow.Wait {
-		w.follow(ctx, h, act, now)
+		w.follow(ctx, h, w.finish(ctx, h, e))
 	}
 }
 

@@ -102,7 +102,7 @@ func (w *worker) watch(h *held, tasks []int) {
 	}
 	if longest >= 0 {
 		w.watched.Store(h)
-		w.until.Store(time.Now().Add(longest + overrun).UnixNano())
+		w.until.Store(w.now.Add(longest + overrun).UnixNano())
 	}
 }
 

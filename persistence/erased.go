@@ -170,8 +170,9 @@ func (l *Layer) lookErased(ctx context.Context) bool {
 var errErased = errors.New("the object was erased")
 
 // tellErased finds out which envelopes hold an object that was erased since. In
-// most groups none is old enough to be asked for.
-func (e *engine) tellErased(ctx context.Context, hs ...*held) {
+// most groups none is old enough to be asked for: asked tells, because that takes
+// its time.
+func (e *engine) tellErased(ctx context.Context, hs ...*held) (asked bool) {
 	var old []*held
 	var names []string
 	for _, h := range hs {
@@ -185,7 +186,7 @@ func (e *engine) tellErased(ctx context.Context, hs ...*held) {
 		}
 	}
 	if len(old) == 0 {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
@@ -200,6 +201,7 @@ func (e *engine) tellErased(ctx context.Context, hs ...*held) {
 			h.erased = err
 		}
 	}
+	return true
 }
 
 // dropErased ends the tasks that remain of an envelope that was erased.
@@ -221,7 +223,7 @@ func (e *engine) dropErased(h *held) {
 // withheld ends an attempt of an envelope that may be erased: it waits for the
 // store that knows.
 func (w *worker) withheld(ctx context.Context, h *held, t *task, e *end) {
-	e.event.Ended = time.Now()
+	e.ended = time.Now()
 	if e.err = h.erased; !fault.Outage(e.err) {
 		e.err = Snooze(foreignWait)
 	}

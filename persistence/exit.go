@@ -18,7 +18,7 @@ import (
 // when this returns.
 func (w *worker) exit(ctx context.Context, h *held, t *task, e end) {
 	e.err = &panicError{exit: true, stack: debug.Stack()}
-	e.event.Ended = time.Now()
+	e.ended = time.Now()
 	w.judge(ctx, h, t, &e)
 	if e.aside {
 		w.ends <- e

@@ -46,7 +46,7 @@ func (w *worker) judgeStore(ctx context.Context, h *held, t *task, e *end) {
 	store := w.engine.storeOf(t, e.err)
 	if health := w.engine.health; looksAway(e.err, store) && store != 0 && w.engine.layer.has(store) {
 		switch {
-		case health.cameBack(store, e.event.Started):
+		case health.cameBack(store, e.began):
 			e.Outcome = flow.Snoozed
 			return
 		case !health.answers(ctx, store):

@@ -163,17 +163,18 @@ func (l *lane) count(to storeSet, n int, now time.Time) {
 // next gives envelopes back that go on in this lane, in their order and before
 // those of their class that wait already, and appends to group what a worker
 // does next. It waits until there is something; nothing means that the lane is
-// stopped. What is evicted has no room here, and must go back to custody.
+// stopped. What is evicted has no room here, and must go back to custody. The
+// time is when the worker takes what it is given.
 //
 // This is where a worker gives way to what is more urgent, once for each group.
 // When nothing is, it gets back what it has given.
-func (l *lane) next(back, group []*held) (taken, evicted []*held) {
+func (l *lane) next(back, group []*held) (taken, evicted []*held, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
-		return group, back
+		return group, back, now
 	}
-	now := time.Now()
+	now = time.Now()
 	for i := len(back) - 1; i >= 0; i-- {
 		l.waiting.push(back[i], true, now)
 	}
@@ -182,7 +183,7 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 		l.wake()
 		l.some.Wait()
 		if l.stopped {
-			return group, nil
+			return group, nil, now
 		}
 		now = time.Now()
 	}
@@ -195,7 +196,7 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held) {
 	}
 	l.count(group[0].writes, 1, now)
 	l.wake()
-	return group, evicted
+	return group, evicted, now
 }
 
 // take appends the next envelopes: of the most urgent class, but one time in

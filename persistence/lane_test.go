@@ -25,7 +25,7 @@ func writingTo(s storeSet, groups int) *lane {
 // taken takes the next group, and says after how long.
 func taken(l *lane) (group []*held, after time.Duration) {
 	began := time.Now()
-	group, _ = l.next(nil, nil)
+	group, _, _ = l.next(nil, nil)
 	return group, time.Since(began)
 }
 

@@ -293,4 +293,6 @@ func (a *accepting) record(c *outboxCustody) transactional.Record {
 }
 
 // settlement is where the envelope waits first.
-func (a *accepting) settlement() flow.Settlement { return a.held.run.Settlement(nowMicro()) }
+func (a *accepting) settlement() flow.Settlement {
+	return a.held.run.Settlement(a.env.Accepted.UnixMicro())
+}

@@ -25,10 +25,11 @@ type worker struct {
 	ends     chan end
 	beside   beside
 
-	group []*held // that the worker has in hand
-	at    int     // of these, the one that is conducted
-	back  []*held // of these, what goes on in this lane
-	bulk  bulk    // the default writes of the group
+	now   time.Time // when it last looked at the clock, which is when it began with what it does now
+	group []*held   // that the worker has in hand
+	at    int       // of these, the one that is conducted
+	back  []*held   // of these, what goes on in this lane
+	bulk  bulk      // the default writes of the group
 
 	written chan *taskWrites // parts of it that are written beside one another
 
@@ -53,22 +54,16 @@ const endsKept = 4
 // An end is how a task's attempt ended, on its way back to the worker.
 type end struct {
 	flow.End
-	event TaskEvent
-	err   error
-	aside bool // it ran beside the worker
-}
-
-// at is when the attempt ended; one that did not begin ends now.
-func (e *end) at() int64 {
-	if e.event.Ended.IsZero() {
-		return nowMicro()
-	}
-	return e.event.Ended.UnixMicro()
+	attempts     int       // before this one
+	began, ended time.Time // ended is zero where it did not begin
+	err          error
+	id           string // of the task, where a handler ran and somebody observes
+	aside        bool   // it ran beside the worker
 }
 
 func (e *engine) newWorker(realTime bool) *worker {
 	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, endsKept),
-		written: make(chan *taskWrites, endsKept)}
+		written: make(chan *taskWrites, endsKept), now: time.Now()}
 }
 
 // serve conducts envelopes until the lane is stopped. ctx is the handlers':
@@ -101,7 +96,7 @@ func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
 // the lane is stopped.
 func (w *worker) take() bool {
 	var evicted []*held
-	w.group, evicted = w.lane.next(w.back, w.group[:0])
+	w.group, evicted, w.now = w.lane.next(w.back, w.group[:0])
 	for _, h := range evicted {
 		w.engine.evict(h)
 	}
@@ -112,21 +107,21 @@ func (w *worker) take() bool {
 // conduct carries the group through its next class, or what is left of it.
 func (w *worker) conduct(ctx context.Context) {
 	if w.exited != nil {
-		w.follow(ctx, w.runs, w.goOn(ctx), nowMicro())
+		w.follow(ctx, w.runs, w.goOn(ctx))
 		w.at++
-	} else {
-		w.engine.tellErased(ctx, w.group...)
+	} else if w.engine.tellErased(ctx, w.group...) {
+		w.now = time.Now()
 	}
-	down, now := w.engine.health.down(), nowMicro()
+	down := w.engine.health.down()
 	for ; w.at < len(w.group); w.at++ {
 		h := w.group[w.at]
 		if h.erased == errErased {
 			w.engine.dropErased(h)
-			w.follow(ctx, h, flow.Action{Kind: flow.Settle}, now)
+			w.follow(ctx, h, flow.Action{Kind: flow.Settle})
 			continue
 		}
 		h.without(down)
-		act := h.run.Begin(now, w.realTime)
+		act := h.run.Begin(w.now.UnixMicro(), w.realTime)
 		if act.Kind == flow.Start && w.writesOnly(h, act.Tasks) {
 			if ctx.Err() != nil {
 				h.run.Stop()
@@ -136,9 +131,8 @@ func (w *worker) conduct(ctx context.Context) {
 		}
 		if act.Kind == flow.Start {
 			act = w.class(ctx, h, act.Tasks)
-			now = nowMicro()
 		}
-		w.follow(ctx, h, act, now)
+		w.follow(ctx, h, act)
 	}
 	w.writeBulk(ctx)
 }
@@ -157,12 +151,14 @@ func (w *worker) writesOnly(h *held, tasks []int) bool {
 // follow does what follows a class. What goes on, goes on when its lane says
 // so: that is the look for something more urgent, and the answer is always that
 // there may be.
-func (w *worker) follow(ctx context.Context, h *held, act flow.Action, now int64) {
+func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
+	now := w.now.UnixMicro()
 	if act.Kind == flow.Look {
 		crash.Point("class.between")
 		act = h.run.Looked(now, true)
 	}
 	switch act.Kind {
+	case flow.Wait: // for what else is under way of its class
 	case flow.GiveBack:
 		h.waits(act.Priority, h.realTime, now)
 		w.back = append(w.back, h)
@@ -187,7 +183,8 @@ func (w *worker) conductAlone(ctx context.Context, h *held) {
 		if w.engine.tellErased(ctx, h); h.erased == errErased {
 			w.engine.dropErased(h)
 		}
-		act = h.run.Begin(nowMicro(), w.realTime)
+		w.now = time.Now()
+		act = h.run.Begin(w.now.UnixMicro(), w.realTime)
 	}
 	for {
 		switch act.Kind {
@@ -195,15 +192,16 @@ func (w *worker) conductAlone(ctx context.Context, h *held) {
 			act = w.class(ctx, h, act.Tasks)
 		case flow.Look:
 			crash.Point("alone.between")
-			act = h.run.Looked(nowMicro(), false)
+			act = h.run.Looked(w.now.UnixMicro(), false)
 		default:
-			w.engine.release(ctx, h, h.run.Settlement(nowMicro()))
+			w.engine.release(ctx, h, h.run.Settlement(w.now.UnixMicro()))
 			return
 		}
 	}
 }
 
-// class runs the tasks of one class side by side.
+// class runs the tasks of one class side by side. They begin when the worker last
+// looked at the clock, and it looks again when each has ended.
 func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 	crash.Point("class.before")
 	if ctx.Err() != nil {
@@ -216,12 +214,13 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 		if err := w.countFirst(ctx, h, tasks); err != nil {
 			return w.cancel(ctx, h, tasks, err)
 		}
+		w.now = time.Now()
 	}
 	h.expect(tasks)
 	w.watch(h, tasks)
 	w.runs, w.left = h, len(tasks)
 	if len(tasks) == 1 {
-		act := w.finish(ctx, h, w.attempt(ctx, h, tasks[0], false))
+		act := w.finish(ctx, h, w.attempt(ctx, h, tasks[0], w.now, false))
 		w.over()
 		return act
 	}
@@ -233,7 +232,13 @@ func (w *worker) class(ctx context.Context, h *held, tasks []int) flow.Action {
 // counters and the observer.
 func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	t := h.tasks[e.Task]
-	act := h.run.Ended(e.at(), e.End)
+	switch {
+	case e.err != nil || e.ended.IsZero(): // it was judged, for which a store may have been asked, or did not begin
+		w.now = time.Now()
+	case e.ended.After(w.now):
+		w.now = e.ended
+	}
+	act := h.run.Ended(w.now.UnixMicro(), e.End)
 	state := h.run.Tasks[e.Task].State
 	if state != flow.Waiting && state != flow.Dead && w.engine.spilled.first(h.id(), t) {
 		t.counter.ended(state)
@@ -248,8 +253,7 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 		h.fail(e.Task, e.err)
 	}
 	if see := w.engine.see.task; see != nil {
-		e.event.Err, e.event.Result = e.err, result(e.Outcome, state)
-		w.engine.layer.observe(func() { see.TaskDone(ctx, e.event) })
+		w.engine.layer.observe(func() { see.TaskDone(ctx, h.event(&e, state)) })
 	}
 	return act
 }
@@ -261,18 +265,16 @@ var errGone = errors.New("the claim was lost: the process was away for longer th
 // cancel ends the attempts of a class that could not start.
 func (w *worker) cancel(ctx context.Context, h *held, tasks []int, err error) (act flow.Action) {
 	for _, i := range tasks {
-		act = w.finish(ctx, h, end{End: flow.End{Task: i, Outcome: flow.Cancelled}, err: err})
+		act = w.finish(ctx, h, end{End: flow.End{Task: i, Outcome: flow.Cancelled}, attempts: h.run.Tasks[i].Attempts, err: err})
 	}
 	return act
 }
 
 // attempt runs one task once. One that ends the goroutine leaves its end to the
 // worker.
-func (w *worker) attempt(ctx context.Context, h *held, i int, aside bool) end {
+func (w *worker) attempt(ctx context.Context, h *held, i int, began time.Time, aside bool) end {
 	t, state := h.tasks[i], &h.run.Tasks[i]
-	e := end{End: flow.End{Task: i, Counted: h.counted && t.handles()}, aside: aside}
-	e.event = h.event(i)
-	e.event.Started = time.Now()
+	e := end{End: flow.End{Task: i, Counted: h.counted && t.handles()}, attempts: state.Attempts, began: began, aside: aside}
 	if state.State == flow.Dead {
 		e.Outcome, e.Reason = flow.Permanent, state.Reason
 		return e
@@ -291,8 +293,8 @@ func (w *worker) attempt(ctx context.Context, h *held, i int, aside bool) end {
 	stale, err := w.run(ctx, h, t, state, &e)
 	returned = true
 	crash.Point("task.after")
-	e.event.Ended = time.Now()
-	t.took(e.event.Ended.Sub(e.event.Started))
+	e.ended = time.Now()
+	t.took(e.ended.Sub(e.began))
 	e.err = err
 	if err == nil {
 		if stale {
@@ -304,12 +306,13 @@ func (w *worker) attempt(ctx context.Context, h *held, i int, aside bool) end {
 	return e
 }
 
-// event is what an observer is told of an attempt in any case.
-func (h *held) event(i int) TaskEvent {
-	t := h.tasks[i]
+// event is what an observer is told of an attempt.
+func (h *held) event(e *end, state flow.State) TaskEvent {
+	t := h.tasks[e.Task]
 	return TaskEvent{
-		Kind: h.kind.name, Key: h.env.Key, Task: t.name, Version: h.env.Version, Purpose: t.purpose,
-		Accepted: h.env.Accepted, Attempts: h.run.Tasks[i].Attempts,
+		ID: e.id, Kind: h.kind.name, Key: h.env.Key, Task: t.name, Version: h.env.Version, Purpose: t.purpose,
+		Accepted: h.env.Accepted, Started: e.began, Ended: e.ended, Attempts: e.attempts,
+		Result: result(e.Outcome, state), Err: e.err,
 	}
 }
 
@@ -332,14 +335,14 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 		c.run.Attempt--
 	}
 	if w.engine.see.task != nil {
-		e.event.ID = c.current().ID
+		e.id = c.current().ID
 	}
 	ctx, leave, err := w.engine.enter(ctx, h.kind, t, h.env.Key)
 	if err != nil {
 		return false, err
 	}
 	defer leave()
-	began := e.event.Started
+	began := e.began
 	if t.limit != nil {
 		began = time.Now() // it has waited
 	}
