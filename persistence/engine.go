@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,15 +31,15 @@ type engine struct {
 	health     *health
 
 	mu         sync.Mutex
-	held       map[*held]struct{} // for the leases
-	working    atomic.Int32       // 1 while Work or Drain serves the lanes
-	draining   atomic.Bool        // who serves is Drain, and ends by itself
-	serving    gate               // held by who serves, until everything has stopped
-	news       atomic.Int64       // envelopes that other processes were not told of
-	nudging    atomic.Bool        // a nudge to other processes is on its way
-	nudgesLeft int                // before the queue is asked again whether somebody listens; of who has set nudging
-	flight     atomic.Int64       // envelopes in workers' hands
-	moves      atomic.Int64       // envelopes accepted, claimed or settled: tells Drain whether anything moved
+	held       []*held      // for the leases; each knows its place
+	working    atomic.Int32 // 1 while Work or Drain serves the lanes
+	draining   atomic.Bool  // who serves is Drain, and ends by itself
+	serving    gate         // held by who serves, until everything has stopped
+	news       atomic.Int64 // envelopes that other processes were not told of
+	nudging    atomic.Bool  // a nudge to other processes is on its way
+	nudgesLeft int          // before the queue is asked again whether somebody listens; of who has set nudging
+	flight     atomic.Int64 // envelopes in workers' hands
+	moves      atomic.Int64 // envelopes accepted, claimed or settled: tells Drain whether anything moved
 
 	// What custody is to be told of what became of envelopes.
 	settlers  []*settler
@@ -78,7 +79,6 @@ func newEngine(l *Layer) *engine {
 		see:        observersOf(l.opts.Observer),
 		realTime:   newLane(l.opts.MaxHeld, l.opts.RealTimeWorkers),
 		background: newLane(l.opts.MaxHeld, l.opts.Workers),
-		held:       map[*held]struct{}{},
 		serving:    make(gate, 1),
 		inquiry:    make(gate, 1),
 		track:      map[transactional.RecordID]*Receipt{},
@@ -123,25 +123,33 @@ func (e *engine) keep(hs ...*held) {
 	defer e.mu.Unlock()
 	for _, h := range hs {
 		h.leased = now
-		e.held[h] = struct{}{}
+		if !e.holds(h) {
+			h.at = len(e.held)
+			e.held = append(e.held, h)
+		}
 	}
 }
 
+// holds reports whether an envelope is held, for who has locked mu.
+func (e *engine) holds(h *held) bool { return h.at < len(e.held) && e.held[h.at] == h }
+
 func (e *engine) drop(h *held) {
 	e.mu.Lock()
-	delete(e.held, h)
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	if !e.holds(h) {
+		return
+	}
+	last := len(e.held) - 1
+	moved := e.held[last]
+	e.held[h.at], moved.at, e.held[last] = moved, h.at, nil
+	e.held = e.held[:last]
 }
 
 // holding returns what this process holds.
 func (e *engine) holding() []*held {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]*held, 0, len(e.held))
-	for h := range e.held {
-		out = append(out, h)
-	}
-	return out
+	return slices.Clone(e.held)
 }
 
 // place puts a held envelope into the lane of its next task, or, when nothing
@@ -305,7 +313,7 @@ func (e *engine) followed(id transactional.RecordID) *Receipt {
 // unfollow forgets the receipt of a finished envelope.
 func (e *engine) unfollow(id transactional.RecordID) {
 	e.trackMu.Lock()
+	defer e.trackMu.Unlock()
 	delete(e.track, id)
 	delete(e.faint, id)
-	e.trackMu.Unlock()
 }

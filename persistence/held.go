@@ -32,18 +32,19 @@ type held struct {
 	job     transitory.ID // in the queue
 	tube    string        // that the job came from
 	lost    int           // claims that ended without a settlement
-	suspect bool          // it was lost so often that it runs alone
-	counted bool          // attempts were made durable before the run
 
 	erased error // errErased, or why nobody can tell; nil: it is not
 
 	ends atomic.Uint64 // bit i: the end of task i is in the counters, and custody may not know yet
 
-	gone   atomic.Bool // somebody else holds it by now
-	leased time.Time   // when the claim was made or renewed; renew only
+	leased time.Time // when the claim was made or renewed; renew only
+	at     int       // its place among those that this process holds; of engine.mu
 
 	contexts []runContext // for the handlers that have not run, made at once
 	context  atomic.Int32 // of these, taken
+	gone     atomic.Bool  // somebody else holds it by now
+	suspect  bool         // it was lost so often that it runs alone
+	counted  bool         // attempts were made durable before the run
 
 	// Where it waits, while no worker has it.
 	priority   uint32
@@ -58,7 +59,7 @@ type held struct {
 
 // few is how many tasks most envelopes have at most. Theirs lie in the envelope
 // itself, so that one allocation serves for all.
-const few = 8
+const few = 6
 
 type fewTasks struct {
 	states [few]flow.Task

@@ -174,7 +174,9 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held, now time.Time)
 	if l.stopped {
 		return group, back, now
 	}
-	now = time.Now()
+	if len(back) > 0 {
+		now = time.Now()
+	}
 	for i := len(back) - 1; i >= 0; i-- {
 		l.waiting.push(back[i], true, now)
 	}
@@ -185,6 +187,9 @@ func (l *lane) next(back, group []*held) (taken, evicted []*held, now time.Time)
 		if l.stopped {
 			return group, nil, now
 		}
+		now = time.Time{} // it has waited
+	}
+	if now.IsZero() {
 		now = time.Now()
 	}
 	group = l.take(group, now)

@@ -47,7 +47,7 @@ func TestSettlementsGather(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}, held: map[*held]struct{}{}}
+				e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}}
 				custody := &listener{began: time.Now()}
 				e.settlers = []*settler{newSettler(e, custody, test.near)}
 				e.draining.Store(test.holds < 0)
@@ -76,7 +76,7 @@ func TestSettlementsGather(t *testing.T) {
 // Who asks what custody has is not told of what is done already.
 func TestSettlementsThatWaitCanBeHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}, held: map[*held]struct{}{}}
+		e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}}
 		custody := &listener{began: time.Now()}
 		e.settlers = []*settler{newSettler(e, custody, false)}
 		for range 10 {
