@@ -21,7 +21,7 @@ func TestCosts(t *testing.T) {
 	data, progress := env.Append(nil), AppendTasks(nil, env.Tasks)
 	buf := make([]byte, 0, 2*len(data))
 	// One allocation, and two under the race detector.
-	costtest.Check(t, "append to a new buffer", 1, costtest.Bound{Allocs: 2, Bytes: 1400}, func() { env.Append(nil) })
+	costtest.Check(t, "append to a new buffer", 1, costtest.Bound{Allocs: 2, Bytes: 1100}, func() { env.Append(nil) })
 	costtest.Check(t, "append to a buffer with room", 1, costtest.Bound{Allocs: 0.2, Bytes: 64}, func() { env.Append(buf) })
 	costtest.Check(t, "decode", 1, costtest.Bound{Allocs: 5, Bytes: 1600}, func() {
 		if _, err := Decode(data); err != nil {

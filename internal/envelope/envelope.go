@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
+	"math"
 	"slices"
 	"time"
 
@@ -152,9 +153,21 @@ func (e *Envelope) size() int {
 func sizeOfTasks(tasks []Task) int {
 	n := binary.MaxVarintLen32
 	for i := range tasks {
-		n += len(tasks[i].Name) + 2*binary.MaxVarintLen32 + 2*binary.MaxVarintLen64 + 3
+		t := &tasks[i]
+		n += len(t.Name) + 2*binary.MaxVarintLen16 + 3 + sizeOf(t.NotBefore) + sizeOf(t.Since)
+		if t.Attempts > math.MaxUint16 {
+			n += binary.MaxVarintLen64
+		}
 	}
 	return n
+}
+
+// sizeOf is at least what a time takes, which most tasks have none of.
+func sizeOf(us int64) int {
+	if us == 0 {
+		return 1
+	}
+	return binary.MaxVarintLen64
 }
 
 // AppendTasks appends what remains, in the form that an outbox row keeps as
