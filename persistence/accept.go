@@ -290,9 +290,7 @@ func (e *engine) accepted(ctx context.Context, a *accepting) (*Receipt, error) {
 		}
 		return a.receipt, nil
 	}
-	err := e.first(ctx, a.held)
-	e.afterFirst(ctx, a.held)
-	if err != nil {
+	if err := e.firstAmong(ctx, a.held); err != nil {
 		return a.receipt, acceptedError(err)
 	}
 	return a.receipt, nil
@@ -313,49 +311,4 @@ func acceptedError(err error) error {
 		class = fault.ErrUnknown // the caller left in the middle of it
 	}
 	return &fault.Error{Op: "put", Class: class, Err: err, Accepted: true}
-}
-
-// first does what is due before Put returns, and says what is not done.
-func (e *engine) first(ctx context.Context, h *held) error {
-	w := e.newWorker(true)
-	h.run.Down = e.health.down()
-	act := h.run.Begin(w.now.UnixMicro(), true)
-	var errs []error
-	for act.Kind == flow.Start && h.tasks[act.Tasks[0]].priority == 0 {
-		batch := append([]int(nil), act.Tasks...)
-		crash.Point("first.before")
-		act = w.class(ctx, h, batch)
-		crash.Point("first.after")
-		for _, i := range batch {
-			if h.run.Tasks[i].State == flow.Waiting || h.run.Tasks[i].State == flow.Dead {
-				errs = append(errs, h.reason[i])
-			}
-		}
-		if act.Kind == flow.Look && act.Priority == 0 {
-			act = h.run.Looked(w.now.UnixMicro(), false)
-		}
-	}
-	for i, t := range h.tasks {
-		if t.priority == 0 && h.run.Tasks[i].State == flow.Waiting && h.reason[i] == nil {
-			errs = append(errs, fault.New(fault.ErrUnavailable, t.purpose.String(), "write", "the store is down; task "+t.name+" waits in custody"))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// afterFirst lets the envelope go on: to this process's workers, or back to
-// custody.
-func (e *engine) afterFirst(ctx context.Context, h *held) {
-	if e.working.Load() > 0 {
-		e.place(ctx, h, nowMicro())
-		return
-	}
-	h.run.Down = e.health.down()
-	s := h.run.Settlement(nowMicro())
-	if s.Done {
-		e.settle(h, s)
-		return
-	}
-	e.follow(h.id(), h.receipt)
-	e.release(ctx, h, s)
 }

@@ -33,6 +33,10 @@ type held struct {
 	tube    string        // that the job came from
 	lost    int           // claims that ended without a settlement
 
+	// put is the context of the Put that goes on with the envelope when what is
+	// written in a group now is done; else nil.
+	put context.Context
+
 	erased error // errErased, or why nobody can tell; nil: it is not
 
 	ends atomic.Uint64 // bit i: the end of task i is in the counters, and custody may not know yet

@@ -172,6 +172,8 @@ type kind struct {
 	foreign []string     // lanes of single tasks that this program serves
 	limit   int          // bytes of the largest encoded object that every store of the plan takes; zero: no limit
 	erased  atomic.Int64 // below this version an object may be erased
+
+	firsts [1 << (Amorphous + 1)]atomic.Pointer[firsts] // by storeSet; nil: there were none
 }
 
 // value returns the addressable struct (or map) behind obj.

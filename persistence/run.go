@@ -152,6 +152,9 @@ func (w *worker) writesOnly(h *held, tasks []int) bool {
 // so: that is the look for something more urgent, and the answer is always that
 // there may be.
 func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
+	if h.put != nil {
+		return // its Put goes on with it
+	}
 	now := w.now.UnixMicro()
 	if act.Kind == flow.Look {
 		crash.Point("class.between")
@@ -253,6 +256,9 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 		h.fail(e.Task, e.err)
 	}
 	if see := w.engine.see.task; see != nil {
+		if h.put != nil {
+			ctx = h.put
+		}
 		w.engine.layer.observe(func() { see.TaskDone(ctx, h.event(&e, state)) })
 	}
 	return act
