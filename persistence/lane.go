@@ -19,13 +19,14 @@ const groupMost = 64
 
 // writersAtOnce is how many groups of default writes to one store a lane has under
 // way before what arrives for it gathers for the next: a store does sixteen
-// writes together for little more than one. A full group waits for nobody, and
+// writes together for little more than one, and four were groups of a few where the
+// store is quick, above all for the cache. A full group waits for nobody, and
 // when none of those under way ends within a stall, the store is slow, and another
 // one begins: until a quarter of the workers write to it, and leave the others to
 // its siblings. What writes to several stores has patience with that bound for a
 // second: see place.
 const (
-	writersAtOnce = 4
+	writersAtOnce = 2
 	stall         = 20 * time.Millisecond
 	patience      = time.Second
 )

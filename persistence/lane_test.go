@@ -163,7 +163,10 @@ func TestFewWorkersWriteOneGroupPerStore(t *testing.T) {
 	for workers, want := range map[int]int{1: 1, 3: 1, 7: 1, 8: 2, 12: 3} {
 		l, groups := newLane(1000, workers), 0
 		for range want + 1 {
-			l.push(&held{priority: 1, writes: cells}, &held{priority: 9})
+			for range groupMost { // a full group gathers no more
+				l.push(&held{priority: 1, writes: cells})
+			}
+			l.push(&held{priority: 9})
 			if group, _ := taken(l); group[0].writes == cells {
 				groups++
 			}
