@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
@@ -141,6 +142,7 @@ func TestATxTaskThatLostItsClaimIsNotCharged(t *testing.T) {
 		if n, err := d.tallies.Get(d.Context(), "ann"); err != nil || n.N != 1 {
 			t.Errorf("it had its effect %d times, %v", n.N, err)
 		}
+		synctest.Wait() // the observer is told after the receipt
 		if _, runs := d.watch.of("stolen/count"); runs != 2 {
 			t.Errorf("it ran %d times, want twice", runs)
 		}
