@@ -157,6 +157,7 @@ var noExample = map[string]string{
 	"volatile/volatiletest.Server":            "Run",
 	"transactional/transactionaltest.Harness": "Run",
 	"amorphous/amorphoustest.Harness":         "Run",
+	"transactional.Statement":                 "Sequencer",
 	// It is what its tests do with real servers, and ends with them.
 	"persistence/servertest.Servers": "Servers_Kill",
 }

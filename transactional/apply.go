@@ -225,6 +225,11 @@ func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) 
 	if single, ok := s.driver.(Single); ok && len(jobs) == 1 && jobs[0].single() {
 		run = single.RunSingle
 	}
+	if len(jobs) == 1 {
+		if done, err := s.together(bounded, jobs[0]); done || err != nil {
+			return err != nil, s.ownDeadline(ctx, err)
+		}
+	}
 	for again := true; again; {
 		try := make([]attempt, len(jobs))
 		for i, j := range jobs {
@@ -241,10 +246,15 @@ func (s *Store) once(ctx context.Context, jobs []*job) (inside bool, err error) 
 			}
 		}
 	}
+	return failed.Load(), s.ownDeadline(ctx, err)
+}
+
+// ownDeadline is an error of a transaction whose deadline, and not ctx, has ended.
+func (s *Store) ownDeadline(ctx context.Context, err error) error {
 	if fault.Cancelled(err) && fault.ClassOf(err) == nil && ctx.Err() == nil {
-		err = &fault.Error{Op: "apply", Store: purpose, Class: fault.ErrUnavailable, Err: err}
+		return &fault.Error{Op: "apply", Store: purpose, Class: fault.ErrUnavailable, Err: err}
 	}
-	return failed.Load(), err
+	return err
 }
 
 // blamesOne reports whether an error of a statement can be the fault of one

@@ -44,13 +44,17 @@ func (k *clock) now(ctx context.Context, s *Store, c Conn) (int64, error) {
 	if !s.features.SharedLog {
 		return time.Now().UnixMicro(), nil
 	}
-	k.mu.Lock()
-	us, trusted := k.state.Continued(k.at())
-	k.mu.Unlock()
-	if trusted {
+	if us, trusted := k.known(); trusted {
 		return us, nil
 	}
 	return k.ask(ctx, s, c)
+}
+
+// known is the server's clock, if it need not be asked.
+func (k *clock) known() (us int64, trusted bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.Continued(k.at())
 }
 
 // ask reads the server's clock.

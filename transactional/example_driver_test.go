@@ -154,6 +154,33 @@ func ExampleSingle() {
 	// Output: <nil>
 }
 
+// A driver whose server takes a whole transaction at once is a Sequencer; where it
+// is none, or cannot, the statements are run one by one.
+func ExampleSequencer() {
+	ctx := context.Background()
+	driver, done := tempDriver(ctx)
+	defer done()
+	statements := []transactional.Statement{
+		{Text: "CREATE TABLE pages (views INTEGER)"},
+		{Text: "INSERT INTO pages (views) VALUES (?)", Args: []any{int64(7)}},
+	}
+	together := false
+	if sequencer, ok := driver.(transactional.Sequencer); ok {
+		together, _ = sequencer.RunSequence(ctx, ctx.Err, statements)
+	}
+	if !together {
+		fmt.Println(driver.Run(ctx, func(c transactional.Conn) error {
+			for _, s := range statements {
+				if _, err := c.Exec(ctx, s.Text, s.Args...); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	// Output: <nil>
+}
+
 // A Joiner enters a transaction that the caller began by itself; a database in
 // process has no such callers.
 func ExampleJoiner() {

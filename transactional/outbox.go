@@ -18,14 +18,16 @@ func compareIDs(a, b RecordID) int { return bytes.Compare(a[:], b[:]) }
 // moment is the time of a wave: the server's where other processes share the
 // database, and zero when nothing in the units depends on it.
 func (s *Store) moment(ctx context.Context, c Conn, jobs []*job) (int64, error) {
-	needed := func(a *add) bool { return a.Token != "" || a.Owner != 0 || !a.Due.IsZero() }
 	for _, j := range jobs {
-		if len(j.unit.Settle) > 0 || slices.ContainsFunc(j.adds, needed) {
+		if len(j.unit.Settle) > 0 || slices.ContainsFunc(j.adds, (*add).timed) {
 			return s.clock.now(ctx, s, c)
 		}
 	}
 	return 0, nil
 }
+
+// timed reports whether a record's row depends on the moment.
+func (a *add) timed() bool { return a.Token != "" || a.Owner != 0 || !a.Due.IsZero() }
 
 // A remembered is a token that was accepted before.
 type remembered struct {

@@ -92,6 +92,7 @@ type Store struct {
 	ours     ourSQL
 	clock    clock
 	lulls    lulls
+	byOne    atomic.Int32 // units that go statement by statement before a sequence is tried again
 	self     acquaintance
 
 	mu       sync.Mutex // guards plans; never held while the database works

@@ -78,6 +78,13 @@
 //     what every commit has, else in few different numbers, within the limits of
 //     placeholders and packets (transactional.TestPadded, transactional.TestChunks,
 //     TestPackets_D13).
+//   - A transaction is a round trip for its beginning, one for each statement and one
+//     for its end, and a lone caller waits for all of them: MariaDB prepares a
+//     compound statement that is the whole of what a lone Put writes. When its answer
+//     is lost the outcome is unknown, whichever statement it had come to; when one is
+//     refused, or leaves its row alone, nothing is applied, and the unit goes
+//     statement by statement, as all do on MySQL, and on a caller's pool
+//     (TestALoneAcceptanceIsOneStatement, TestLostSequence_D1_D2).
 //   - Rows in random order deadlock: those of a transaction are sorted by key
 //     (TestRowsAreInTheOrderOfTheirKeys). Where units want the same row, each of
 //     them writes it, one after the other in their order, and the newest stays

@@ -75,6 +75,7 @@ type session struct {
 	byText map[string]*list.Element
 	recent *list.List          // of *prepared, the latest in front
 	args   []driver.NamedValue // of exec, for its next use
+	maria  bool                // the server is a MariaDB
 }
 
 type prepared struct {
@@ -102,6 +103,7 @@ func (s *session) setUp(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
+	s.maria = strings.Contains(row[0], "MariaDB")
 	for _, problem := range []string{versionProblem(row[0]), flushProblem(row[1], opts.Durability)} {
 		if problem != "" {
 			return &unfitError{row[0], fault.New(fault.ErrMisconfigured, purpose, "connect", problem)}
@@ -213,7 +215,16 @@ func (s *session) ExecContext(ctx context.Context, query string, args []driver.N
 }
 
 // exec is ExecContext for arguments as a caller gives them.
-func (s *session) exec(ctx context.Context, query string, args []any) (driver.Result, error) {
+func (s *session) exec(ctx context.Context, query string, args []any) (res driver.Result, err error) {
+	err = s.withArgs(args, func(named []driver.NamedValue) error {
+		res, err = s.ExecContext(ctx, query, named)
+		return err
+	})
+	return res, err
+}
+
+// withArgs calls use with arguments as the client library takes them.
+func (s *session) withArgs(args []any, use func([]driver.NamedValue) error) error {
 	named := s.args[:0]
 	defer func() {
 		clear(named)
@@ -225,12 +236,12 @@ func (s *session) exec(ctx context.Context, query string, args []any) (driver.Re
 		case nil, int64, uint64, float64, bool, string, []byte, time.Time:
 		default:
 			if err := s.rawConn.CheckNamedValue(&value); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		named = append(named, value)
 	}
-	return s.ExecContext(ctx, query, named)
+	return use(named)
 }
 
 // QueryContext implements driver.QueryerContext by a prepared statement.
