@@ -104,7 +104,7 @@ func (c *consumer) run(ctx context.Context, items []*settlement, which []int, er
 // of no caller.
 func (c *consumer) settle(_ context.Context, items []*settlement) []error {
 	errs := make([]error, len(items))
-	if !c.link.usable() { // the server has ended the connection, and with it every reservation
+	if c.holds() && !c.link.usable() { // the server has ended the connection, and with it every reservation
 		c.discard()
 	}
 	valid, at := c.admit(items, errs)
@@ -125,6 +125,14 @@ func (c *consumer) settle(_ context.Context, items []*settlement) []error {
 	}
 	c.after()
 	return errs
+}
+
+// holds reports whether there are reservations. Without, the connection is another
+// one's to use: what is settled late, or expires late, must leave it alone.
+func (c *consumer) holds() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == holding
 }
 
 // admit picks the settlements of reservations that still hold, and says where
@@ -191,6 +199,9 @@ func (c *consumer) forget(s *settlement) {
 
 // after closes a connection that broke, and frees one that holds nothing more.
 func (c *consumer) after() {
+	if !c.holds() {
+		return
+	}
 	c.mu.Lock()
 	c.arm()
 	c.mu.Unlock()
