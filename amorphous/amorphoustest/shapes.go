@@ -2,7 +2,9 @@ package amorphoustest
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -54,5 +56,32 @@ func testShapes(t *testing.T, h Harness) {
 			tb.loses(tombstone(base, 7, 5), "a delete is superseded when any shape is newer")
 			tb.holds("a tombstone removes the cells of every shape with an older or equal stamp", shaped(base, 3, 9, `{"c":9}`))
 		})
+		t.Run(name+"/Many", func(t *testing.T) { testReadAlike(tb.on(t, tb.store)) })
 	}
+}
+
+// testReadAlike reads many rows at once, some of which lie alike in partitions of
+// their own, as the entries of a register do.
+func testReadAlike(tb *table) {
+	var cells, want []amorphous.Row
+	var at []amorphous.Address
+	for i := range 150 {
+		r := row(fmt.Sprint("many", i%75), "o", "alike", int64(i+1))
+		if i%3 == 0 || tb.table.Placed {
+			r.Order, r.ID = fmt.Append(nil, i%7), fmt.Sprint("other", i)
+		}
+		same := func(old amorphous.Row) bool { return old.SameRow(&r) }
+		if !slices.ContainsFunc(cells, same) {
+			cells = append(cells, shaped(r, 1, r.Stamp.Version, `{"a":1}`), shaped(r, 1<<63+9, r.Stamp.Version, `{"b":2}`))
+		}
+	}
+	tb.must(cells...)
+	for i := len(cells) - 2; i >= 0; i -= 2 {
+		nothing := cells[i].Address()
+		nothing.ID += "-not"
+		at = append(at, nothing, cells[i].Address(), cells[i].Address())
+		want = append(want, cells[i], cells[i+1])
+	}
+	at = append(at, at...)
+	same(tb, "rows stand in the order of their first address, each once and whole, and what is not there is left out", tb.read(at...), want)
 }

@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -21,27 +23,46 @@ func (d *driver) Read(ctx context.Context, t amorphous.Table, at []amorphous.Add
 	if err != nil {
 		return nil, err
 	}
-	text := "SELECT " + selected + " FROM " + table.cells + " c WHERE c.part=? AND c.ord=? AND c.id=? AND " + live + " ORDER BY c.shape"
-	if t.Placed {
-		text = "SELECT " + selected + " FROM " + table.other + " p JOIN " + table.cells + " c ON c.part=p.part AND c.ord=p.ord AND c.id=p.id" +
-			" WHERE p.id=? AND " + live + " ORDER BY c.shape"
-	}
 	var out []amorphous.Row
 	err = d.file.Read(ctx, func(conn sqlitefile.Conn) error {
-		out = out[:0]
-		now := time.Now().UnixMicro()
-		for _, a := range at {
-			args := []any{a.ID, now}
-			if !t.Placed {
-				args = []any{a.Partition, notNil(a.Order), a.ID, now}
-			}
-			if err := conn.Query(ctx, text, args, appendRow(&out)); err != nil {
-				return err
-			}
-		}
-		return nil
+		out, err = table.at(ctx, conn, at)
+		return err
 	})
 	return out, err
+}
+
+// at reads the live cells at addresses, in their order.
+func (t *table) at(ctx context.Context, conn sqlitefile.Conn, at []amorphous.Address) (out []amorphous.Row, err error) {
+	args := make([]any, 0, 3*min(len(at), chunkRows)+1)
+	err = t.read.chunks(len(at), func(from, to int, text string) error {
+		args = args[:0]
+		for _, a := range at[from:to] {
+			if !t.placed {
+				args = append(args, a.Partition, notNil(a.Order))
+			}
+			args = append(args, a.ID)
+		}
+		return conn.Query(ctx, text, append(args, time.Now().UnixMicro()), appendRow(&out))
+	})
+	if len(at) < 2 || len(out) < 2 {
+		return out, err
+	}
+	first := make(map[cellKey]int, len(at))
+	for i := len(at) - 1; i >= 0; i-- {
+		first[t.nameOf(at[i])] = i
+	}
+	slices.SortFunc(out, func(a, b amorphous.Row) int {
+		return cmp.Or(cmp.Compare(first[t.nameOf(a.Address())], first[t.nameOf(b.Address())]), cmp.Compare(a.Shape, b.Shape))
+	})
+	return slices.CompactFunc(out, func(a, b amorphous.Row) bool { return a.SameRow(&b) && a.Shape == b.Shape }), err
+}
+
+// nameOf is what names a row among others.
+func (t *table) nameOf(a amorphous.Address) cellKey {
+	if t.placed {
+		return cellKey{id: a.ID}
+	}
+	return cellKey{part: a.Partition, ord: string(a.Order), id: a.ID}
 }
 
 const selected = "c.part,c.ord,c.id,c.shape,c.version,c.tie,c.expires,c.body"

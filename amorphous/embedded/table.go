@@ -34,6 +34,7 @@ type table struct {
 	other  string // name of the companion
 
 	upsert  texts // cells, newest wins
+	read    texts // live cells by address
 	stamps  texts // stamps of cells by primary key
 	gone    texts // tombstones by address
 	fresh   texts // places of new IDs
@@ -61,10 +62,13 @@ func newTable(t amorphous.Table) *table {
 			"expires=excluded.expires,body=excluded.body WHERE "+newerThan)
 	out.stamps = forSizes("SELECT part,ord,id,shape,version,tie FROM "+cells+" WHERE (part,ord,id,shape) IN (VALUES ", "(?,?,?,?)", ")")
 	if t.Placed {
+		out.read = forSizes("SELECT "+selected+" FROM "+out.other+" p JOIN "+cells+" c ON c.part=p.part AND c.ord=p.ord AND c.id=p.id"+
+			" WHERE p.id IN (", "?", ") AND "+live)
 		out.fresh = forSizes("INSERT OR FAIL INTO "+out.other+"("+placeColumns+") VALUES ", "(?,?,?,?,?,0,0,0,0,?)", " ON CONFLICT(id) DO NOTHING")
 		out.located = forSizes("SELECT "+placeColumns+" FROM "+out.other+" WHERE id IN (", "?", ")")
 		out.replace = forSizes("INSERT OR REPLACE INTO "+out.other+"("+placeColumns+") VALUES ", "(?,?,?,?,?,?,?,?,?,?)", "")
 	} else {
+		out.read = forSizes("SELECT "+selected+" FROM "+cells+" c WHERE (c.part,c.ord,c.id) IN (VALUES ", "(?,?,?)", ") AND "+live)
 		out.gone = forSizes("SELECT part,ord,id,version,tie FROM "+out.other+" WHERE (part,ord,id) IN (VALUES ", "(?,?,?)", ")")
 	}
 	return out

@@ -227,6 +227,15 @@ func (e *emulator) Each(ctx context.Context, _ Consistency, s Statement, _ int, 
 		return err
 	}
 	var cells []stored
+	if head, rest, ok := strings.Cut(s.Text, "part IN ? AND "); ok {
+		some := map[string]*storage{}
+		for _, partition := range s.Args[0].([]string) {
+			if t := parts[partition]; t != nil {
+				some[partition] = t
+			}
+		}
+		s.Text, s.Args, parts = head+rest, s.Args[1:], some
+	}
 	if strings.HasSuffix(s.Text, "IN ?") {
 		for _, id := range s.Args[0].([]string) {
 			if t := parts[id]; t != nil {

@@ -10,44 +10,84 @@ import (
 	"github.com/fourfold-dev/fourfold/amorphous"
 )
 
-// Read implements amorphous.Driver: one statement per address, side by side.
+// Read implements amorphous.Driver: statements side by side, each of one address,
+// or of as many as lie alike in partitions of their own.
 func (d *Driver) Read(ctx context.Context, t amorphous.Table, at []amorphous.Address) ([]amorphous.Row, error) {
 	table := d.table(t)
 	found := make([][]amorphous.Row, len(at))
-	errs := make([]error, len(at))
-	one := func(i int) {
+	var errs []error
+	one := func(some []int) (err error) {
 		if t.Placed {
-			found[i], errs[i] = d.readPlaced(ctx, table, at[i].ID)
-		} else {
-			found[i], errs[i] = d.readRow(ctx, table, place{at[i].Partition, string(at[i].Order), at[i].ID})
+			found[some[0]], err = d.readPlaced(ctx, table, at[some[0]].ID)
+			return err
+		}
+		return d.readRows(ctx, table, at, some, found)
+	}
+	if groups := alike(t, at); len(groups) == 1 {
+		errs = append(errs, one(groups[0]))
+	} else {
+		errs = sideBySide(groups, one)
+	}
+	var out []amorphous.Row
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
 		}
 	}
-	if len(at) == 1 {
-		one(0)
-		return found[0], errs[0]
-	}
-	var wg sync.WaitGroup
-	next := make(chan int, len(at))
 	for i := range at {
+		out = append(out, found[i]...)
+	}
+	return out, nil
+}
+
+// sideBySide does one for all groups, some of them at the same time.
+func sideBySide(groups [][]int, one func([]int) error) []error {
+	errs := make([]error, len(groups))
+	var wg sync.WaitGroup
+	next := make(chan int, len(groups))
+	for i := range groups {
 		next <- i
 	}
 	close(next)
-	for range min(len(at), 32) {
+	for range min(len(groups), 32) {
 		wg.Go(func() {
 			for i := range next {
-				one(i)
+				errs[i] = one(groups[i])
 			}
 		})
 	}
 	wg.Wait()
-	var out []amorphous.Row
-	for i := range at {
-		if errs[i] != nil {
-			return nil, errs[i]
+	return errs
+}
+
+// alike groups addresses, by their indices, for one statement each: what differs
+// in nothing but the partition, as the entries of a register do, at most as many
+// partitions as a batch may have. What is asked for twice is read once.
+func alike(t amorphous.Table, at []amorphous.Address) (groups [][]int) {
+	type row struct{ ord, id string }
+	open := map[row]int{}
+	seen := make(map[place]bool, len(at))
+	for i, a := range at {
+		key := row{string(a.Order), a.ID}
+		p := place{a.Partition, key.ord, key.id}
+		if t.Placed {
+			p = place{id: a.ID}
 		}
-		out = append(out, found[i]...)
+		if seen[p] {
+			continue
+		}
+		if seen[p] = true; t.Placed {
+			groups = append(groups, []int{i})
+			continue
+		}
+		group, ok := open[key]
+		if !ok || len(groups[group]) == mixedRows {
+			group = len(groups)
+			open[key], groups = group, append(groups, nil)
+		}
+		groups[group] = append(groups[group], i)
 	}
-	return out, nil
+	return groups
 }
 
 // readPlaced reads an ID where it lies. The newest listed place may not have
@@ -84,10 +124,35 @@ func (d *Driver) readPlaced(ctx context.Context, t *table, id string) ([]amorpho
 
 // readRow reads the live cells of one row.
 func (d *Driver) readRow(ctx context.Context, t *table, at place) ([]amorphous.Row, error) {
+	return d.readCells(ctx, t, 1, Statement{t.row, []any{at.part, []byte(at.ord), at.id}})
+}
+
+// readRows reads the live cells of rows that are alike.
+func (d *Driver) readRows(ctx context.Context, t *table, at []amorphous.Address, some []int, found [][]amorphous.Row) (err error) {
+	first := at[some[0]]
+	if len(some) == 1 {
+		found[some[0]], err = d.readRow(ctx, t, place{first.Partition, string(first.Order), first.ID})
+		return err
+	}
+	of := make(map[string]int, len(some))
+	partitions := make([]string, len(some))
+	for i, index := range some {
+		partitions[i] = at[index].Partition
+		of[partitions[i]] = index
+	}
+	cells, err := d.readCells(ctx, t, len(some), Statement{t.rows, []any{partitions, notNil(first.Order), first.ID}})
+	for _, cell := range cells {
+		found[of[cell.Partition]] = append(found[of[cell.Partition]], cell)
+	}
+	return err
+}
+
+// readCells reads the live cells of at most so many rows.
+func (d *Driver) readCells(ctx context.Context, t *table, limit int, s Statement) ([]amorphous.Row, error) {
 	var rows collector
-	err := d.query(ctx, func(ctx context.Context, s Session) error {
-		rows = collector{now: time.Now(), limit: 1}
-		return s.Each(ctx, d.reading(ctx), Statement{t.row, []any{at.part, []byte(at.ord), at.id}}, 100, rows.add)
+	err := d.query(ctx, func(ctx context.Context, session Session) error {
+		rows = collector{now: time.Now(), limit: limit}
+		return session.Each(ctx, d.reading(ctx), s, 100, rows.add)
 	})
 	if err != nil {
 		return nil, t.explain(err)

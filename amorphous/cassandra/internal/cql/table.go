@@ -22,7 +22,7 @@ type table struct {
 	dropCell            string
 	register, unlist    string // a place
 	listed              string // places of some IDs
-	row                 string // cells of a row
+	row, rows           string // cells of a row, of rows in several partitions
 	first, after        string // pages of everything
 	rest, twins, marked string
 	buried              string // tombstones among the places
@@ -47,6 +47,7 @@ func newTable(keyspace string, t amorphous.Table) *table {
 	out.drop = "DELETE FROM " + out.cells + " USING TIMESTAMP ?" + row
 	out.dropCell = out.drop + " AND shape = ?"
 	out.row = read + out.cells + row
+	out.rows = read + out.cells + " WHERE part IN ? AND ord = ? AND id = ?"
 	out.first = read + out.cells
 	out.after = read + out.cells + " WHERE token(part) > token(?)"
 	out.rest = read + out.cells + " WHERE part = ? AND (ord, id) > (?, ?)"
