@@ -22,7 +22,8 @@ import (
 // it may have written before. So when the last write of an origin has come to
 // its end, exactly the rows of its newest version are left, however the writes
 // were interleaved, repeated or cut off in between. A write that was cut off
-// is finished by its repeat.
+// is finished by its repeat. A driver that is a Registrar does the first three
+// of these steps in one.
 //
 // An origin's key belongs to one object. Two origins that imply a row of one
 // place write two versions of one row.
@@ -193,11 +194,16 @@ func (w *deriving) flush() {
 		return
 	}
 	crash.Point("derive.register.before")
-	d.register.enter(ctx, shares, w.batch)
-	crash.Point("derive.register.after")
-	shares = slices.DeleteFunc(shares, func(s share) bool { return s.of.err != nil })
-	known := d.register.readEnded(ctx, shares)
-	w.write(shares, known)
+	var known map[string][]entry
+	if registrar, ok := d.store.driver.(Registrar); ok && entire(shares) {
+		known = w.introduce(registrar, shares)
+	} else {
+		d.register.enter(ctx, shares, w.batch)
+		crash.Point("derive.register.after")
+		shares = slices.DeleteFunc(shares, func(s share) bool { return s.of.err != nil })
+		known = d.register.readEnded(ctx, shares)
+		w.write(shares, known)
+	}
 	crash.Point("derive.rows.after")
 	for _, s := range shares {
 		if s.more || s.of.err != nil {

@@ -163,6 +163,24 @@ type Tallier interface {
 	Tallies(ctx context.Context, table Table, ranges []Range) ([]Tally, error)
 }
 
+// An Introduction is an entry of a register, and the rows that it says are there.
+type Introduction struct {
+	Entry Row   // of the register
+	Rows  []Row // of the table that the register is about
+}
+
+// Registrar is implemented by drivers that register rows in the transaction
+// that writes them. For others, DerivedRows registers, reads the register, and
+// writes the rows, one after another.
+type Registrar interface {
+	// Register writes the entry of each introduction and, unless a newer cell is
+	// at the entry's address then, its rows. Each introduction is on its own: it
+	// is written wholly or, with an error, not at all; what a newer cell of its
+	// own forestalls is no error. A repeat changes nothing. known is aligned with
+	// all, and holds the live cells at the entry's address, its own among them.
+	Register(ctx context.Context, register, table Table, all []Introduction) (known [][]Row, errs []error)
+}
+
 // Purger removes tombstones written, and cells expired, before a moment, where
 // the server does not do so by itself.
 type Purger interface {

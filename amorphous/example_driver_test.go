@@ -123,6 +123,41 @@ func ExampleTallier() {
 	// <nil>
 }
 
+// A Registrar writes what is derived from an object together with the note of
+// where it lies, and says what else was noted.
+func ExampleRegistrar() {
+	ctx := context.Background()
+	driver, done := exampleDriver()
+	defer done()
+	registrar, ok := driver.(amorphous.Registrar)
+	if !ok {
+		return // DerivedRows registers, reads and writes, one after another
+	}
+	notes := amorphous.Table{Name: "notes"}
+	for version := range int64(2) {
+		note := cell("where", version+1)
+		note.Shape = uint64(version + 1) // a cell for each version
+		known, errs := registrar.Register(ctx, notes, raw, []amorphous.Introduction{{Entry: note, Rows: []amorphous.Row{cell("a", version+1)}}})
+		fmt.Println(len(known[0]), errs[0])
+	}
+	// Output:
+	// 1 <nil>
+	// 2 <nil>
+}
+
+// An Introduction names what is derived from an object beside the note of it.
+func ExampleIntroduction() {
+	note := cell("where", 1)
+	note.Body = []byte(`{"at":["p"]}`)
+	one := amorphous.Introduction{Entry: note, Rows: []amorphous.Row{cell("a", 1), cell("b", 1)}}
+	for _, row := range one.Rows {
+		fmt.Println(row.ID, "of version", row.Stamp.Version, "is noted as", string(one.Entry.Body))
+	}
+	// Output:
+	// a of version 1 is noted as {"at":["p"]}
+	// b of version 1 is noted as {"at":["p"]}
+}
+
 // An Auditor shows what its sums are made of.
 func ExampleAuditor() {
 	ctx := context.Background()

@@ -49,9 +49,8 @@ func newestOf(entries []entry) (newest Stamp) {
 	return newest
 }
 
-// enter registers the shares of a batch. A share that could not be registered
-// has failed.
-func (r *register) enter(ctx context.Context, shares []share, batch []Row) {
+// entries are the cells by which the shares of a batch are registered.
+func (r *register) entries(shares []share, batch []Row) []Row {
 	now := time.Now()
 	rows := make([]Row, 0, len(shares))
 	var body []byte
@@ -66,7 +65,13 @@ func (r *register) enter(ctx context.Context, shares []share, batch []Row) {
 		row.Shape = shapeOf(row.Stamp, row.Body)
 		s.of.chunks++
 	}
-	for i, err := range r.store.Write(ctx, r.table, rows...) {
+	return rows
+}
+
+// enter registers the shares of a batch. A share that could not be registered
+// has failed.
+func (r *register) enter(ctx context.Context, shares []share, batch []Row) {
+	for i, err := range r.store.Write(ctx, r.table, r.entries(shares, batch)...) {
 		if err != nil && !errors.Is(err, ErrSuperseded) {
 			shares[i].of.fail(err)
 		}
@@ -94,12 +99,10 @@ func (r *register) life(s share, now time.Time) time.Time {
 func (r *register) readEnded(ctx context.Context, shares []share) map[string][]entry {
 	known := map[string][]entry{}
 	var at []Address
-	var ended []*implied
 	for _, s := range shares {
 		if s.more {
 			continue
 		}
-		ended = append(ended, s.of)
 		if _, again := known[s.of.Key]; !again {
 			known[s.of.Key] = nil
 			at = append(at, Address{s.of.Key, chunkOrder(0), registerID})
@@ -113,16 +116,27 @@ func (r *register) readEnded(ctx context.Context, shares []share) map[string][]e
 			known[cells[i].Partition] = append(known[cells[i].Partition], e)
 		}
 	}
-	for _, o := range ended {
-		o.fail(err)
-		if o.err == nil && (o.chunks > 1 || slices.ContainsFunc(known[o.Key], func(e entry) bool { return e.more })) {
+	for _, s := range shares {
+		if !s.more {
+			s.of.fail(err)
+		}
+	}
+	r.complete(ctx, shares, known)
+	return known
+}
+
+// complete reads all that is registered of the origins that end with a batch, and
+// of which there is more than the first chunk.
+func (r *register) complete(ctx context.Context, shares []share, known map[string][]entry) {
+	for _, s := range shares {
+		o := s.of
+		if !s.more && o.err == nil && (o.chunks > 1 || slices.ContainsFunc(known[o.Key], func(e entry) bool { return e.more })) {
 			var whole []entry
 			if whole, o.err = r.scan(ctx, o.Key); o.err == nil {
 				known[o.Key] = whole
 			}
 		}
 	}
-	return known
 }
 
 // scan reads all that is registered of an origin.

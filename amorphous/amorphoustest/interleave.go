@@ -114,6 +114,23 @@ func (g *gate) Scan(ctx context.Context, table amorphous.Table, r amorphous.Rang
 	return g.Driver.Scan(ctx, table, r)
 }
 
+// A registering gate is that of a driver which registers and writes at once.
+type registeringGate struct {
+	*gate
+	registrar amorphous.Registrar
+}
+
+func (g registeringGate) Register(ctx context.Context, register, table amorphous.Table, all []amorphous.Introduction) ([][]amorphous.Row, []error) {
+	if err := g.schedule.wait(g.writer); err != nil {
+		errs := make([]error, len(all))
+		for i := range errs {
+			errs[i] = err
+		}
+		return make([][]amorphous.Row, len(all)), errs
+	}
+	return g.registrar.Register(ctx, register, table, all)
+}
+
 // An interleaving is an origin with versions before, and two writers of others.
 type interleaving struct {
 	name    string
@@ -154,21 +171,32 @@ func testInterleavings(t *testing.T, h Harness) {
 		orders = orders[:2]
 	}
 	for _, c := range interleavings {
-		runs := 0
-		for rest := [][]int{{}}; len(rest) > 0 && !t.Failed() && !(h.Brief && runs >= 10); {
-			first := max(0, len(rest)-atOnce)
-			batch := slices.Clone(rest[first:])
-			rest, runs = rest[:first], runs+len(batch)
-			for i, widths := range w.together(c, batch, -1) {
-				rest = append(rest, others(batch[i], widths)...)
-			}
-		}
-		// A writer that is cut off: a few orders for each cut.
-		for cut := range 6 {
-			w.together(c, orders, cut)
-		}
-		t.Logf("%s: %d interleavings", c.name, runs)
+		w.every(c, orders, h.Brief)
 	}
+	if _, w.registers = driver.(amorphous.Registrar); !w.registers {
+		return
+	}
+	for _, c := range interleavings {
+		w.every(c, orders, h.Brief)
+	}
+}
+
+// every runs an interleaving in every order, and with cuts in some.
+func (w *weaver) every(c interleaving, orders [][]int, brief bool) {
+	runs := 0
+	for rest := [][]int{{}}; len(rest) > 0 && !w.t.Failed() && !(brief && runs >= 10); {
+		first := max(0, len(rest)-atOnce)
+		batch := slices.Clone(rest[first:])
+		rest, runs = rest[:first], runs+len(batch)
+		for i, widths := range w.together(c, batch, -1) {
+			rest = append(rest, others(batch[i], widths)...)
+		}
+	}
+	// A writer that is cut off: a few orders for each cut.
+	for cut := range 6 {
+		w.together(c, orders, cut)
+	}
+	w.t.Logf("%s: %d interleavings", c.name, runs)
 }
 
 // atOnce is how many interleavings run side by side: they have nothing to do with
@@ -195,6 +223,17 @@ type weaver struct {
 	quiet  *amorphous.Derived[copied]
 	name   string
 	runs   int
+
+	registers bool // by the driver's own ability, if it has it
+}
+
+// gate is a writer's driver, with its ability to register or without it.
+func (w *weaver) gate(s *schedule, writer int) amorphous.Driver {
+	g := &gate{w.driver, w.driver.(amorphous.Featured), s, writer}
+	if registrar, ok := w.driver.(amorphous.Registrar); ok && w.registers {
+		return registeringGate{g, registrar}
+	}
+	return g
 }
 
 func (w *weaver) run(c interleaving, key string, choices []int, cut int) (widths []int) {
@@ -214,8 +253,7 @@ func (w *weaver) run(c interleaving, key string, choices []int, cut int) (widths
 	s.changed = sync.NewCond(&s.mu)
 	errs := make([]error, len(writers))
 	for i, l := range writers {
-		g := &gate{w.driver, w.driver.(amorphous.Featured), s, i}
-		store, err := amorphous.New(g, nil)
+		store, err := amorphous.New(w.gate(s, i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func Run(t *testing.T, h Harness) {
 		{"Newest_E7", testNewest}, {"Tombstones_E8", testTombstones}, {"Shapes", testShapes},
 		{"Placed", testPlaced}, {"Scan", testScan}, {"Expiry", testExpiry}, {"Values", testValues},
 		{"Limits", testLimits}, {"Lifecycle", testLifecycle}, {"Concurrency", testConcurrency},
-		{"Restart", testRestart}, {"Purge", testPurge}, {"Model", testModel}, {"Derived", testDerived},
+		{"Restart", testRestart}, {"Purge", testPurge}, {"Model", testModel}, {"Derived", testDerived}, {"Registrar", testRegistrar},
 		{"Properties", testProperties}, {"Everything", testEverything}, {"Consistency", testConsistency},
 		{"Counts", testCounts},
 	}

@@ -11,6 +11,52 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
+// TestOneBadIntroduction: what cannot be written whole is not written at all,
+// and does not harm its neighbours.
+func TestOneBadIntroduction(t *testing.T) {
+	ctx := t.Context()
+	opened, err := Dir(t.TempDir(), nil).OpenDriver(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	d := opened.(*driver)
+	tables := []amorphous.Table{{Name: "r"}, {Name: "t"}}
+	if err := d.Prepare(ctx, tables); err != nil {
+		t.Fatal(err)
+	}
+	err = d.file.Write(ctx, func(conn sqlitefile.Conn) error {
+		_, err := conn.Exec(ctx, "CREATE TRIGGER bad BEFORE INSERT ON amorphous$t WHEN new.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'no'); END")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(partition, id string) amorphous.Row {
+		return amorphous.Row{Partition: partition, ID: id, Shape: 1, Stamp: amorphous.Stamp{Version: 1}}
+	}
+	var all []amorphous.Introduction
+	for i := range 40 {
+		one := amorphous.Introduction{Entry: at(fmt.Sprint("o", i), "e"), Rows: []amorphous.Row{at(fmt.Sprint("p", i), "good")}}
+		if i == 7 {
+			one.Rows = append(one.Rows, at("p7", "bad"))
+		}
+		all = append(all, one)
+	}
+	known, errs := d.Register(ctx, tables[0], tables[1], all)
+	for i, one := range all {
+		bad := i == 7
+		if bad != fault.Permanent(errs[i]) || bad != (len(known[i]) == 0) {
+			t.Errorf("introduction %d: %v, %v is known", i, errs[i], known[i])
+		}
+		entry, err := d.Read(ctx, tables[0], []amorphous.Address{one.Entry.Address()})
+		rows, failed := d.Read(ctx, tables[1], []amorphous.Address{one.Rows[0].Address()})
+		if err != nil || failed != nil || bad != (len(entry) == 0) || bad != (len(rows) == 0) {
+			t.Errorf("introduction %d is written wholly or not at all: entry %v, row %v, %v, %v", i, entry, rows, err, failed)
+		}
+	}
+}
+
 // TestOneBadRow: a row that the file refuses fails alone, though it shared a
 // unit with many others of several callers.
 func TestOneBadRow(t *testing.T) {

@@ -57,6 +57,8 @@ type driver struct {
 	dir    string
 	opts   Options
 	writes *group.Group[*call]
+	// entries are writes too, each with its entry in a register.
+	entries *group.Group[*entryCall]
 
 	mu     sync.RWMutex
 	tables map[string]*table
@@ -69,6 +71,7 @@ type driver struct {
 func newDriver(file *sqlitefile.File, dir string, opts Options) *driver {
 	d := &driver{file: file, dir: dir, opts: opts, tables: map[string]*table{}}
 	d.writes = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes}, (*call).cost, d.runGroup)
+	d.entries = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes}, (*entryCall).cost, d.runEntries)
 	d.counts = group.New(group.Options{MaxItems: groupCalls, MaxSize: groupBytes}, (*tallyCall).cost, d.runTallies)
 	d.tallies.known = map[string]*tallied{}
 	return d
@@ -175,6 +178,7 @@ func (d *driver) Close() error {
 	d.closed = true
 	d.mu.Unlock()
 	d.writes.Close()
+	d.entries.Close()
 	d.counts.Close()
 	return d.file.Close()
 }

@@ -35,6 +35,7 @@ type table struct {
 
 	upsert  texts // cells, newest wins
 	read    texts // live cells by address
+	held    texts // those of some partitions in which there is a cell
 	stamps  texts // stamps of cells by primary key
 	gone    texts // tombstones by address
 	fresh   texts // places of new IDs
@@ -61,6 +62,7 @@ func newTable(t amorphous.Table) *table {
 		" ON CONFLICT(part,ord,id,shape) DO UPDATE SET version=excluded.version,tie=excluded.tie,"+
 			"expires=excluded.expires,body=excluded.body WHERE "+newerThan)
 	out.stamps = forSizes("SELECT part,ord,id,shape,version,tie FROM "+cells+" WHERE (part,ord,id,shape) IN (VALUES ", "(?,?,?,?)", ")")
+	out.held = forSizes("WITH some(part) AS (VALUES ", "(?)", ") SELECT part FROM some WHERE EXISTS (SELECT 1 FROM "+cells+" c WHERE c.part=some.part)")
 	if t.Placed {
 		out.read = forSizes("SELECT "+selected+" FROM "+out.other+" p JOIN "+cells+" c ON c.part=p.part AND c.ord=p.ord AND c.id=p.id"+
 			" WHERE p.id IN (", "?", ") AND "+live)
