@@ -14,7 +14,9 @@ import (
 
 // Patch writes only the named fields of an object, in a Document the named
 // properties, without reading the others: each property keeps its newest
-// value, whoever wrote it. A property that a Document lacks becomes nil.
+// value, whoever wrote it. A property that a Document lacks becomes nil. Of the
+// field with the option rest it writes the properties that are in it; a value
+// that is made of others, such as a map, is one property.
 //
 // What says where the object lies, and until when, is written beside them, and
 // must be as it was: key, partition, order and Layout.Expires. A patch that
@@ -39,7 +41,7 @@ func (c *Collection[T]) Patch(ctx context.Context, obj T, fields ...string) erro
 	if err != nil {
 		return c.fail("patch", "", err)
 	}
-	return c.put(ctx, "patch", set, Stamp{}, []T{obj})
+	return c.putAs(ctx, "patch", set, set.ShapeFor(reflect.ValueOf(&obj)), Stamp{}, []T{obj})
 }
 
 func unpatchable(why string) error {

@@ -37,7 +37,7 @@ func (l *Layer) encodePatch(a *accepting, obj any, fields []string) error {
 		return &fault.Error{Op: "put", Class: fault.ErrTooLarge,
 			Err: fmt.Errorf("the encoded patch has %d bytes, and a store of its plan takes %d", len(a.version.body), limit)}
 	}
-	a.version.obj, a.version.shape = part, set.Shape
+	a.version.obj, a.version.shape = part, set.ShapeFor(v)
 	if doc, ok := part.(*Document); ok {
 		a.version.shape = shapeOf(*doc)
 	}
@@ -150,12 +150,27 @@ func (t *task) partial(k *kind, row *amorphous.Row, v *version) error {
 		row.Shape = v.shape
 		return nil
 	}
-	kept := map[string]string{}
+	kept, known, rest := map[string]string{}, map[string]bool{}, false
+	for _, g := range k.all.Fields {
+		known[g.Name] = true
+	}
 	for _, f := range t.set.Fields {
+		rest = rest || isRest(k.typ, f)
 		for _, g := range k.all.Fields {
 			if g.Go == f.Go {
 				kept[g.Name] = f.Name
 			}
+		}
+	}
+	if rest { // its properties lie among the others
+		err := record.Properties(v.body, func(name string, _ []byte) error {
+			if !known[name] {
+				kept[name] = name
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	body, names, err := record.Pick(v.body, kept)

@@ -61,6 +61,7 @@ func testProperties(t *testing.T, h Harness) {
 	store := h.open(t)
 	t.Run("Patch", func(t *testing.T) { testPatch(t, store) })
 	t.Run("PatchInAnyOrder", func(t *testing.T) { testPatchOrder(t, store) })
+	t.Run("PatchAgainst", func(t *testing.T) { testPatchAgainst(t, h) })
 	t.Run("PatchedDocument", func(t *testing.T) { testPatchedDocument(t, store) })
 	t.Run("ChangedType", func(t *testing.T) { testChangedType(t, store) })
 	t.Run("Expires", func(t *testing.T) { testExpires(t, store) })

@@ -69,6 +69,29 @@ func ShapeOf(names ...string) uint64 {
 	return shapeOf(slices.Clone(names))
 }
 
+// ShapeFor is the Shape of what the set writes of a value when that is a part of an
+// object: unlike the set's own, it tells apart which unknown properties there are,
+// so that a part beside it that has others does not take its place.
+func (s *Set) ShapeFor(v reflect.Value) uint64 {
+	if s.object.rest == nil {
+		return s.Shape
+	}
+	var names []string
+	for _, f := range s.Fields {
+		if !f.rest {
+			names = append(names, f.Name)
+		}
+	}
+	v, err := s.typ.value(v, "shape")
+	if err != nil {
+		return s.Shape
+	}
+	for name := range asDocument(at(v, s.object.rest.index)) {
+		names = append(names, name)
+	}
+	return shapeOf(names)
+}
+
 // DocumentShape is the Shape of every Document: what a whole Document does not
 // hold it has not, so it stands for all properties.
 var DocumentShape = ShapeOf("*")
