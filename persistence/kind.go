@@ -135,10 +135,10 @@ type task struct {
 func (t *task) handles() bool { return t.do != nil || t.tx != nil }
 
 // groups reports whether the task is a default write that a store takes for
-// many objects in one call. A count is a few steps for each, and so is a row
-// that follows its record.
+// many objects in one call. A row that follows its record is a few steps for
+// each. A count is a few steps too, but each for all objects together.
 func (k *kind) groups(t *task) bool {
-	return !t.handles() && t.write != writeCount && !(k.opts.Patched && t.partition != nil)
+	return !t.handles() && !(k.opts.Patched && t.partition != nil)
 }
 
 // A kind is a declared type with its plan, its type parameter erased.
