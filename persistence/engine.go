@@ -11,6 +11,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/internal/group"
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
@@ -23,6 +24,8 @@ type engine struct {
 
 	outbox *outboxCustody // nil without a transactional store
 	queue  *queueCustody  // nil without a transitory store
+
+	txs *group.Group[*txTask] // Tx tasks that share transactions; nil where each has its own
 
 	realTime   *lane
 	background *lane
@@ -89,7 +92,11 @@ func newEngine(l *Layer) *engine {
 	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {
 		e.outbox = &outboxCustody{layer: l, store: l.rows}
-		e.settlers = append(e.settlers, newSettler(e, e.outbox, !e.outbox.store.Features().SharedLog))
+		near := !l.rows.Features().SharedLog
+		e.settlers = append(e.settlers, newSettler(e, e.outbox, near))
+		if !near {
+			e.txs = newTxGroup(e)
+		}
 	}
 	if l.queue != nil {
 		e.queue = &queueCustody{layer: l, store: l.queue}

@@ -129,6 +129,7 @@ type task struct {
 	limit   *limiter  // Concurrency and PerKey; nil without limits
 	counter counter
 	pace    atomic.Int64 // ns that a run takes, on the whole: see took
+	manners txManners    // of a Tx task
 }
 
 // handles reports whether the task runs a function of the user's.

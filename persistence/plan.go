@@ -90,7 +90,11 @@ type Task[T any] struct {
 	// Do is a handler. It runs at least once per accepted version.
 	Do func(ctx context.Context, object T) error
 	// Tx is a handler inside a transaction of the transactional store; its
-	// effect through tx happens exactly once.
+	// effect through tx happens exactly once. The function may run again, so it
+	// must have no effect but through tx. Where the database is a server, tasks
+	// that wait share a transaction while their functions are short, each as if
+	// those before it had committed; when one fails, all are rolled back and run
+	// again without it.
 	Tx func(ctx context.Context, tx *Tx, object T) error
 	// External tasks are served by another program that declares the same kind.
 	// Each has an envelope of its own, so that it and its siblings do not wait

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
@@ -12,45 +13,84 @@ import (
 	"github.com/fourfold-dev/fourfold/transactional"
 )
 
+// A txTask is one attempt of a Tx task.
+type txTask struct {
+	engine  *engine
+	ctx     context.Context // the handler's
+	held    *held
+	task    *task
+	index   int // of the task, in the envelope
+	obj     any
+	restore func() // what it put is forgotten before it runs again
+
+	decided bool // a transaction that it shared says what became of it
+	done    *Tx  // of its last run; nil: there is none, or it was cut off
+	err     error
+}
+
 // runTx runs a Tx task: its effect and the fact that it is done are one
 // commit, so that it happens exactly once. When the answer to the commit is
 // lost, custody is read before anything is repeated.
 func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 	crash.Point("tx.task.before")
-	i := slices.Index(h.tasks, t)
-	state := &h.run.Tasks[i]
 	if err := e.layer.ticks.ready(ctx); err != nil {
 		return err
 	}
-	var done *Tx
-	restore := putsOf(ctx, e.layer)
-	err := e.layer.rows.Tx(context.WithValue(ctx, txKey{}, e.layer), func(ctx context.Context, raw *transactional.Tx) error {
-		done = &Tx{layer: e.layer, tx: raw}
-		defer done.over.Store(true)
-		restore()
-		if err := t.callTx(ctx, done, obj); err != nil {
-			return err
-		}
-		crash.Point("tx.task.ran")
-		// What remains is recorded as if the task were done; should the commit
-		// fail, nothing of this is there.
-		state.State = flow.Done
-		settle := e.outbox.hold(h)
-		state.State = flow.Waiting
-		return done.flush(ctx, []transactional.Settlement{settle})
-	})
-	if err == nil {
+	x := &txTask{engine: e, ctx: ctx, held: h, task: t, index: slices.Index(h.tasks, t), obj: obj, restore: putsOf(ctx, e.layer)}
+	x, err := x.share()
+	if err != nil {
+		return err
+	}
+	if !x.decided {
+		x.alone()
+	}
+	if x.err == nil {
 		crash.Point("tx.task.committed")
 		h.seq++
-		done.committed(ctx)
+		x.done.committed(ctx)
 		crash.Point("tx.task.after")
 		return nil
 	}
-	done.refused(err)
-	if fault.Unknown(err) || fault.ClassOf(err) == fault.ErrConflict {
-		return e.resolve(ctx, h, i, err)
+	x.done.refused(x.err)
+	if fault.Unknown(x.err) || fault.ClassOf(x.err) == fault.ErrConflict {
+		return e.resolve(ctx, h, x.index, x.err)
+	}
+	return x.err
+}
+
+// alone runs the task in a transaction of its own.
+func (x *txTask) alone() {
+	l := x.engine.layer
+	x.err = l.rows.Tx(context.WithValue(x.ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
+		x.done = &Tx{layer: l, tx: raw}
+		if err := x.call(ctx, x.done); err != nil {
+			return err
+		}
+		return x.done.flush(ctx, []transactional.Settlement{x.settlement()})
+	})
+}
+
+// call runs the user's function, and takes the time that it needs beside its
+// statements.
+func (x *txTask) call(ctx context.Context, tx *Tx) error {
+	defer tx.over.Store(true)
+	x.restore()
+	began := time.Now()
+	err := x.task.callTx(ctx, tx, x.obj)
+	x.task.manners.took(time.Since(began) - tx.tx.Waited())
+	if err == nil {
+		crash.Point("tx.task.ran")
 	}
 	return err
+}
+
+// settlement records what remains as if the task were done; should the commit
+// fail, nothing of this is there.
+func (x *txTask) settlement() transactional.Settlement {
+	state := &x.held.run.Tasks[x.index]
+	state.State = flow.Done
+	defer func() { state.State = flow.Waiting }()
+	return x.engine.outbox.hold(x.held)
 }
 
 // callTx runs the user's function. It may be in a goroutine of the store's, and

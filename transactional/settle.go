@@ -153,9 +153,10 @@ func (t *Settlement) lost() error {
 }
 
 // holdsOnly reports whether a settlement only records what remains, in a
-// transaction that ends if the unit fails. It then needs no look beforehand.
+// transaction that ends if the unit fails. It then needs no look beforehand,
+// which is cheaper for many.
 func (j *job) holdsOnly(t *Settlement) bool {
-	return j.seen != nil && t.Hold && !t.Done && t.Progress != nil && len(t.Release) == 0
+	return j.seen != nil && len(j.unit.Settle) == 1 && t.Hold && !t.Done && t.Progress != nil && len(t.Release) == 0
 }
 
 // holdNow checks and executes such a settlement in one statement.

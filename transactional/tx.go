@@ -18,10 +18,13 @@ type Tx struct {
 	store *Store
 	conn  Conn
 	seen  *seen
+	whole *Tx // of which it is a part; nil: of none
 
-	mu     sync.Mutex // held while a statement runs, so that cutting off waits for it
+	mu     sync.Mutex // held while a statement runs, so that cutting off waits for it; of a part, the whole's is
 	err    error      // why the transaction can only be rolled back
 	closed bool
+
+	waited, since atomic.Int64 // what statements took, and when the one under way began, in nanoseconds; 0: none is
 }
 
 // Tx runs fn in an interactive transaction, and again from the start when the
@@ -178,10 +181,14 @@ func (r *txRun) end(ctx context.Context) error {
 // the transaction: after a deadlock a server may take the next statement as
 // one of its own and commit it.
 func (t *Tx) do(ctx context.Context, op string, statement func() error) error {
+	part := t
+	if t.whole != nil {
+		t = t.whole
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.closed:
+	case t.closed || part.closed:
 		return fault.New(fault.ErrClosed, purpose, op, "the transaction is over")
 	case t.err != nil:
 		return t.err
@@ -194,7 +201,11 @@ func (t *Tx) do(ctx context.Context, op string, statement func() error) error {
 			return t.err
 		}
 	}
+	began := time.Now()
+	part.since.Store(began.UnixNano())
 	err := statement()
+	part.waited.Add(int64(time.Since(began)))
+	part.since.Store(0)
 	var own rowError
 	switch {
 	case err == nil:
@@ -208,6 +219,34 @@ func (t *Tx) do(ctx context.Context, op string, statement func() error) error {
 		_ = prover.Undo(context.WithoutCancel(ctx))
 	}
 	return err
+}
+
+// Part calls fn with a Tx of its own in the same transaction, which is valid
+// until fn returns, so that functions that know nothing of each other share a
+// commit: each reads what those before it wrote. There is no way back to before
+// a part: when one fails, the transaction is to be rolled back.
+func (t *Tx) Part(fn func(*Tx) error) error {
+	whole := t
+	if t.whole != nil {
+		whole = t.whole
+	}
+	part := &Tx{store: t.store, conn: t.conn, seen: t.seen, whole: whole}
+	defer func() {
+		whole.mu.Lock()
+		defer whole.mu.Unlock()
+		part.closed = true
+	}()
+	return fn(part)
+}
+
+// Waited is how long the statements that this Tx executed took, the one under way
+// among them: the rest of its function's time is the function's own.
+func (t *Tx) Waited() time.Duration {
+	waited := time.Duration(t.waited.Load())
+	if since := t.since.Load(); since != 0 {
+		waited += time.Since(time.Unix(0, since))
+	}
+	return waited
 }
 
 // plan returns the plan of a table. One that is not there yet and is ours to

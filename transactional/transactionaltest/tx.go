@@ -23,6 +23,47 @@ func testTx(t *testing.T, h Harness) {
 	h.run(t, "Repeat", testTxRepeat)
 	h.run(t, "ReadAndWritten", testTxReadAndWritten)
 	h.run(t, "Holds", testTxHolds)
+	h.run(t, "Parts", testTxParts)
+}
+
+// testTxParts: functions that share a commit read what those before them wrote,
+// keep no Tx, and are rolled back together.
+func testTxParts(e *env) {
+	var kept *transactional.Tx
+	both := func(last error) error {
+		return e.store.Tx(e.Context(), func(ctx context.Context, tx *transactional.Tx) error {
+			err := tx.Part(func(part *transactional.Tx) error {
+				kept = part
+				_, err := part.Apply(ctx, writes(thing("a", 1, 1, insert)))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			_, err = kept.Read(ctx, things, "a")
+			e.class("a part's Tx is over when its function has returned", err, fault.ErrClosed)
+			return tx.Part(func(part *transactional.Tx) error {
+				rows, err := part.Read(ctx, things, "a")
+				if err != nil || len(rows) != 1 {
+					e.Errorf("a part reads what those before it wrote: %v, %v", rows, err)
+				}
+				if _, err := part.Apply(ctx, writes(thing("a", 2, 2, above), thing("b", 1, 1, insert))); err != nil {
+					return err
+				}
+				if part.Waited() <= 0 {
+					e.Error("a part's statements took no time")
+				}
+				return last
+			})
+		})
+	}
+	if err := both(errOwn); err != errOwn {
+		e.Errorf("a part's own error comes back untouched: %v", err)
+	}
+	e.lacks("parts are rolled back together", "a")
+	e.nil("parts commit together", both(nil))
+	e.holds("the last part's write is there", "a", 2, 2)
+	e.holds("and so are the others'", "b", 1, 1)
 }
 
 // testTxReadAndWritten: a store may remember what a transaction has read and
