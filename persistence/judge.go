@@ -85,3 +85,11 @@ func (e *engine) storeOf(t *task, err error) Purpose {
 	}
 	return t.purpose
 }
+
+// fail keeps the error of a task for its dead letter.
+func (h *held) fail(i int, err error) {
+	if h.reason == nil {
+		h.reason = map[int]error{}
+	}
+	h.reason[i] = err
+}

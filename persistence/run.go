@@ -393,11 +393,3 @@ func (w *worker) call(ctx context.Context, h *held, t *task) (err error) {
 // errBlocked: an earlier object with the same ordering key is not done. The
 // end of that one makes this envelope due.
 var errBlocked = errors.New("an earlier object holds the ordering key")
-
-// fail keeps the error of a task for its dead letter.
-func (h *held) fail(i int, err error) {
-	if h.reason == nil {
-		h.reason = map[int]error{}
-	}
-	h.reason[i] = err
-}
