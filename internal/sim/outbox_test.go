@@ -28,10 +28,10 @@ type outbox struct {
 	ctx    context.Context
 	file   transactional.Driver
 	bug    bug
-	server bool  // other processes share the database, which has a clock of its own
-	skew   int64 // of that clock, µs
-	jumped int64 // the moment of its last jump
-	leapt  int64 // and of its last leap ahead
+	server bool    // other processes share the database, which has a clock of its own
+	skew   int64   // of that clock, µs
+	jumped int64   // the moment of its last jump
+	leaps  []int64 // and of all its leaps ahead
 	began  time.Time
 	agents []*agent
 	owners uint64
@@ -363,7 +363,7 @@ func (o *outbox) jump() string {
 	}
 	o.jumped = o.at()
 	if o.skew += d; d > 0 {
-		o.leapt = o.at()
+		o.leaps = append(o.leaps, o.at())
 	}
 	o.note("the server's clock jumps by %d s", d/second)
 	return "a jump"

@@ -118,16 +118,26 @@ func (o *outbox) lasts(lease time.Duration) int64 {
 // a process that began after the leap cannot know of it, nor one that did not ask
 // between two jumps.
 func (o *outbox) taken(id int, was, now seen) {
-	const slack = second // for so long the server's clock is not asked again
 	a := o.actor
 	switch early := o.ends[id] - o.at(); {
 	case now.lost != was.lost+1:
 		o.violated("record %d was taken from %d, and %d losses were counted", id, was.owner, now.lost-was.lost)
 	case o.killed || early <= 0 || o.server && early <= slack:
-	case o.server && (a.born >= o.leapt || a.blindNow(o.at())):
+	case o.server && (o.leaptBefore(a, id) || a.blindNow(o.at())):
 	default:
 		o.violated("record %d was taken from %d %d ms before its lease was over", id, was.owner, early/ms)
 	}
+}
+
+// slack is for how long the server's clock is not asked again.
+const slack = second
+
+// leaptBefore reports whether the server's clock leapt ahead before a process
+// began, during a lease or when who gave it did not know of that yet.
+func (o *outbox) leaptBefore(a *agent, id int) bool {
+	return slices.ContainsFunc(o.leaps, func(at int64) bool {
+		return at <= a.born && at >= o.ends[id]-claimLease.Microseconds()-slack
+	})
 }
 
 // judge holds the answer to settlements against the rows as they were.
