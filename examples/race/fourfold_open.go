@@ -57,10 +57,11 @@ func openFourfold(ctx context.Context, s servers, dir string, laps *laps, faults
 }
 
 // TaskDone is told by the layer of every run of a task: the follow-ups tell the
-// lap themselves.
+// lap themselves. A cache write that was skipped, since the cache did not answer,
+// is over too: what is verified afterwards says what is missing.
 func (ls *laps) TaskDone(_ context.Context, e persistence.TaskEvent) {
 	l := ls.current.Load()
-	if l == nil || !l.all || e.Result != "done" || indexOf(l.number, e.Key) < 0 {
+	if l == nil || !l.all || e.Result != "done" && e.Result != "skipped" || indexOf(l.number, e.Key) < 0 {
 		return
 	}
 	if l.see != nil {
