@@ -32,7 +32,7 @@ func (f *Faults) Wrap(s persistence.Stores) persistence.Stores {
 			if err != nil {
 				return nil, err
 			}
-			return &cache{d, &f.stores[persistence.Volatile]}, nil
+			return newCache(d, &f.stores[persistence.Volatile]), nil
 		})
 	}
 	if s.Transactional != nil {
@@ -161,6 +161,27 @@ type cache struct {
 	faults *faulty
 }
 
+// newCache keeps the driver's ability to swap many at once, or its lack of it.
+func newCache(d volatile.Driver, s *faulty) volatile.Driver {
+	c := &cache{d, s}
+	if many, ok := d.(volatile.ManySwapper); ok {
+		return &swappingCache{c, many}
+	}
+	return c
+}
+
+type swappingCache struct {
+	*cache
+	many volatile.ManySwapper
+}
+
+// SwapAll implements volatile.ManySwapper.
+func (c *swappingCache) SwapAll(ctx context.Context, items []volatile.Item) []error {
+	return each(ctx, c.faults, items, swapOf, func(items []volatile.Item) []error { return c.many.SwapAll(ctx, items) })
+}
+
+func swapOf(i volatile.Item) Op { return Op{Name: "swap", On: []string{i.Key}} }
+
 func (c *cache) Get(ctx context.Context, keys []string) ([]volatile.Item, error) {
 	if _, err := c.faults.before(ctx, Op{Name: "get", On: keys}); err != nil {
 		return nil, err
@@ -174,8 +195,7 @@ func (c *cache) Set(ctx context.Context, items []volatile.Item) []error {
 }
 
 func (c *cache) Swap(ctx context.Context, item volatile.Item) error {
-	op := func(i volatile.Item) Op { return Op{Name: "swap", On: []string{i.Key}} }
-	return each(ctx, c.faults, []volatile.Item{item}, op, func(items []volatile.Item) []error {
+	return each(ctx, c.faults, []volatile.Item{item}, swapOf, func(items []volatile.Item) []error {
 		return []error{c.Driver.Swap(ctx, items[0])}
 	})[0]
 }
