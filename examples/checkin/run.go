@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -58,8 +59,15 @@ func status(stderr io.Writer, err error) int {
 	return 1
 }
 
+// collect is the garbage that a replay lets grow beside what it holds, in percent:
+// the check-ins of a whole file, and their friends, are a hundred megabytes.
+const collect = 50
+
 // run plays until all is done, or until Ctrl-C.
 func (p *program) run() error {
+	if p.events != "" && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collect)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)   // a second Ctrl-C ends the program at once
