@@ -11,27 +11,34 @@ import (
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
-// TestOneBadIntroduction: what cannot be written whole is not written at all,
-// and does not harm its neighbours.
-func TestOneBadIntroduction(t *testing.T) {
-	ctx := t.Context()
-	opened, err := Dir(t.TempDir(), nil).OpenDriver(ctx)
+// refusing opens a file whose table t refuses rows with bad IDs.
+func refusing(t *testing.T, tables ...amorphous.Table) *driver {
+	t.Helper()
+	opened, err := Dir(t.TempDir(), nil).OpenDriver(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.Close()
+	t.Cleanup(func() { opened.Close() })
 	d := opened.(*driver)
-	tables := []amorphous.Table{{Name: "r"}, {Name: "t"}}
-	if err := d.Prepare(ctx, tables); err != nil {
+	if err := d.Prepare(t.Context(), tables); err != nil {
 		t.Fatal(err)
 	}
-	err = d.file.Write(ctx, func(conn sqlitefile.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE TRIGGER bad BEFORE INSERT ON amorphous$t WHEN new.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'no'); END")
+	err = d.file.Write(t.Context(), func(conn sqlitefile.Conn) error {
+		_, err := conn.Exec(t.Context(), "CREATE TRIGGER bad BEFORE INSERT ON amorphous$t WHEN new.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'no'); END")
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+// TestOneBadIntroduction: what cannot be written whole is not written at all,
+// and does not harm its neighbours.
+func TestOneBadIntroduction(t *testing.T) {
+	ctx := t.Context()
+	tables := []amorphous.Table{{Name: "r"}, {Name: "t"}}
+	d := refusing(t, tables...)
 	at := func(partition, id string) amorphous.Row {
 		return amorphous.Row{Partition: partition, ID: id, Shape: 1, Stamp: amorphous.Stamp{Version: 1}}
 	}
@@ -67,23 +74,8 @@ func TestOneBadRow(t *testing.T) {
 
 func testOneBadRow(t *testing.T, placed bool) {
 	ctx := t.Context()
-	opened, err := Dir(t.TempDir(), nil).OpenDriver(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer opened.Close()
-	d := opened.(*driver)
 	table := amorphous.Table{Name: "t", Placed: placed}
-	if err := d.Prepare(ctx, []amorphous.Table{table}); err != nil {
-		t.Fatal(err)
-	}
-	err = d.file.Write(ctx, func(conn sqlitefile.Conn) error {
-		_, err := conn.Exec(ctx, "CREATE TRIGGER bad BEFORE INSERT ON amorphous$t WHEN new.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'no'); END")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := refusing(t, table)
 	var wg sync.WaitGroup
 	for c := range 8 {
 		wg.Go(func() {

@@ -3,14 +3,12 @@ package embedded
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/sqlitefile"
-	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // An entryCall is the introductions of one Register, or a part of them, on its
@@ -91,43 +89,26 @@ func (d *driver) runEntries(ctx context.Context, calls []*entryCall) []error {
 	slices.SortStableFunc(all, func(a, b introduced) int {
 		return cmp.Or(strings.Compare(a.call.register.Name, b.call.register.Name), strings.Compare(a.call.table.Name, b.call.table.Name))
 	})
-	d.introduceAll(ctx, sqlitefile.Terms{Again: true}, all)
+	u := unit[introduced]{
+		file: d.file, halves: inHalves[introduced],
+		write: func(conn sqlitefile.Conn, all []introduced) error {
+			now := time.Now()
+			for some := range runsOf(all, introduced.beside) {
+				if err := introduce(ctx, conn, now, some); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		failed: func(one introduced, err error) { *one.err, *one.known = err, nil },
+	}
+	u.run(ctx, all)
 	return nil
 }
 
-// introduceAll writes introductions in one unit, or says what became of each. A
-// unit that was refused is split until the one bad one stands alone.
-func (d *driver) introduceAll(ctx context.Context, terms sqlitefile.Terms, all []introduced) {
-	err := d.file.WriteAs(ctx, terms, func(conn sqlitefile.Conn) error {
-		now := time.Now()
-		for rest := all; len(rest) > 0; {
-			n := 1
-			for n < len(rest) && rest[n].call.register == rest[0].call.register && rest[n].call.table == rest[0].call.table {
-				n++
-			}
-			if err := introduce(ctx, conn, now, rest[:n]); err != nil {
-				return err
-			}
-			rest = rest[n:]
-		}
-		return nil
-	})
-	switch {
-	case err == nil:
-		return
-	case terms.Again && errors.Is(err, fault.ErrBusy) && !fault.Unknown(err):
-		// Another unit failed, and took this one with it.
-		d.introduceAll(ctx, sqlitefile.Terms{}, all)
-		return
-	case len(all) > 1 && refused(err):
-		half := len(all) / 2
-		d.introduceAll(ctx, sqlitefile.Terms{}, all[:half])
-		d.introduceAll(ctx, sqlitefile.Terms{}, all[half:])
-		return
-	}
-	for _, one := range all {
-		*one.err, *one.known = err, nil
-	}
+// beside reports whether two are of one register, about one table.
+func (one introduced) beside(other introduced) bool {
+	return one.call.register == other.call.register && one.call.table == other.call.table
 }
 
 // introduce writes introductions of one register within a unit: the entries

@@ -156,44 +156,22 @@ func (d *driver) runTallies(ctx context.Context, calls []*tallyCall) []error {
 	slices.SortFunc(all, func(a, b counted) int {
 		return cmp.Or(strings.Compare(a.table.members, b.table.members), strings.Compare(a.member.ID, b.member.ID), b.member.Stamp.Compare(a.member.Stamp))
 	})
-	d.tallyAll(ctx, sqlitefile.Terms{Again: true}, all)
+	u := unit[counted]{
+		file: d.file, halves: inHalves[counted],
+		write: func(conn sqlitefile.Conn, all []counted) error {
+			now := time.Now().UnixMicro()
+			for some := range runsOf(all, func(a, b counted) bool { return a.table == b.table }) {
+				unit := tallyUnit{ctx: ctx, conn: conn, table: some[0].table, now: now, unit: rand.Int64()}
+				if err := unit.run(some); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		failed: func(c counted, err error) { *c.err = err },
+	}
+	u.run(ctx, all)
 	return nil
-}
-
-// tallyAll counts members in one unit, or says what became of each. A unit
-// that was refused is split until the one bad member stands alone.
-func (d *driver) tallyAll(ctx context.Context, terms sqlitefile.Terms, all []counted) {
-	err := d.file.WriteAs(ctx, terms, func(conn sqlitefile.Conn) error {
-		now := time.Now().UnixMicro()
-		for rest := all; len(rest) > 0; {
-			n := 1
-			for n < len(rest) && rest[n].table == rest[0].table {
-				n++
-			}
-			unit := tallyUnit{ctx: ctx, conn: conn, table: rest[0].table, now: now, unit: rand.Int64()}
-			if err := unit.run(rest[:n]); err != nil {
-				return err
-			}
-			rest = rest[n:]
-		}
-		return nil
-	})
-	switch {
-	case err == nil:
-		return
-	case terms.Again && errors.Is(err, fault.ErrBusy) && !fault.Unknown(err):
-		// Another unit failed, and took this one with it.
-		d.tallyAll(ctx, sqlitefile.Terms{}, all)
-		return
-	case len(all) > 1 && refused(err):
-		half := len(all) / 2
-		d.tallyAll(ctx, sqlitefile.Terms{}, all[:half])
-		d.tallyAll(ctx, sqlitefile.Terms{}, all[half:])
-		return
-	}
-	for _, c := range all {
-		*c.err = err
-	}
 }
 
 // A tallyUnit counts members of one table within one unit.

@@ -2,14 +2,12 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/internal/sqlitefile"
-	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
 // A group is bounded to ten or twenty milliseconds of work, so that no other
@@ -103,48 +101,25 @@ func (d *driver) runGroup(ctx context.Context, calls []*call) []error {
 	}
 	// Tables in one order, always, so that a replayed history is the same.
 	slices.SortFunc(batches, func(a, b batch) int { return strings.Compare(a.table.Name, b.table.Name) })
-	// Hardly any group fails, so it goes without a savepoint, which costs a
-	// third of the whole write.
-	d.runBatches(ctx, sqlitefile.Terms{Again: true}, batches)
-	return nil
-}
-
-// runBatches writes batches in one unit, or says what became of each item. A
-// unit that was refused is split until the one bad row stands alone.
-func (d *driver) runBatches(ctx context.Context, terms sqlitefile.Terms, batches []batch) {
-	err := d.file.WriteAs(ctx, terms, func(conn sqlitefile.Conn) error {
-		now := time.Now()
-		for _, b := range batches {
-			if err := b.write(ctx, conn, now); err != nil {
-				return err
+	u := unit[batch]{
+		file: d.file, halves: bisect,
+		write: func(conn sqlitefile.Conn, batches []batch) error {
+			now := time.Now()
+			for _, b := range batches {
+				if err := b.write(ctx, conn, now); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
-	if err == nil {
-		return
+			return nil
+		},
+		failed: func(b batch, err error) {
+			for _, it := range b.items {
+				*it.err = err
+			}
+		},
 	}
-	if terms.Again && errors.Is(err, fault.ErrBusy) && !fault.Unknown(err) {
-		// Another unit failed, and took this one with it.
-		d.runBatches(ctx, sqlitefile.Terms{}, batches)
-		return
-	}
-	if first, second := bisect(batches); second != nil && refused(err) {
-		d.runBatches(ctx, sqlitefile.Terms{}, first)
-		d.runBatches(ctx, sqlitefile.Terms{}, second)
-		return
-	}
-	for _, b := range batches {
-		for _, it := range b.items {
-			*it.err = err
-		}
-	}
-}
-
-// refused reports whether a smaller unit might fare better: the file is well
-// and said no to something in this one.
-func refused(err error) bool {
-	return fault.Permanent(err) && !fault.Cancelled(err)
+	u.run(ctx, batches)
+	return nil
 }
 
 // bisect splits batches into two halves by items; second is nil when there is
