@@ -59,14 +59,17 @@ type lane struct {
 	began   [Amorphous + 1]time.Time // when the last of them began
 	stalled *time.Timer              // wakes one although enough are writing; nil: not set
 	overdue bool                     // it has ended, and no worker has come yet
-	hungry  chan struct{}            // capacity 1: the lane could take more from custody
+	hungry  [2]chan struct{}         // capacity 1, one for each custody: the lane could take more from it
 	woken   chan struct{}            // capacity 1: custody has something new
 	mayHold atomic.Bool              // custody may hold more for this lane
 }
 
 // newLane makes a lane for so many workers.
 func newLane(most, workers int) *lane {
-	l := &lane{most: most, writers: max(1, workers/4), hungry: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+	l := &lane{most: most, writers: max(1, workers/4), woken: make(chan struct{}, 1)}
+	for c := range l.hungry {
+		l.hungry[c] = make(chan struct{}, 1)
+	}
 	l.some.L = &l.mu
 	return l
 }
@@ -231,11 +234,19 @@ func (l *lane) take(group []*held, now time.Time) []*held {
 	return group
 }
 
-// hunger tells the puller that there is room.
+// Who takes from which custody, in lane.hungry.
+const (
+	ofOutbox = iota
+	ofQueue
+)
+
+// hunger tells the pullers that there is room.
 func (l *lane) hunger() {
-	select {
-	case l.hungry <- struct{}{}:
-	default:
+	for _, c := range l.hungry {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 

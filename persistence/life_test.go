@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/embedded"
+	"github.com/fourfold-dev/fourfold/persistence/persistencetest"
 )
 
 // "Close stops Work, waits for what is under way, and closes the stores": a
@@ -62,4 +64,38 @@ func TestALayerLeavesNoGoroutineBehind(t *testing.T) {
 		t.Error(err)
 	}
 	goleak.VerifyNone(t, before)
+}
+
+// Who stops working in the middle of a claim gives back what it claimed: it does
+// not wait for the end of a lease that nobody has.
+func TestStoppedWhileItClaims_A25(t *testing.T) {
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		layer := openLayer(t, &persistence.Options{MaxHeld: 16, Workers: 2, RealTimeWorkers: 1})
+		ran := make(chan struct{}, 2000)
+		pings := persistence.Declare(layer, "ping", persistence.Plan[ping]{
+			{Priority: 1, Name: "answer", Purpose: persistence.Transitory, Do: func(context.Context, ping) error {
+				ran <- struct{}{}
+				return nil
+			}},
+		}, opts)
+		objs := make([]ping, cap(ran))
+		for i := range objs {
+			objs[i] = ping{ID: fmt.Sprint(i)}
+		}
+		for _, r := range pings.PutAll(t.Context(), objs) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		for i := range 32 {
+			stop := persistencetest.Work(t, layer)
+			for range 1 + i%8*4 {
+				<-ran
+			}
+			stop()
+		}
+		if left := persistencetest.Drain(t, layer); len(left) > 0 {
+			t.Errorf("left %+v", left)
+		}
+	})
 }
