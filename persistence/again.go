@@ -88,6 +88,7 @@ type orphan struct {
 	held       *held
 	born, next time.Time // next: when it is looked for again
 	wait       time.Duration
+	looks      int // so many times; of orphans.mu
 }
 
 // orphans are looked for by one goroutine, however many there are.
@@ -104,6 +105,7 @@ const (
 	adoptEvery  = tick / 20 // at first, and twice as long each time, up to
 	adoptSlowly = 5 * tick
 	orphansMost = 1000 // of more, the first ones are left to their lease's end
+	adoptLooks  = 2    // that Drain waits for
 )
 
 // adopt looks for an envelope that was accepted as this process's own, by a
@@ -143,6 +145,9 @@ func (e *engine) seek(ctx context.Context) {
 		for _, a := range list {
 			if !now.Before(a.next) && !e.health.isDown[Transactional].Load() {
 				e.seekOne(ctx, a)
+				o.mu.Lock()
+				a.looks++
+				o.mu.Unlock()
 			}
 		}
 	}
@@ -159,4 +164,14 @@ func (e *engine) seekOne(ctx context.Context, a *orphan) {
 		e.keep(h)
 		e.place(ctx, h, nowMicro())
 	}
+}
+
+// sought reports whether every orphan was looked for as often as Drain waits, or
+// cannot be for now.
+func (e *engine) sought() bool {
+	o := &e.orphans
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return e.health.isDown[Transactional].Load() ||
+		!slices.ContainsFunc(o.list, func(a *orphan) bool { return a.looks < adoptLooks })
 }

@@ -184,8 +184,13 @@ func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
 
 // reload reads how far the record is, after an outcome that nobody knows: the
 // answer to a COMMIT was lost. mine is false when somebody else holds it, or
-// it is done.
+// it is done. That COMMIT may be under way still; whoever writes the record, as
+// the renewal of the lease does, comes after it.
 func (c *outboxCustody) reload(ctx context.Context, h *held) (mine bool, err error) {
+	errs := c.store.Extend(ctx, c.layer.owner, c.lease(), h.id())
+	if errs != nil && fault.ClassOf(errs[0]) != fault.ErrConflict {
+		return false, errs[0]
+	}
 	rec, mark, err := c.store.Find(ctx, h.id())
 	switch {
 	case fault.ClassOf(err) == fault.ErrNotFound || err == nil && mark != nil:

@@ -78,7 +78,7 @@ func (l *Layer) Drain(ctx context.Context) ([]Left, error) {
 func (e *engine) quiet(ctx context.Context) (bool, error) {
 	moves := e.moves.Load()
 	idle := func() bool {
-		return e.told() && e.flight.Load() == 0 && len(e.holding()) == 0 && e.moves.Load() == moves
+		return e.told() && e.sought() && e.flight.Load() == 0 && len(e.holding()) == 0 && e.moves.Load() == moves
 	}
 	if !idle() {
 		return false, nil

@@ -1,12 +1,14 @@
 package persistence_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -321,5 +323,60 @@ func TestUnknownQueue(t *testing.T) {
 		if r, err := d.posts.Put(ctx, visit{ID: "ended", User: "ann"}); !fault.Unknown(err) || r != nil {
 			t.Errorf("Put returned %v, %v; want unknown", r, err)
 		}
+	})
+}
+
+// A Put whose context ends is accepted whole or not at all, whatever it was told:
+// Drain looks for what a commit accepted whose answer nobody waited for.
+func TestPutsThatAreCut_A25(t *testing.T) {
+	both(t, func(t *testing.T, opts persistence.KindOptions) {
+		layer := openLayer(t, nil)
+		var ran sync.Map
+		pings := persistence.Declare(layer, "ping", persistence.Plan[ping]{
+			{Priority: 1, Name: "answer", Purpose: persistence.Transitory, Do: func(_ context.Context, p ping) error {
+				ran.Store(p.ID, true)
+				return nil
+			}},
+			{Priority: 2, Name: "object", Purpose: persistence.Amorphous},
+		}, opts)
+		stop := persistencetest.Work(t, layer)
+		var ids []string
+		unknown := 0
+		for i := range 150 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*20*time.Microsecond)
+			objs := []ping{{ID: fmt.Sprint(i, "a")}, {ID: fmt.Sprint(i, "b")}, {ID: fmt.Sprint(i, "c")}}
+			var err error
+			switch i % 3 {
+			case 0:
+				_, err = pings.Put(ctx, objs[0])
+			case 1:
+				for _, r := range pings.PutAll(ctx, objs) {
+					err = cmp.Or(err, r.Err)
+				}
+			case 2:
+				err = layer.Tx(ctx, func(ctx context.Context, tx *persistence.Tx) error {
+					_, err := pings.In(tx).Put(ctx, objs[0])
+					return err
+				})
+			}
+			cancel()
+			if fault.Unknown(err) {
+				unknown++
+			}
+			for _, p := range objs {
+				ids = append(ids, p.ID)
+			}
+		}
+		stop()
+		if left := persistencetest.Drain(t, layer); len(left) > 0 {
+			t.Errorf("left %+v", left)
+		}
+		for _, id := range ids {
+			_, err := pings.Get(t.Context(), id)
+			if _, answered := ran.Load(id); answered != (err == nil) {
+				t.Errorf("%s: answered %v, read %v", id, answered, err)
+			}
+		}
+		t.Logf("of %d calls %d were cut in their commit", len(ids)/3, unknown)
 	})
 }

@@ -79,14 +79,16 @@ func (l *Layer) transact(ctx context.Context, fn func(ctx context.Context, tx *T
 const txTries = 10
 
 // tryTx runs the function of a transaction and commits. The Tx is nil when it
-// never began.
-func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, restore func()) (t *Tx, err error) {
+// never began, and when it was cut off: then fn may still be at it.
+func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, restore func()) (*Tx, error) {
 	if err := l.ticks.ready(ctx); err != nil {
 		return nil, err
 	}
-	err = l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
+	var ended atomic.Pointer[Tx]
+	err := l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
 		restore()
-		t = &Tx{layer: l, tx: raw}
+		t := &Tx{layer: l, tx: raw}
+		defer ended.Store(t)
 		defer t.over.Store(true)
 		if err := fn(ctx, t); err != nil {
 			return err
@@ -94,7 +96,7 @@ func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 		crash.Point("tx.flush")
 		return t.flush(ctx, nil)
 	})
-	return t, err
+	return ended.Load(), err
 }
 
 // txKey is the key of contexts that a transaction of a layer hands out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -188,5 +189,40 @@ func TestAUniqueValueThatIsTakenIsNoRace(t *testing.T) {
 	})
 	if fault.ClassOf(err) != fault.ErrExists || fault.Retryable(err) {
 		t.Errorf("%v, want an error of the class ErrExists", err)
+	}
+}
+
+// A Tx task whose function outlives its Timeout, and does not look at its
+// context, is no longer read by anybody: it has no effect, and its task is
+// repeated.
+func TestATxFunctionThatOutlivesItsTask(t *testing.T) {
+	layer := openLayer(t, nil)
+	notes := persistence.Declare(layer, "note", persistence.Plan[visit]{{Purpose: persistence.Transactional}})
+	var runs sync.Map
+	visits := persistence.Declare(layer, "visit", persistence.Plan[visit]{
+		{Priority: 1, Name: "book", Purpose: persistence.Transactional, Timeout: 200 * time.Millisecond,
+			Tx: func(_ context.Context, tx *persistence.Tx, v visit) error {
+				_, again := runs.LoadOrStore(v.ID, true)
+				for n := 0; n == 0 || !again; n++ {
+					if _, err := notes.In(tx).Put(context.Background(), visit{ID: v.ID, User: fmt.Sprint(n)}); err != nil {
+						return nil // it takes its end for success
+					}
+				}
+				return nil
+			}},
+	}, persistence.KindOptions{Custody: persistence.TransactionalCustody})
+	serve(t, layer)
+	receipts := make([]*persistence.Receipt, 3)
+	for i := range receipts {
+		r, err := visits.Put(t.Context(), visit{ID: fmt.Sprint("v", i)})
+		if receipts[i] = r; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, r := range receipts {
+		wait(t, r, nil, "book")
+		if got, err := notes.Get(t.Context(), fmt.Sprint("v", i)); err != nil || got.User != "0" {
+			t.Errorf("v%d: the note is %+v, %v; want that of the run that ended in time", i, got, err)
+		}
 	}
 }

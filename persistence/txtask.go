@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -22,6 +23,7 @@ type txTask struct {
 	index   int // of the task, in the envelope
 	obj     any
 	restore func() // what it put is forgotten before it runs again
+	settled transactional.Settlement
 
 	decided bool // a transaction that it shared says what became of it
 	done    *Tx  // of its last run; nil: there is none, or it was cut off
@@ -37,6 +39,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 		return err
 	}
 	x := &txTask{engine: e, ctx: ctx, held: h, task: t, index: slices.Index(h.tasks, t), obj: obj, restore: putsOf(ctx, e.layer)}
+	x.settled = x.settlement()
 	x, err := x.share()
 	if err != nil {
 		return err
@@ -58,16 +61,20 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 	return x.err
 }
 
-// alone runs the task in a transaction of its own.
+// alone runs the task in a transaction of its own. One that was cut off may run
+// still, and nothing of it is read.
 func (x *txTask) alone() {
 	l := x.engine.layer
+	var ended atomic.Pointer[Tx]
 	x.err = l.rows.Tx(context.WithValue(x.ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
-		x.done = &Tx{layer: l, tx: raw}
-		if err := x.call(ctx, x.done); err != nil {
+		t := &Tx{layer: l, tx: raw}
+		defer ended.Store(t)
+		if err := x.call(ctx, t); err != nil {
 			return err
 		}
-		return x.done.flush(ctx, []transactional.Settlement{x.settlement()})
+		return t.flush(ctx, []transactional.Settlement{x.settled})
 	})
+	x.done = ended.Load()
 }
 
 // call runs the user's function, and takes the time that it needs beside its
@@ -85,7 +92,8 @@ func (x *txTask) call(ctx context.Context, tx *Tx) error {
 }
 
 // settlement records what remains as if the task were done; should the commit
-// fail, nothing of this is there.
+// fail, nothing of this is there. It is made before the task's function runs,
+// which may run for longer than anybody waits for it.
 func (x *txTask) settlement() transactional.Settlement {
 	state := &x.held.run.Tasks[x.index]
 	state.State = flow.Done
@@ -104,9 +112,12 @@ func (t *task) callTx(ctx context.Context, tx *Tx, obj any) (err error) {
 	return t.tx(ctx, tx, obj)
 }
 
-// resolve reads whether a Tx task whose commit has no answer is done.
+// resolve reads whether a Tx task whose commit has no answer is done. It may have
+// none because the task's time was over.
 func (e *engine) resolve(ctx context.Context, h *held, i int, cause error) error {
-	mine, err := e.outbox.reload(ctx, h)
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*tick)
+	defer cancel()
+	mine, err := e.outbox.reload(ask, h)
 	switch {
 	case err != nil:
 		return errors.Join(cause, err)

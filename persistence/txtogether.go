@@ -90,7 +90,7 @@ func (x *txTask) share() (*txTask, error) {
 	if err != nil {
 		return nil, Permanent(err)
 	}
-	return &txTask{engine: x.engine, ctx: x.ctx, held: x.held, task: x.task, index: x.index, obj: obj, restore: x.restore}, nil
+	return &txTask{engine: x.engine, ctx: x.ctx, held: x.held, task: x.task, index: x.index, obj: obj, restore: x.restore, settled: x.settled}, nil
 }
 
 // runTogether runs tasks, as many in one transaction as are worth a commit. One
@@ -264,7 +264,7 @@ func (c sharedContext) Value(key any) any {
 func (s *sharing) flush(ctx context.Context) error {
 	settle := make([]transactional.Settlement, len(s.done))
 	for i := range settle {
-		settle[i] = s.tasks[i].settlement()
+		settle[i] = s.tasks[i].settled
 	}
 	s.all.dirty = lastWrites(s.all.dirty)
 	return s.all.flush(ctx, settle)
