@@ -158,11 +158,16 @@ func (e *engine) seekOne(ctx context.Context, a *orphan) {
 	defer cancel()
 	a.wait = min(2*a.wait, adoptSlowly)
 	a.next = time.Now().Add(a.wait)
-	if mine, err := e.outbox.reload(ask, a.held); err == nil && mine {
-		h := a.held
+	h := a.held
+	mine, err := e.outbox.reload(ask, h)
+	switch {
+	case err != nil:
+	case mine:
 		a.held = nil
 		e.keep(h)
 		e.place(ctx, h, nowMicro())
+	case !e.outbox.store.Features().SharedLog:
+		a.held = nil // in this process a commit that is not there now never will be
 	}
 }
 

@@ -140,53 +140,6 @@ func (l *Layer) Join(ctx context.Context, tx *sql.Tx) (*Tx, error) {
 	return &Tx{layer: l, tx: raw, joined: true}, nil
 }
 
-// update reads, changes and writes one object in a transaction.
-func (l *Layer) update(ctx context.Context, k *kind, key string, change func(obj any) error) (receipt *Receipt, err error) {
-	if err := l.open("update"); err != nil {
-		return nil, err
-	}
-	if err := l.checkOptions(k, putOptions{hasIf: true}); err != nil {
-		return nil, opError("update", k, key, err)
-	}
-	var theirs error // of change, which comes back as it is
-	repeat, err := l.transact(ctx, func(ctx context.Context, tx *Tx) error {
-		theirs = nil
-		obj, err := tx.get(ctx, k, key)
-		if err != nil {
-			return err
-		}
-		if theirs = change(obj); theirs != nil {
-			return theirs
-		}
-		if now, err := k.typ.KeyOf(value(obj)); err != nil || now != key {
-			return invalid("an update must leave the key as it is")
-		}
-		receipt, err = tx.put(ctx, k, obj, putOptions{})
-		return err
-	})
-	if err != nil && theirs == nil {
-		err = updateError(k, key, err)
-	}
-	switch {
-	case err != nil && !fault.Accepted(err):
-		return nil, err
-	case repeat != transactional.RecordID{}:
-		return l.Receipt(ctx, repeat.String())
-	}
-	return receipt, err
-}
-
-// updateError is opError for what the parts of an update say: the read and the
-// write name the same object, and are no operation that the caller knows of.
-func updateError(k *kind, key string, err error) error {
-	if part, ok := err.(*fault.Error); ok && part.Store == "" && part.Kind == k.name && part.Key == key {
-		named := *part
-		named.Op = "update"
-		return &named
-	}
-	return opError("update", k, key, err)
-}
-
 func (l *Layer) needRows(op string) error {
 	if err := l.open(op); err != nil {
 		return err

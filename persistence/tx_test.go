@@ -226,3 +226,27 @@ func TestATxFunctionThatOutlivesItsTask(t *testing.T) {
 		}
 	}
 }
+
+// Nor is the function of an Update read that outlives its context.
+func TestAnUpdateThatOutlivesItsContext(t *testing.T) {
+	layer := openLayer(t, nil)
+	notes := persistence.Declare(layer, "note", persistence.Plan[visit]{{Purpose: persistence.Transactional}})
+	if _, err := notes.Put(t.Context(), visit{ID: "v"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		_, err := notes.Update(ctx, "v", func(v *visit) error {
+			<-ctx.Done()
+			v.User = "late"
+			return nil
+		})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an update that took too long: %v, want the end of its context", err)
+		}
+	}
+	if v, err := notes.Get(t.Context(), "v"); err != nil || v.User != "" {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
