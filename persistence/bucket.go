@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -39,34 +40,151 @@ func bucketNumber(order []byte) (int64, error) {
 	return int64(^binary.BigEndian.Uint64(order) ^ 1<<63), nil
 }
 
-// noteBucket makes known that the object's bucket has rows. The write of the
-// object comes after it. It does nothing for a delete, and for a layout
-// without buckets.
+// A bucketKey names a bucket of a partition.
+type bucketKey struct {
+	partition string
+	number    int64
+}
+
+// bucketMemory is which buckets this process has made known, so that it is said
+// once for many objects. It is said again after a while: a server that lost what
+// was written last hides no bucket for longer that is still written to.
+type bucketMemory struct {
+	mu   sync.Mutex
+	told map[bucketKey]telling
+}
+
+// A telling is that a bucket was made known.
+type telling struct {
+	version int64     // of its row
+	at      time.Time // when it was written
+}
+
+const (
+	tellAgain = time.Minute
+	maxTold   = 1 << 16 // buckets that are remembered; past it the memory starts anew
+)
+
+// lacks reports whether a bucket is to be made known with a version. The caller
+// holds mu.
+func (m *bucketMemory) lacks(key bucketKey, version int64, now time.Time) bool {
+	t, ok := m.told[key]
+	return !ok || t.version < version || now.Sub(t.at) >= tellAgain
+}
+
+// keep remembers what was written.
+func (m *bucketMemory) keep(written map[bucketKey]*bucketNote, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.told == nil || len(m.told)+len(written) > maxTold {
+		m.told = make(map[bucketKey]telling, len(written))
+	}
+	for key, note := range written {
+		if note.err == nil {
+			m.told[key] = telling{note.version, now}
+		}
+	}
+}
+
+// A bucketNote makes a bucket known, for the versions whose objects lie in it.
+type bucketNote struct {
+	version int64
+	expires time.Time
+	of      []*version
+	err     error
+}
+
+// noteBucket is noteBuckets for one object.
 func (l *Layer) noteBucket(ctx context.Context, t *task, obj any, accepted time.Time) error {
-	if t.partition == nil || t.bucket == 0 || obj == nil {
-		return nil
+	lone := []version{{obj: obj, accepted: accepted}}
+	l.noteBuckets(ctx, t, lone)
+	return lone[0].err
+}
+
+// noteBuckets makes known that the buckets of objects have rows. The write of the
+// objects comes after it. It does nothing for deletes, for what is stale or has
+// an error, and for a layout without buckets; who cannot be made known gets the
+// error.
+func (l *Layer) noteBuckets(ctx context.Context, t *task, vs []version) {
+	if t.partition == nil || t.bucket == 0 {
+		return
 	}
-	row, err := t.bucketRow(obj, accepted)
-	if err != nil {
-		return err
+	now := time.Now()
+	missing := t.missingBuckets(vs, now)
+	if len(missing) == 0 {
+		return
 	}
-	err = l.cells.Write(ctx, t.bucketTable(), row)[0]
-	if errors.Is(err, amorphous.ErrSuperseded) {
-		return nil // it is known for longer
+	rows := make([]amorphous.Row, 0, len(missing))
+	notes := make([]*bucketNote, 0, len(missing))
+	for key, note := range missing {
+		rows, notes = append(rows, key.row(note.version, note.expires)), append(notes, note)
 	}
-	return err
+	for i, err := range l.cells.Write(ctx, t.bucketTable(), rows...) {
+		if err == nil || errors.Is(err, amorphous.ErrSuperseded) { // it is known for longer
+			continue
+		}
+		notes[i].err = err
+		for _, v := range notes[i].of {
+			v.err = err
+		}
+	}
+	t.buckets.keep(missing, now)
+}
+
+// missingBuckets are the buckets of objects that are not known.
+func (t *task) missingBuckets(vs []version, now time.Time) (missing map[bucketKey]*bucketNote) {
+	t.buckets.mu.Lock()
+	defer t.buckets.mu.Unlock()
+	for i := range vs {
+		v := &vs[i]
+		if v.err != nil || v.stale || v.deleted || v.obj == nil {
+			continue
+		}
+		key, err := t.bucketKey(v.obj)
+		if err != nil {
+			v.err = err
+			continue
+		}
+		version, expires := t.bucketLife(v.accepted)
+		if !t.buckets.lacks(key, version, now) {
+			continue
+		}
+		note := missing[key]
+		if note == nil {
+			if missing == nil {
+				missing = map[bucketKey]*bucketNote{}
+			}
+			note = &bucketNote{}
+			missing[key] = note
+		}
+		if version > note.version {
+			note.version, note.expires = version, expires
+		}
+		note.of = append(note.of, v)
+	}
+	return missing
+}
+
+// bucketKey names the object's bucket.
+func (t *task) bucketKey(obj any) (bucketKey, error) {
+	v := value(obj)
+	text, err := record.Text(v.FieldByIndex(t.partition.Index))
+	return bucketKey{partitionName(text), t.bucketOf(v.FieldByIndex(t.newest.Index).Interface().(time.Time))}, err
+}
+
+// row says that the bucket has rows.
+func (k bucketKey) row(version int64, expires time.Time) amorphous.Row {
+	return amorphous.Row{
+		Partition: k.partition, Order: bucketOrder(k.number), ID: "bucket",
+		Shape: 1, Stamp: amorphous.Stamp{Version: version}, Body: []byte("{}"), Expires: expires,
+	}
 }
 
 // bucketRow says that the object's bucket has rows.
 func (t *task) bucketRow(obj any, accepted time.Time) (amorphous.Row, error) {
-	v := value(obj)
-	text, err := record.Text(v.FieldByIndex(t.partition.Index))
-	number := t.bucketOf(v.FieldByIndex(t.newest.Index).Interface().(time.Time))
+	key, err := t.bucketKey(obj)
 	version, expires := t.bucketLife(accepted)
-	return amorphous.Row{
-		Partition: partitionName(text), Order: bucketOrder(number), ID: "bucket",
-		Shape: 1, Stamp: amorphous.Stamp{Version: version}, Body: []byte("{}"), Expires: expires,
-	}, err
+	return key.row(version, expires), err
 }
 
 // bucketAddress is where it stands that a partition with a bucket has rows.

@@ -237,13 +237,14 @@ func (c *cellKeeper) write(ctx context.Context, s *subject, stamp transactional.
 	if err != nil {
 		return err
 	}
-	if c.task.bucket > 0 && stamp != s.stamp {
-		// The list of buckets may have a tombstone of its own.
+	if c.task.bucket > 0 {
 		row, err := c.task.bucketRow(s.obj, v.accepted)
 		if err != nil {
 			return err
 		}
-		row.Stamp.Version = max(row.Stamp.Version, stamp.Version)
+		if stamp != s.stamp { // the list of buckets may have a tombstone of its own
+			row.Stamp.Version = max(row.Stamp.Version, stamp.Version)
+		}
 		if err := c.put(ctx, c.task.bucketTable(), row); err != nil {
 			return err
 		}

@@ -108,6 +108,7 @@ type task struct {
 	book      atomic.Int32         // of writeCell by PartitionBy: a book, how it is known where its rows lie
 	newest    *record.Field        // nil: no order within the partition
 	bucket    time.Duration
+	buckets   bucketMemory
 	count     *counting // writeCount
 	ttl       time.Duration
 	expires   *record.Field // says when a row ends; nil: ttl does

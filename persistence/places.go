@@ -197,22 +197,22 @@ func places(buf []byte, id string) (out []amorphous.Address, err error) {
 // writePlaced is writeCells for a task whose places are registered.
 func (e *engine) writePlaced(ctx context.Context, k *kind, t *task, vs []version) {
 	e.register(ctx, t, vs)
+	for i := range vs {
+		if v := &vs[i]; v.err == nil {
+			v.stale = v.known.Stamp.Newer(v.stamp)
+		}
+	}
+	e.layer.noteBuckets(ctx, t, vs)
 	var rows []amorphous.Row
 	var of []*version
 	for i := range vs {
 		v := &vs[i]
-		if v.err != nil {
-			continue
-		}
-		if v.stale = v.known.Stamp.Newer(v.stamp); v.stale {
+		if v.err != nil || v.stale {
 			continue
 		}
 		own, err := t.placedRows(k, v)
 		if err != nil {
 			v.err = Permanent(err)
-			continue
-		}
-		if v.err = e.layer.noteBucket(ctx, t, v.obj, v.accepted); v.err != nil {
 			continue
 		}
 		for range own {

@@ -243,6 +243,7 @@ func (e *engine) writeCells(ctx context.Context, k *kind, t *task, vs []version)
 		*room = rows
 		cellRows.Put(room)
 	}()
+	e.layer.noteBuckets(ctx, t, vs)
 	for i := range vs {
 		v := &vs[i]
 		if v.err != nil {
@@ -253,9 +254,7 @@ func (e *engine) writeCells(ctx context.Context, k *kind, t *task, vs []version)
 			v.err = Permanent(err)
 			continue
 		}
-		if v.err = e.layer.noteBucket(ctx, t, v.obj, v.accepted); v.err == nil {
-			rows = append(rows, row)
-		}
+		rows = append(rows, row)
 	}
 	if len(rows) == 0 {
 		return
