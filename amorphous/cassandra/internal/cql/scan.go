@@ -64,10 +64,15 @@ func (d *Driver) collect(ctx context.Context, t *table, rows *collector, s State
 	if err == nil && !full {
 		rows.flush()
 	}
-	if rows.largest > 0 {
-		t.largest.Store(int64(rows.largest))
-	}
+	t.learn(rows.largest)
 	return full, err
+}
+
+// learn remembers the largest body of what was read last.
+func (t *table) learn(largest int) {
+	if largest > 0 {
+		t.largest.Store(int64(largest))
+	}
 }
 
 // fetch is how many cells of the table to ask for at a time.

@@ -27,7 +27,7 @@ type table struct {
 	rest, twins, marked string
 	buried              string // tombstones among the places
 
-	largest atomic.Int64 // bytes of the largest body of the page that was read last; zero: unknown
+	largest atomic.Int64 // bytes of the largest body of what was read last; zero: unknown
 }
 
 // markerShape is the shape of the marker, as it is stored: first in its row.
