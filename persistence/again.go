@@ -105,7 +105,7 @@ const (
 	adoptEvery  = tick / 20 // at first, and twice as long each time, up to
 	adoptSlowly = 5 * tick
 	orphansMost = 1000 // of more, the first ones are left to their lease's end
-	adoptLooks  = 2    // that Drain waits for
+	adoptLooks  = 3    // that Drain waits for; in process no commit is under way for longer
 )
 
 // adopt looks for an envelope that was accepted as this process's own, by a
@@ -142,32 +142,48 @@ func (e *engine) seek(ctx context.Context) {
 		if len(list) == 0 {
 			return
 		}
-		for _, a := range list {
-			if !now.Before(a.next) && !e.health.isDown[Transactional].Load() {
-				e.seekOne(ctx, a)
-				o.mu.Lock()
-				a.looks++
-				o.mu.Unlock()
+		due := slices.DeleteFunc(list, func(a *orphan) bool { return now.Before(a.next) })
+		for part := range slices.Chunk(due, settleMost) {
+			if !e.health.isDown[Transactional].Load() {
+				e.seekSome(ctx, part)
 			}
 		}
 	}
 }
 
-func (e *engine) seekOne(ctx context.Context, a *orphan) {
+// seekSome looks for orphans, all behind one write.
+func (e *engine) seekSome(ctx context.Context, due []*orphan) {
 	ask, cancel := context.WithTimeout(ctx, 2*tick)
 	defer cancel()
-	a.wait = min(2*a.wait, adoptSlowly)
-	a.next = time.Now().Add(a.wait)
+	ids := make([]transactional.RecordID, len(due))
+	for i, a := range due {
+		ids[i] = a.held.id()
+	}
+	if err := e.outbox.outlast(ask, ids...); err == nil {
+		for _, a := range due {
+			e.seekOne(ask, a)
+		}
+	}
+	e.orphans.mu.Lock()
+	defer e.orphans.mu.Unlock()
+	for _, a := range due {
+		a.wait = min(2*a.wait, adoptSlowly)
+		a.next = time.Now().Add(a.wait)
+		a.looks++
+	}
+}
+
+func (e *engine) seekOne(ctx context.Context, a *orphan) {
 	h := a.held
-	mine, err := e.outbox.reload(ask, h)
+	mine, err := e.outbox.look(ctx, h)
 	switch {
 	case err != nil:
 	case mine:
 		a.held = nil
 		e.keep(h)
 		e.place(ctx, h, nowMicro())
-	case !e.outbox.store.Features().SharedLog:
-		a.held = nil // in this process a commit that is not there now never will be
+	case a.looks+1 >= adoptLooks && !e.outbox.store.Features().SharedLog:
+		a.held = nil
 	}
 }
 
