@@ -37,25 +37,10 @@ func openByHand(ctx context.Context, s servers, coalesce time.Duration) (_ *byHa
 			h.close()
 		}
 	}()
-	cfg := mysql.NewConfig()
-	u, err := url.Parse(s.Transactional)
-	if err != nil {
-		return nil, errors.New("the transactional URL cannot be read")
-	}
-	cfg.Net, cfg.Addr, cfg.DBName, cfg.ParseTime = "tcp", u.Host, strings.Trim(u.Path, "/"), true
-	cfg.User = u.User.Username()
-	cfg.Passwd, _ = u.User.Password()
-	connector, err := mysql.NewConnector(cfg)
-	if err != nil {
+	if h.rows, err = openRows(s.Transactional); err != nil {
 		return nil, err
 	}
-	h.rows = sql.OpenDB(connector)
-	h.rows.SetMaxOpenConns(sqlConns)
-	h.rows.SetMaxIdleConns(sqlConns)
-	if u, err = url.Parse(s.Amorphous); err != nil {
-		return nil, errors.New("the amorphous URL cannot be read")
-	}
-	if h.cells, err = openCells(u, coalesce); err != nil {
+	if h.cells, err = openCells(s.Amorphous, coalesce); err != nil {
 		return nil, err
 	}
 	if err := h.createTables(ctx); err != nil {
@@ -70,7 +55,30 @@ func openByHand(ctx context.Context, s servers, coalesce time.Duration) (_ *byHa
 	return h, nil
 }
 
-func openCells(u *url.URL, coalesce time.Duration) (*gocql.Session, error) {
+func openRows(at string) (*sql.DB, error) {
+	cfg := mysql.NewConfig()
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil, errors.New("the transactional URL cannot be read")
+	}
+	cfg.Net, cfg.Addr, cfg.DBName, cfg.ParseTime = "tcp", u.Host, strings.Trim(u.Path, "/"), true
+	cfg.User = u.User.Username()
+	cfg.Passwd, _ = u.User.Password()
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(sqlConns)
+	db.SetMaxIdleConns(sqlConns)
+	return db, nil
+}
+
+func openCells(at string, coalesce time.Duration) (*gocql.Session, error) {
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil, errors.New("the amorphous URL cannot be read")
+	}
 	cluster := gocql.NewCluster(strings.Split(u.Host, ",")...)
 	cluster.Keyspace = strings.Trim(u.Path, "/")
 	cluster.Consistency = gocql.LocalQuorum

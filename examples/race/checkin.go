@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -44,8 +46,29 @@ func checkins(lap int64, n, size int) []Checkin {
 	return out
 }
 
+// scatter puts a hash in front of the keys of a lap and of its users, so that they
+// lie anywhere among all others.
+func (l *lap) scatter() {
+	for i := range l.objects {
+		c := &l.objects[i]
+		c.ID, c.User = scattered(c.ID), scattered(c.User)
+	}
+}
+
+// hashed is how long a hash in front of a key is.
+const hashed = 16
+
+func scattered(name string) string {
+	sum := md5.Sum([]byte(name))
+	return hex.EncodeToString(sum[:])[:hashed] + "-" + name
+}
+
+// keyLength is that of a key without a hash in front.
+const keyLength = 14 + 1 + 8
+
 // indexOf finds which check-in of its lap a key names; -1 for another lap's.
 func indexOf(lap int64, id string) int {
+	id = id[max(0, len(id)-keyLength):]
 	prefix, number, ok := strings.Cut(id, "-")
 	of, err := strconv.ParseInt(prefix, 16, 64)
 	if !ok || err != nil || of != lap {

@@ -23,6 +23,9 @@ type flags struct {
 	curve         bool
 	openRate      int
 	openSeconds   int
+	grown         int
+	backlog       int
+	random        bool
 	profiles      string
 	servers       servers
 }
@@ -53,6 +56,15 @@ how fast each was.
                  as many, then as before: how long the real-time task waits, from
                  the moment at which a check-in was meant to be sent
   -seconds N     of each of the three (20)
+  -grown N       instead: Fourfold with 64 callers on stores that are nearly empty and,
+                 in turn, on the same servers beside N stored objects, of the kinds
+                 of -modes in equal parts (now,later unless named). They are copies
+                 of what the layer wrote; the wide-column store gets a tenth of
+                 them. MariaDB is started with a buffer pool larger than the data
+  -backlog M     with -grown: M envelopes in the outbox, half of them due, of a kind
+                 that nobody here serves, half of a kind of -modes, due tomorrow; and
+                 as many marks of envelopes that are done (0)
+  -random        the keys of objects and users do not ascend
 
 Entrants by hand: hand-seq does one store after the other, hand-par all at once;
 with -tuned, Cassandra's client sends at once, instead of after 200 us, its default.
@@ -94,9 +106,12 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set.BoolVar(&f.curve, "curve", false, "")
 	set.IntVar(&f.openRate, "open", 0, "")
 	set.IntVar(&f.openSeconds, "seconds", 20, "")
+	set.IntVar(&f.grown, "grown", 0, "")
+	set.IntVar(&f.backlog, "backlog", 0, "")
+	set.BoolVar(&f.random, "random", false, "")
 	set.StringVar(&f.profiles, "profile", "", "")
 	callers := set.String("callers", "1,16,64,256", "")
-	modes := set.String("modes", "hand-seq,hand-seq-tuned,hand-par,hand-par-tuned,now,later,accept,queued", "")
+	modes := set.String("modes", "", "")
 	pids := set.String("pids", "", "")
 	for purpose := range kinds {
 		set.Func(purpose, "", func(url string) error { f.servers.set(purpose, url); return nil })
@@ -113,6 +128,12 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	var err error
 	if f.callers, err = numbers(*callers); err != nil {
 		return f, faulty{err}
+	}
+	if *modes == "" {
+		*modes = "hand-seq,hand-seq-tuned,hand-par,hand-par-tuned,now,later,accept,queued"
+		if f.grown > 0 {
+			*modes = "now,later"
+		}
 	}
 	f.modes = strings.Split(*modes, ",")
 	if f.servers.PIDs, err = processes(*pids); err != nil {
@@ -165,6 +186,9 @@ func (f *flags) check() error {
 	}
 	if f.openRate < 0 || f.openRate > 100_000 || f.openSeconds < 1 || f.curve && f.openRate > 0 {
 		faults = append(faults, "-open is a rate up to 100000, -seconds 1 at least, and -curve is another measurement")
+	}
+	if f.grown < 0 || f.backlog < 0 || f.backlog > 0 && f.grown == 0 || f.grown > 0 && (f.curve || f.openRate > 0) {
+		faults = append(faults, "-grown and -backlog are numbers of objects, -backlog goes with -grown, and -curve and -open are other measurements")
 	}
 	for _, mode := range f.modes {
 		if !slices.ContainsFunc(entrants(), func(e entrant) bool { return e.name == mode }) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 
@@ -38,10 +39,26 @@ var kinds = map[string]start.Kind{
 	"amorphous":     start.Cassandra{Periodic: true, Optimize: true},
 }
 
+// kinds are the servers for what is measured: what -grown stores has to lie in
+// memory, so that no read of a page is measured.
+func (f *flags) kinds() map[string]start.Kind {
+	out := maps.Clone(kinds)
+	if f.grown > 0 {
+		const object, envelope = 1000, 1500 // bytes, with their indexes
+		pool := 1<<30 + f.grown*object + f.backlog*envelope
+		if f.random {
+			pool += f.grown * object / 2 // pages that are split are not full
+		}
+		out["transactional"] = start.MariaDB{Args: []string{
+			fmt.Sprintf("--innodb-buffer-pool-size=%d", pool), "--innodb-log-file-size=1G"}}
+	}
+	return out
+}
+
 // startServers starts the four servers, all at once. They end with stop, and
 // with this process. What the machine lacks is an error of the class
 // *start.MissingError.
-func startServers(ctx context.Context, log io.Writer) (s servers, stop func(), err error) {
+func startServers(ctx context.Context, kinds map[string]start.Kind, log io.Writer) (s servers, stop func(), err error) {
 	s.PIDs = map[string]int{}
 	var mu sync.Mutex
 	var running []*start.Server

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -19,18 +20,19 @@ import (
 	_ "github.com/fourfold-dev/fourfold/volatile/memcached"
 )
 
-// namespace is in front of all that the race keeps by Fourfold.
-const namespace = "race"
+// defaultNamespace is in front of all that the race keeps by Fourfold.
+const defaultNamespace = "race"
 
 // A system is an open layer with the kinds of the race.
 type system struct {
 	fourfold
 	layer *persistence.Layer
+	owes  bool // custody holds what nobody here works on
 }
 
 // openFourfold opens the layer on the servers, or, without any, in a directory.
 // Faults stand before the stores if there are any.
-func openFourfold(ctx context.Context, s servers, dir string, laps *laps, faults *persistencetest.Faults) (*system, error) {
+func openFourfold(ctx context.Context, namespace string, s servers, dir string, laps *laps, faults *persistencetest.Faults) (*system, error) {
 	stores := embedded.Stores(dir)
 	if s.given() {
 		stores = persistence.Stores{
@@ -42,13 +44,13 @@ func openFourfold(ctx context.Context, s servers, dir string, laps *laps, faults
 		stores = faults.Wrap(stores)
 	}
 	layer, err := persistence.Open(ctx, stores, &persistence.Options{
-		Namespace: namespace, Observer: laps,
+		Namespace: cmp.Or(namespace, defaultNamespace), Observer: laps,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return nil, err
 	}
-	sys := &system{fourfold{laps: laps}, layer}
+	sys := &system{fourfold: fourfold{laps: laps}, layer: layer}
 	sys.declare(layer)
 	if err := layer.CreateSchema(ctx); err != nil {
 		return nil, errors.Join(err, layer.Close())

@@ -59,6 +59,7 @@ func entrants() []entrant {
 type race struct {
 	flags
 	servers        servers
+	namespace      string // in front of all that Fourfold keeps; empty: "race"
 	laps           laps
 	untuned, tuned *byHand // nil without servers
 	system         *system
@@ -75,15 +76,15 @@ func (r *race) open(ctx context.Context, dir string) (err error) {
 			return fmt.Errorf("by hand: %w", err)
 		}
 	}
-	if r.system, err = openFourfold(ctx, r.servers, dir, &r.laps, r.faults); err != nil {
+	if r.system, err = openFourfold(ctx, r.namespace, r.servers, dir, &r.laps, r.faults); err != nil {
 		return fmt.Errorf("fourfold: %w", err)
 	}
 	return nil
 }
 
-// races reports whether both sides run: the curve and the open loop measure
-// Fourfold alone.
-func (r *race) races() bool { return !r.curve && r.openRate == 0 }
+// races reports whether both sides run: the curve, the open loop and what has
+// grown measure Fourfold alone.
+func (r *race) races() bool { return !r.curve && r.openRate == 0 && r.grown == 0 }
 
 func (r *race) close() error {
 	for _, h := range []*byHand{r.untuned, r.tuned} {
@@ -123,10 +124,18 @@ func (r *race) lap(ctx context.Context, e entrant, callers, round int) (result, 
 		n = r.lone
 	}
 	l := newLap(n, r.size, callers, e.tasks)
+	if r.random {
+		l.scatter()
+	}
 	l.waits = e.tasks > len(tubeNames)
+	return r.runLap(ctx, e, l, round)
+}
+
+// runLap is lap with check-ins that are made already.
+func (r *race) runLap(ctx context.Context, e entrant, l *lap, round int) (result, error) {
 	r.laps.current.Store(l)
 	defer r.laps.current.Store(nil)
-	stop, err := r.profile(e.name, callers, round)
+	stop, err := r.profile(e.name, l.callers, round)
 	if err != nil {
 		return result{}, err
 	}
@@ -138,7 +147,7 @@ func (r *race) lap(ctx context.Context, e entrant, callers, round int) (result, 
 	if err := e.verify(ctx, r, l); err != nil {
 		return result{}, fmt.Errorf("the stores do not hold what was put: %w", err)
 	}
-	res := read.result(e.name, callers, round, n)
+	res := read.result(e.name, l.callers, round, len(l.objects))
 	res.Lost = l.lost.Load()
 	return res, nil
 }

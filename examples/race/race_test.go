@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,35 @@ func TestTheCurveAndTheOpenLoop(t *testing.T) {
 	}
 }
 
+// TestWhatHasGrown: the stores are filled with copies of what the layer wrote, which
+// it finds itself, beside a backlog of which nobody takes any.
+func TestWhatHasGrown(t *testing.T) {
+	args := append(onServers(t), "-grown", "600", "-backlog", "200", "-modes", "now", "-rounds", "1", "-warm", "0", "-objects", "40", "-random")
+	var out, errs bytes.Buffer
+	if status := run(args, &out, &errs); status != 0 {
+		t.Fatalf("exit status %d: %s", status, errs.String())
+	}
+	for _, want := range []string{"now before", "now small", "now grown", "now, random keys, 600 stored and 200 waiting: "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	db, err := openRows(args[slices.Index(args, "-transactional")+1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for count, want := range map[string]int{
+		"now": 640, "whereabouts WHERE space = 'now__activity'": 640,
+		"outbox WHERE state = 0 AND queue = 'grownrandom/unknown/bg'": 80, "outbox WHERE state = 2": 120,
+	} {
+		var n int
+		if err := db.QueryRow("SELECT COUNT(*) FROM grownrandom_" + count).Scan(&n); err != nil || n < want {
+			t.Errorf("%s: %d rows, %v; want %d at least", count, n, err, want)
+		}
+	}
+}
+
 func TestFaultyCommandLines(t *testing.T) {
 	for args, want := range map[string]string{
 		"-callers 0":           "-callers takes numbers",
@@ -125,6 +155,7 @@ func TestFaultyCommandLines(t *testing.T) {
 		"-amorphous cassandra": "all four servers, or none",
 		"-pids cache=7":        `"cache=7"`,
 		"-rounds 0":            "1 at least",
+		"-backlog 9":           "-backlog goes with -grown",
 		"-speed":               "-help lists the flags",
 		"now":                  `"now" is not a flag`,
 	} {

@@ -38,7 +38,7 @@ func perform(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	s := f.servers
 	if !s.given() {
 		fmt.Fprintln(stderr, "starting the four servers")
-		started, stop, err := startServers(ctx, stderr)
+		started, stop, err := startServers(ctx, f.kinds(), stderr)
 		switch {
 		case err == nil:
 			defer stop()
@@ -80,6 +80,8 @@ func (r *race) perform(ctx context.Context, stdout, stderr io.Writer) error {
 		return c.draw(ctx, stdout, stderr)
 	case r.openRate > 0:
 		return r.openLoop(ctx, stdout)
+	case r.grown > 0:
+		return r.grow(ctx, stdout, stderr)
 	}
 	run := slices.DeleteFunc(entrants(), func(e entrant) bool {
 		return !slices.Contains(r.modes, e.name) || !r.servers.given() && r.system.kind(e.name) == nil
