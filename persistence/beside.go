@@ -29,6 +29,7 @@ type beside struct {
 	held   *held
 	queue  []int
 	rescue *time.Timer // starts what is in queue
+	armed  bool        // it is meant for this queue: one that was late for the last is not
 }
 
 // took remembers how long a run took.
@@ -59,7 +60,7 @@ func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) {
 	b := &w.beside
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ctx, b.held, b.queue = ctx, h, b.queue[:0]
+	b.ctx, b.held, b.queue, b.armed = ctx, h, b.queue[:0], false
 	for n, i := range slices.Backward(tasks) { // next takes from the end
 		if h.tasks[i].tx == nil && n < len(tasks)-1 {
 			go w.aside(ctx, h, i)
@@ -106,7 +107,7 @@ func (w *worker) startQuick(ctx context.Context, h *held, tasks []int) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ctx, b.held, b.queue = ctx, h, b.queue[:0]
+	b.ctx, b.held, b.queue, b.armed = ctx, h, b.queue[:0], false
 	for _, i := range tasks {
 		if h.tasks[i].quick() {
 			b.queue = append(b.queue, i)
@@ -114,8 +115,8 @@ func (w *worker) startQuick(ctx context.Context, h *held, tasks []int) bool {
 			go w.aside(ctx, h, i)
 		}
 	}
-	switch {
-	case len(b.queue) < 2:
+	switch b.armed = len(b.queue) > 1; {
+	case !b.armed:
 	case b.rescue == nil:
 		b.rescue = time.AfterFunc(overdue, w.startRest)
 	default:
@@ -129,10 +130,13 @@ func (w *worker) startRest() {
 	b := &w.beside
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.armed {
+		return
+	}
 	for _, i := range b.queue {
 		go w.aside(b.ctx, b.held, i)
 	}
-	b.queue = b.queue[:0]
+	b.queue, b.armed = b.queue[:0], false
 }
 
 // next takes a task out of the queue.
@@ -144,7 +148,7 @@ func (b *beside) next() (i int, ok bool) {
 		if b.rescue != nil {
 			b.rescue.Stop()
 		}
-		b.ctx, b.held = nil, nil
+		b.ctx, b.held, b.armed = nil, nil, false
 		return 0, false
 	}
 	i, b.queue = b.queue[last], b.queue[:last]
