@@ -34,7 +34,14 @@ func (c StoreClock) Answered(asked, at, us, kept int64) StoreClock {
 			c.Went += behind
 			us += behind
 		}
-		if us-c.Time > at-c.At+Trusted {
+		ahead := us - c.Time - (at - c.At)
+		if untold := c.Went - c.Kept; ahead > Trusted && untold > 0 {
+			// It was put right before anybody heard that it had gone back. Told
+			// after that, it would be a leap of its own.
+			right := min(untold, ahead)
+			c.Went, us, ahead = c.Went-right, us-right, ahead-right
+		}
+		if ahead > Trusted {
 			c.Leapt, c.LeapAt = true, at
 		}
 	}

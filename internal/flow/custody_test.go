@@ -61,6 +61,12 @@ func TestAStoreClockThatJumps_A21(t *testing.T) {
 	if !ahead.Unsettled(4*second-1) || ahead.Unsettled(4*second) {
 		t.Errorf("%+v: for a lease after a leap nobody is taken for dead", ahead)
 	}
+	if right := back.Answered(4*second, 4*second, 100*hour+4*second, 0); right.Untold() != 0 || right.Unsettled(4*second) || right.Time != 100*hour+4*second {
+		t.Errorf("%+v: a clock that was put right before anybody was told has not jumped", right)
+	}
+	if half := back.Answered(4*second, 4*second, 100*hour+4*second, hour); half.Untold() != 0 || !half.Unsettled(4*second) {
+		t.Errorf("%+v: what was told stays added, and the clock leaps", half)
+	}
 	if calm := began.Answered(second, second, 100*hour+second, 0); calm.Unsettled(second) || calm.Untold() != 0 {
 		t.Errorf("%+v: nothing jumped", calm)
 	}

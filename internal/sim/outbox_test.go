@@ -31,7 +31,8 @@ type outbox struct {
 	server bool    // other processes share the database, which has a clock of its own
 	skew   int64   // of that clock, µs
 	jumped int64   // the moment of its last jump
-	leaps  []int64 // and of all its leaps ahead
+	leaps  []int64 // and of all its leaps ahead, and of when it was told that it had gone back: a leap to who knew nothing of that
+	back   int64   // what was told so far
 	began  time.Time
 	agents []*agent
 	owners uint64

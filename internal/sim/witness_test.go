@@ -70,6 +70,9 @@ func (o *outbox) compare(what string) {
 	if want := o.ledger.String(); text != want {
 		o.violated("after %q the rows are\n%s\nwant\n%s", what, text, want)
 	}
+	if o.ledger.back > o.back {
+		o.back, o.leaps = o.ledger.back, append(o.leaps, o.at())
+	}
 	o.watch(rows)
 	o.rows = rows
 }
