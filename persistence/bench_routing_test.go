@@ -215,7 +215,7 @@ func BenchmarkRouting(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			h := routing(b, plan)
 			// Also of one Put at a time, which shares its claims with no other.
-			costtest.Check(b, "a task", float64(len(plan)), costtest.Bound{Allocs: 3, Bytes: 850}, func() { route(b, h) })
+			costtest.Check(b, "a task", float64(len(plan)), costtest.Bound{Allocs: 3, Bytes: 660}, func() { route(b, h) })
 			b.ReportAllocs()
 			b.ResetTimer()
 			b.SetParallelism(32)
@@ -238,8 +238,8 @@ func TestRoutingCosts(t *testing.T) {
 		plan persistence.Plan[visit]
 		most costtest.Bound
 	}{
-		{"a task of sixteen", widePlan(), costtest.Bound{Allocs: 2.5, Bytes: 1000}},
-		{"a task of six, in as many classes", checkinPlan(), costtest.Bound{Allocs: 3.9, Bytes: 1050}},
+		{"a task of sixteen", widePlan(), costtest.Bound{Allocs: 2.5, Bytes: 780}},
+		{"a task of six, in as many classes", checkinPlan(), costtest.Bound{Allocs: 3.9, Bytes: 860}},
 	} {
 		h := routing(t, c.plan)
 		costtest.Check(t, c.what, float64(len(c.plan)), c.most, func() { route(t, h) })

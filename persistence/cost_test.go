@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/costtest"
 	"github.com/fourfold-dev/fourfold/internal/envelope"
@@ -25,10 +26,10 @@ func TestGroupAssemblyCosts(t *testing.T) {
 	for _, h := range group {
 		ln.push(h)
 	}
-	taken, _, _ = ln.next(nil, taken)
+	taken, _, _ = ln.next(nil, taken, time.Time{})
 	costtest.Check(t, "an envelope back into its lane and out again", groupMost, costtest.Bound{Allocs: 0.05, Bytes: 8}, func() {
 		ln.wrote(taken[0].writes)
-		taken, _, _ = ln.next(taken, taken[:0])
+		taken, _, _ = ln.next(taken, taken[:0], time.Time{})
 	})
 	if len(taken) != groupMost {
 		t.Fatalf("a group of %d, want %d", len(taken), groupMost)
@@ -51,7 +52,7 @@ func TestAGroupIsOfOneClassAndKeepsItsOrder(t *testing.T) {
 	}
 	next := func() string {
 		var back []*held
-		got, _, _ := ln.next(nil, back)
+		got, _, _ := ln.next(nil, back, time.Time{})
 		return fmt.Sprintf("%d of %d", len(got), got[0].priority)
 	}
 	row, cell := storeSet(0).with(Transactional), storeSet(0).with(Amorphous)
@@ -74,9 +75,9 @@ func TestWhatGoesOnComesBeforeWhatWaits(t *testing.T) {
 	for n := range 3 {
 		ln.push(held(n))
 	}
-	group, _, _ := ln.next(nil, nil)
+	group, _, _ := ln.next(nil, nil, time.Time{})
 	ln.push(held(3))
-	again, _, _ := ln.next(group, nil)
+	again, _, _ := ln.next(group, nil, time.Time{})
 	for n, h := range again {
 		if h.lost != n {
 			t.Fatalf("envelope %d comes at place %d", h.lost, n)
@@ -91,12 +92,12 @@ func TestALaneThatIsFullGivesTheLeastUrgentBack(t *testing.T) {
 	ln := newLane(2, 64)
 	ln.push(&held{priority: 1})
 	ln.push(&held{priority: 9})
-	_, evicted, _ := ln.next([]*held{{priority: 5}, {priority: 6}}, nil)
+	_, evicted, _ := ln.next([]*held{{priority: 5}, {priority: 6}}, nil, time.Time{})
 	if len(evicted) != 1 || evicted[0].priority != 9 {
 		t.Fatalf("evicted %v, want the one of priority 9", evicted)
 	}
 	ln.stop()
-	if group, evicted, _ := ln.next([]*held{{priority: 5}}, nil); len(group) != 0 || len(evicted) != 1 {
+	if group, evicted, _ := ln.next([]*held{{priority: 5}}, nil, time.Time{}); len(group) != 0 || len(evicted) != 1 {
 		t.Fatalf("a stopped lane gives %d and gives %d back", len(group), len(evicted))
 	}
 }
@@ -122,7 +123,7 @@ func TestWhatComesTogetherWaitsTogether(t *testing.T) {
 			ln := newLane(1000, 64)
 			first := make(chan uint32)
 			go func() {
-				group, _, _ := ln.next(nil, nil)
+				group, _, _ := ln.next(nil, nil, time.Time{})
 				first <- group[0].priority
 			}()
 			synctest.Wait() // it waits

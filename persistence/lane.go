@@ -168,17 +168,20 @@ func (l *lane) count(to storeSet, n int, now time.Time) {
 // those of their class that wait already, and appends to group what a worker
 // does next. It waits until there is something; nothing means that the lane is
 // stopped. What is evicted has no room here, and must go back to custody. The
-// time is when the worker takes what it is given.
+// time is when the worker takes what it is given: at, if it has looked at the clock
+// when it gave something back, or else now.
 //
 // This is where a worker gives way to what is more urgent, once for each group.
 // When nothing is, it gets back what it has given.
-func (l *lane) next(back, group []*held) (taken, evicted []*held, now time.Time) {
+func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
-		return group, back, now
+		return group, back, at
 	}
-	if len(back) > 0 {
+	if now = at; len(back) == 0 {
+		now = time.Time{} // it will have waited
+	} else if now.IsZero() {
 		now = time.Now()
 	}
 	for i := len(back) - 1; i >= 0; i-- {

@@ -17,7 +17,7 @@ func writingTo(s storeSet, groups int) *lane {
 	l := newLane(1000, 64)
 	for range groups {
 		l.push(&held{priority: 5, writes: s})
-		l.next(nil, nil)
+		l.next(nil, nil, time.Time{})
 	}
 	return l
 }
@@ -25,7 +25,7 @@ func writingTo(s storeSet, groups int) *lane {
 // taken takes the next group, and says after how long.
 func taken(l *lane) (group []*held, after time.Duration) {
 	began := time.Now()
-	group, _, _ = l.next(nil, nil)
+	group, _, _ = l.next(nil, nil, time.Time{})
 	return group, time.Since(began)
 }
 
@@ -141,7 +141,7 @@ func TestAStoreThatHangsLeavesWorkersToItsSiblings(t *testing.T) {
 		}
 		came := false
 		go func() {
-			l.next(nil, nil)
+			l.next(nil, nil, time.Time{})
 			came = true
 		}()
 		time.Sleep(time.Hour)

@@ -44,8 +44,8 @@ func receiptState(s flow.State) TaskState {
 // A TaskReceipt is the state of one task.
 type TaskReceipt struct {
 	Name     string    // as in the plan
-	Purpose  Purpose   // whose store it needs
 	Priority int       // 0 runs before Put returns; smaller first
+	Purpose  Purpose   // whose store it needs
 	State    TaskState // when Tasks was called
 }
 

@@ -96,7 +96,10 @@ func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
 // the lane is stopped.
 func (w *worker) take() bool {
 	var evicted []*held
-	w.group, evicted, w.now = w.lane.next(w.back, w.group[:0])
+	if len(w.group) != 1 {
+		w.now = time.Time{} // custody may have kept it waiting with one of them since
+	}
+	w.group, evicted, w.now = w.lane.next(w.back, w.group[:0], w.now)
 	for _, h := range evicted {
 		w.engine.evict(h)
 	}
@@ -333,12 +336,9 @@ func (w *worker) run(ctx context.Context, h *held, t *task, state *flow.Task, e 
 	}
 	timeout := w.timeoutOf(t)
 	c := h.newContext()
-	c.run = Run{
-		Kind: h.kind.name, Key: h.env.Key, Task: t.name, Attempt: state.Attempts + 1,
-		Version: h.env.Version, Accepted: h.env.Accepted, layer: w.engine.layer, held: h,
-	}
-	if e.Counted {
-		c.run.Attempt--
+	c.layer, c.held, c.task, c.attempt = w.engine.layer, h, t, int32(state.Attempts)
+	if !e.Counted {
+		c.attempt++
 	}
 	if w.engine.see.task != nil {
 		e.id = c.current().ID

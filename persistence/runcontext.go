@@ -8,16 +8,21 @@ import (
 
 // A runContext is the context of a handler's run: it knows the run, and it ends
 // with its Timeout. The timer and what else that takes is made when somebody
-// asks for the end, which a handler that only computes never does.
+// asks for the end, which a handler that only computes never does, and the Run
+// when somebody asks for that: each run leaves a context behind.
 type runContext struct {
 	parent   context.Context
-	run      Run
+	layer    *Layer
+	held     *held
+	task     *task
 	deadline time.Time
+	attempt  int32
 
 	mu     sync.Mutex
-	bound  context.Context // parent with the deadline; nil until it is needed
+	over   bool            // the run has ended
+	run    *Run            // nil until it is needed
+	bound  context.Context // parent with the deadline; likewise
 	cancel context.CancelFunc
-	over   bool // the run has ended
 }
 
 // bounded returns the context that ends.
@@ -43,14 +48,19 @@ func (c *runContext) end() {
 	}
 }
 
-// current returns the run, whose id is made when somebody asks for it.
+// current returns the run.
 func (c *runContext) current() *Run {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := &c.run; r.ID == "" {
-		r.ID = taskID(r.Kind, r.Key, r.Task, r.held.env.Token, r.Version)
+	if c.run == nil {
+		h, env := c.held, c.held.env
+		c.run = &Run{
+			ID:   taskID(h.kind.name, env.Key, c.task.name, env.Token, env.Version),
+			Kind: h.kind.name, Key: env.Key, Task: c.task.name, Attempt: int(c.attempt),
+			Version: env.Version, Accepted: env.Accepted, layer: c.layer, held: h,
+		}
 	}
-	return &c.run
+	return c.run
 }
 
 // quiet reports that nobody has asked for the end and that it has not come.
