@@ -159,7 +159,7 @@ func (e *engine) seekSome(ctx context.Context, due []*orphan) {
 	for i, a := range due {
 		ids[i] = a.held.id()
 	}
-	if err := e.outbox.outlast(ask, ids...); err == nil {
+	if err := e.outbox.fence(ask, ids...); err == nil {
 		for _, a := range due {
 			e.seekOne(ask, a)
 		}

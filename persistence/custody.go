@@ -187,14 +187,14 @@ func (c *outboxCustody) extend(ctx context.Context, hs []*held) {
 // it is done. That COMMIT may be under way still; whoever writes the record, as
 // the renewal of the lease does, comes after it.
 func (c *outboxCustody) reload(ctx context.Context, h *held) (mine bool, err error) {
-	if err := c.outlast(ctx, h.id()); err != nil {
+	if err := c.fence(ctx, h.id()); err != nil {
 		return false, err
 	}
 	return c.look(ctx, h)
 }
 
-// outlast returns when no commit is under way any more that has changed the records.
-func (c *outboxCustody) outlast(ctx context.Context, ids ...transactional.RecordID) error {
+// fence returns when no commit is under way any more that has changed the records.
+func (c *outboxCustody) fence(ctx context.Context, ids ...transactional.RecordID) error {
 	for _, err := range c.store.Extend(ctx, c.layer.owner, c.lease(), ids...) {
 		if err != nil && fault.ClassOf(err) != fault.ErrConflict {
 			return err
@@ -203,7 +203,7 @@ func (c *outboxCustody) outlast(ctx context.Context, ids ...transactional.Record
 	return nil
 }
 
-// look is reload for who has outlasted.
+// look is reload behind a fence.
 func (c *outboxCustody) look(ctx context.Context, h *held) (mine bool, err error) {
 	rec, mark, err := c.store.Find(ctx, h.id())
 	switch {
