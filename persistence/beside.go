@@ -107,7 +107,7 @@ func (w *worker) startQuick(ctx context.Context, h *held, tasks []int) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ctx, b.held, b.queue, b.armed = ctx, h, b.queue[:0], false
+	b.ctx, b.held, b.queue = ctx, h, b.queue[:0]
 	for _, i := range tasks {
 		if h.tasks[i].quick() {
 			b.queue = append(b.queue, i)

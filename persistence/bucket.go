@@ -80,9 +80,7 @@ func (m *bucketMemory) keep(written map[bucketKey]*bucketNote, now time.Time) {
 		m.told = make(map[bucketKey]telling, len(written))
 	}
 	for key, note := range written {
-		if note.err == nil {
-			m.told[key] = telling{note.version, now}
-		}
+		m.told[key] = telling{note.version, now}
 	}
 }
 
@@ -91,7 +89,6 @@ type bucketNote struct {
 	version int64
 	expires time.Time
 	of      []*version
-	err     error
 }
 
 // noteBucket is noteBuckets for one object.
@@ -115,18 +112,18 @@ func (l *Layer) noteBuckets(ctx context.Context, t *task, vs []version) {
 		return
 	}
 	rows := make([]amorphous.Row, 0, len(missing))
-	notes := make([]*bucketNote, 0, len(missing))
+	keys := make([]bucketKey, 0, len(missing))
 	for key, note := range missing {
-		rows, notes = append(rows, key.row(note.version, note.expires)), append(notes, note)
+		rows, keys = append(rows, key.row(note.version, note.expires)), append(keys, key)
 	}
 	for i, err := range l.cells.Write(ctx, t.bucketTable(), rows...) {
 		if err == nil || errors.Is(err, amorphous.ErrSuperseded) { // it is known for longer
 			continue
 		}
-		notes[i].err = err
-		for _, v := range notes[i].of {
+		for _, v := range missing[keys[i]].of {
 			v.err = err
 		}
+		delete(missing, keys[i])
 	}
 	t.buckets.keep(missing, now)
 }

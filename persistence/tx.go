@@ -78,23 +78,30 @@ func (l *Layer) transact(ctx context.Context, fn func(ctx context.Context, tx *T
 // the clock's high-water mark overtook. Deadlocks are the store's own affair.
 const txTries = 10
 
-// tryTx runs the function of a transaction and commits. The Tx is nil when it
-// never began, and when it was cut off: then fn may still be at it.
+// tryTx runs the function of a transaction and commits. The Tx is as of inTx.
 func (l *Layer) tryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, restore func()) (*Tx, error) {
 	if err := l.ticks.ready(ctx); err != nil {
 		return nil, err
 	}
-	var ended atomic.Pointer[Tx]
-	err := l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
+	return l.inTx(ctx, func(ctx context.Context, t *Tx) error {
 		restore()
-		t := &Tx{layer: l, tx: raw}
-		defer ended.Store(t)
-		defer t.over.Store(true)
 		if err := fn(ctx, t); err != nil {
 			return err
 		}
 		crash.Point("tx.flush")
 		return t.flush(ctx, nil)
+	})
+}
+
+// inTx runs fn in a transaction of the store. The Tx is nil when it never began,
+// and when it was cut off: then fn may run still, and nothing of it is read.
+func (l *Layer) inTx(ctx context.Context, fn func(ctx context.Context, t *Tx) error) (*Tx, error) {
+	var ended atomic.Pointer[Tx]
+	err := l.rows.Tx(context.WithValue(ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
+		t := &Tx{layer: l, tx: raw}
+		defer ended.Store(t)
+		defer t.over.Store(true)
+		return fn(ctx, t)
 	})
 	return ended.Load(), err
 }

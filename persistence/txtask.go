@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -61,20 +60,14 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 	return x.err
 }
 
-// alone runs the task in a transaction of its own. One that was cut off may run
-// still, and nothing of it is read.
+// alone runs the task in a transaction of its own.
 func (x *txTask) alone() {
-	l := x.engine.layer
-	var ended atomic.Pointer[Tx]
-	x.err = l.rows.Tx(context.WithValue(x.ctx, txKey{}, l), func(ctx context.Context, raw *transactional.Tx) error {
-		t := &Tx{layer: l, tx: raw}
-		defer ended.Store(t)
+	x.done, x.err = x.engine.layer.inTx(x.ctx, func(ctx context.Context, t *Tx) error {
 		if err := x.call(ctx, t); err != nil {
 			return err
 		}
 		return t.flush(ctx, []transactional.Settlement{x.settled})
 	})
-	x.done = ended.Load()
 }
 
 // call runs the user's function, and takes the time that it needs beside its
