@@ -27,6 +27,7 @@ type wall struct {
 	off   atomic.Int64 // nanoseconds
 	units atomic.Int64 // that may write
 	down  atomic.Bool  // this program cannot reach it
+	asked func(query string)
 }
 
 func (w *wall) set(off time.Duration) { w.off.Store(int64(off)) }
@@ -84,6 +85,9 @@ type wallConn struct {
 }
 
 func (c wallConn) Query(ctx context.Context, query string, args []any, row func(scan func(dest ...any) error) error) error {
+	if c.wall.asked != nil {
+		c.wall.asked(query)
+	}
 	if c.wall.real {
 		return c.Conn.Query(ctx, query, args, row)
 	}

@@ -258,9 +258,10 @@ func (t *Tx) get(ctx context.Context, k *kind, key string) (any, error) {
 	var rows []transactional.Row
 	if w := t.pending(k.record[0].row, key); w != nil {
 		rows = []transactional.Row{w.Row} // what this transaction put itself
+		t.begins(place{k.record[0].row, key})
 	} else {
 		var err error
-		if rows, err = t.tx.Read(ctx, k.record[0].row, key); err != nil {
+		if rows, err = t.row(ctx, k.record[0].row, key); err != nil {
 			return nil, err
 		}
 		if len(rows) == 0 {

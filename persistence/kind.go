@@ -131,6 +131,7 @@ type task struct {
 	counter counter
 	pace    atomic.Int64 // ns that a run takes, on the whole: see took
 	manners txManners    // of a Tx task
+	habit   txHabit      // too
 }
 
 // handles reports whether the task runs a function of the user's.

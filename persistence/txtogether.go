@@ -90,7 +90,7 @@ func (x *txTask) share() (*txTask, error) {
 	if err != nil {
 		return nil, Permanent(err)
 	}
-	return &txTask{engine: x.engine, ctx: x.ctx, held: x.held, task: x.task, index: x.index, obj: obj, restore: x.restore, settled: x.settled}, nil
+	return &txTask{engine: x.engine, ctx: x.ctx, held: x.held, task: x.task, key: x.key, index: x.index, obj: obj, restore: x.restore, settled: x.settled}, nil
 }
 
 // runTogether runs tasks, as many in one transaction as are worth a commit. One
@@ -199,8 +199,12 @@ func (s *sharing) run(ctx context.Context, raw *transactional.Tx) error {
 		return errApart
 	}
 	s.finished.Store(false)
+	s.at.Store(none)
 	s.done, s.all = nil, &Tx{layer: s.engine.layer, tx: raw}
-	err := s.callAll(ctx, raw)
+	err := s.readAhead(ctx, raw)
+	if err == nil {
+		err = s.callAll(ctx, raw)
+	}
 	if err == nil {
 		err = s.flush(ctx)
 	}
@@ -234,7 +238,7 @@ func (s *sharing) call(ctx context.Context, x *txTask, part *transactional.Tx) e
 	own, cancel := context.WithCancel(x.ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
-	done := &Tx{layer: s.all.layer, tx: part, dirty: s.all.dirty, raced: s.all.raced}
+	done := &Tx{layer: s.all.layer, tx: part, dirty: s.all.dirty, raced: s.all.raced, ahead: s.all.ahead}
 	s.done = append(s.done, done)
 	s.runs.Store(&callOfTx{time.Now(), part})
 	defer s.runs.Store(nil)
