@@ -35,7 +35,7 @@ func (c *Cache) rebuildBehind(ctx context.Context, key string, s slot, p policy,
 		// A load that panics here would take the program down on behalf of
 		// nobody; the first reader past the old value's end meets the panic.
 		defer func() { _ = recover() }()
-		_, _, _ = c.rebuildInside(context.WithValue(ctx, insideKey{}, c), key, s, p, load)
+		_, _, _ = c.rebuildInside(context.WithValue(ctx, insideKey{}, c), key, s, p, load, func() {})
 	}()
 }
 

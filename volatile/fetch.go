@@ -201,25 +201,40 @@ func (c *Cache) await(ctx context.Context, w *watch, floor Stamp) (e Entry, answ
 // rebuild takes the lease of a slot, loads, and keeps the result. done is
 // false when somebody else was faster: look again.
 func (c *Cache) rebuild(ctx context.Context, key string, s slot, p policy, load loader) (e Entry, done bool, err error) {
+	// Of the readers of one key only one waits for a place in the budget, or
+	// each of them would use up a turn for what one load answers. A load inside a
+	// load has its place, and must not wait for who has none.
+	asked := func() {}
+	if ctx.Value(insideKey{}) != c {
+		ahead, end := c.flights.ask(key)
+		if ahead != nil {
+			c.stats.waits.Add(1)
+			select {
+			case <-ahead:
+				return Entry{}, false, nil
+			case <-ctx.Done():
+				return Entry{}, true, ctx.Err()
+			}
+		}
+		asked = end
+	}
+	defer asked()
 	ctx, leave, err := c.enter(ctx)
 	if err != nil {
 		return Entry{}, true, err
 	}
 	defer leave()
-	return c.rebuildInside(ctx, key, s, p, load)
+	return c.rebuildInside(ctx, key, s, p, load, asked)
 }
 
-// rebuildInside is rebuild for who has a place in the budget.
-func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy, load loader) (e Entry, done bool, err error) {
+// rebuildInside is rebuild for who has a place in the budget. It calls held when
+// the lease is taken, or is not.
+func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy, load loader, held func()) (e Entry, done bool, err error) {
 	fl := c.flights.begin(s.Stamp)
 	defer c.flights.end(fl)
-	// What lies there stays in the placeholder: a floor stays a floor, and an
-	// old value is served meanwhile where the policy allows it.
-	held := stored{Entry: Entry{Stamp: s.Stamp}, hollow: true, lease: fl.lease}
-	if p.freshFor > 0 && s.ours && !s.hollow {
-		held.Entry, held.hollow, held.parts = s.Entry, false, s.parts
-	}
-	switch err := c.hold(ctx, key, s, held); {
+	err = c.hold(ctx, key, s, fl.lease, p)
+	held()
+	switch {
 	case errors.Is(err, fault.ErrConflict):
 		return Entry{}, false, nil
 	case ctx.Err() != nil:
@@ -237,10 +252,15 @@ func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy,
 	return e, true, nil
 }
 
-// hold writes a placeholder over what s found. The time of an old value that
-// it offers stays that value's own. It ends with the lease, so that a reader
+// hold writes a placeholder over what s found. What lies there stays in it: a
+// floor stays a floor, and an old value, whose time stays its own, is served
+// meanwhile where the policy allows it. It ends with the lease, so that a reader
 // that crashed holds up nobody for longer.
-func (c *Cache) hold(ctx context.Context, key string, s slot, held stored) error {
+func (c *Cache) hold(ctx context.Context, key string, s slot, lease uint64, p policy) error {
+	held := stored{Entry: Entry{Stamp: s.Stamp}, hollow: true, lease: lease}
+	if p.freshFor > 0 && s.ours && !s.hollow {
+		held.Entry, held.hollow, held.parts = s.Entry, false, s.parts
+	}
 	if held.Written.IsZero() {
 		held.Written = time.Now()
 	}

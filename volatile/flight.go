@@ -28,6 +28,29 @@ type flight struct {
 type flights struct {
 	mu      sync.Mutex
 	byLease map[uint64]*flight
+	asking  map[string]chan struct{} // by key: one who waits for a place in the budget
+}
+
+// ask makes the caller the one reader of a key who asks for a place in the
+// budget, until end; or returns what is closed when the one who asks already has
+// taken the lease, or gave up. end may be called twice.
+func (f *flights) ask(key string) (ahead <-chan struct{}, end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ahead, ok := f.asking[key]; ok {
+		return ahead, nil
+	}
+	if f.asking == nil {
+		f.asking = map[string]chan struct{}{}
+	}
+	done := make(chan struct{})
+	f.asking[key] = done
+	return nil, sync.OnceFunc(func() {
+		f.mu.Lock()
+		delete(f.asking, key)
+		f.mu.Unlock()
+		close(done)
+	})
 }
 
 // begin returns a flight with a lease of its own. It is known before its lease
