@@ -79,17 +79,18 @@ func (o *Options) withDefaults() (Options, error) {
 // random, so that entries written together do not end together. A TTL of zero
 // is no expiry, a negative one is fault.ErrInvalid.
 type Cache struct {
-	driver   Driver
-	one      OneGetter   // the driver, when it can
-	lender   Borrower    // the driver, when it can
-	many     ManySwapper // the driver, when it can
-	adder    ManyAdder   // the driver, when it can
-	opts     Options
-	features Features
-	stats    counters
-	flights  flights
-	budget   chan struct{} // one place per load under way
-	pace     pace          // of the loads that begin
+	driver    Driver
+	one       OneGetter   // the driver, when it can
+	lender    Borrower    // the driver, when it can
+	many      ManySwapper // the driver, when it can
+	adder     ManyAdder   // the driver, when it can
+	opts      Options
+	features  Features
+	stats     counters
+	flights   flights
+	sightings sightings
+	budget    chan struct{} // one place per load under way
+	pace      pace          // of the loads that begin
 
 	single atomic.Int32            // single writes under way
 	among  *group.Group[*together] // of those that are more than a few; nil: the driver has no use for it

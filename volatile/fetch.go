@@ -125,7 +125,7 @@ func (c *Cache) fetchFrom(ctx context.Context, key string, p policy, s slot, err
 		case p.offers(&s):
 			if e, ok := c.whole(ctx, &s); ok {
 				c.stats.stale.Add(1)
-				if s.lease == 0 {
+				if s.lease == 0 || c.overdue(s.lease) {
 					c.rebuildBehind(ctx, key, s, p, load)
 				}
 				return e, nil
@@ -254,17 +254,22 @@ func (c *Cache) rebuildInside(ctx context.Context, key string, s slot, p policy,
 
 // hold writes a placeholder over what s found. What lies there stays in it: a
 // floor stays a floor, and an old value, whose time stays its own, is served
-// meanwhile where the policy allows it. It ends with the lease, so that a reader
-// that crashed holds up nobody for longer.
+// meanwhile where the policy allows it. A placeholder without a value ends with
+// the lease, so that a reader that crashed holds up nobody for longer; one that
+// offers a value ends when that does, and is taken over meanwhile.
 func (c *Cache) hold(ctx context.Context, key string, s slot, lease uint64, p policy) error {
 	held := stored{Entry: Entry{Stamp: s.Stamp}, hollow: true, lease: lease}
 	if p.freshFor > 0 && s.ours && !s.hollow {
 		held.Entry, held.hollow, held.parts = s.Entry, false, s.parts
 	}
+	ttl := c.opts.Lease
+	if !held.hollow {
+		ttl = max(ttl, min(p.ttl, time.Until(s.Written.Add(p.ttl))))
+	}
 	if held.Written.IsZero() {
 		held.Written = time.Now()
 	}
-	return c.driver.Swap(ctx, Item{Key: key, Value: held.encode(key), TTL: c.opts.Lease, Token: s.token})
+	return c.driver.Swap(ctx, Item{Key: key, Value: held.encode(key), TTL: ttl, Token: s.token})
 }
 
 // loadHeld calls load under a lease, and gives the lease back when load fails

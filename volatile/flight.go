@@ -3,8 +3,10 @@ package volatile
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A flight is one rebuild of this process: readers that meet its lease in the
@@ -94,6 +96,42 @@ func (fl *flight) result() (Entry, error) {
 	e := fl.entry
 	e.Value = slices.Clone(e.Value)
 	return e, fl.err
+}
+
+// A sightings remembers when this process first saw the leases of others' rebuilds
+// over old values: who is served one stays for no second look.
+type sightings struct {
+	mu    sync.Mutex
+	first map[uint64]time.Time // by lease
+}
+
+// maxSightings bounds what is remembered. A lease that found no room is not taken
+// over before its old value ends.
+const maxSightings = 4096
+
+// overdue reports whether a lease that offers an old value has been seen for its
+// whole time, by this process's clock: who held it has crashed, or is too slow.
+func (c *Cache) overdue(lease uint64) bool {
+	seen, now := &c.sightings, time.Now()
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	if since, ok := seen.first[lease]; ok {
+		if now.Sub(since) < c.opts.Lease {
+			return false
+		}
+		c.stats.takeovers.Add(1)
+		return true
+	}
+	if len(seen.first) >= maxSightings {
+		maps.DeleteFunc(seen.first, func(_ uint64, since time.Time) bool { return now.Sub(since) > 2*c.opts.Lease })
+	}
+	if len(seen.first) < maxSightings {
+		if seen.first == nil {
+			seen.first = map[uint64]time.Time{}
+		}
+		seen.first[lease] = now
+	}
+	return false
 }
 
 // newLease returns a number that no other reader anywhere will choose.

@@ -18,6 +18,7 @@ var viewChecks = []check{
 	{name: "View/Aged", promise: "A value says how old it is.", waits: true, run: checkViewAged},
 	{name: "View/Parts", promise: "A value over the limit lies in parts where the view allows it: whole in every process, and rebuilt when one part is lost.", run: checkViewParts},
 	{name: "View/Bound", promise: "No value is served past its TTL and Stale, also while somebody rebuilds.", waits: true, run: checkViewBound},
+	{name: "View/Crashed", promise: "The old value is served at once while it may be, also when who rebuilds it has crashed, and another one takes over.", waits: true, run: checkViewCrashed},
 	{name: "Cache/Rate", promise: "Loads begin at RebuildRate per second, one turn for all readers of a key, and what waits for its turn ends with its context.", waits: true, run: checkRate},
 	{name: "Cache/Jitter", promise: "Entries written together with a TTL end within its last tenth, and not together.", needs: needsVirtual("a resolution of seconds hides the tenth of a TTL of less than minutes of real time"), run: checkJitter},
 }
@@ -207,6 +208,56 @@ func checkViewBound(t *testing.T, e *env) {
 		})
 	}
 	wg.Wait()
+}
+
+// checkViewCrashed has a process that never comes back from its rebuild.
+func checkViewCrashed(t *testing.T, e *env) {
+	opts := &volatile.Options{Lease: time.Second}
+	crash, crashed := make(chan struct{}), make(chan struct{})
+	view := func(rebuild func() int64) *volatile.View[int64] {
+		return newView(t, e.cache(t, opts), "crashed", &volatile.ViewOptions[int64]{TTL: time.Second, Stale: time.Minute,
+			Rebuild: func(context.Context, string) (int64, error) { return rebuild(), nil }})
+	}
+	rebuilds := int64(0)
+	first := view(func() int64 {
+		if rebuilds++; rebuilds == 2 {
+			close(crashed)
+			<-crash
+		}
+		return rebuilds
+	})
+	// Before the caches close, which wait for what runs behind.
+	t.Cleanup(func() { close(crash) })
+	want := func(v *volatile.View[int64], n int64) {
+		t.Helper()
+		if got, _, err := v.GetAged(e.ctx, "k"); err != nil || got != n {
+			t.Errorf("%d, %v, want %d", got, err, n)
+		}
+	}
+	want(first, 1)
+	pass(1500 * time.Millisecond)
+	want(first, 1) // and rebuilds behind
+	<-crashed
+	second := view(func() int64 {
+		pass(500 * time.Millisecond)
+		return 7
+	})
+	for start := time.Now(); ; pass(50 * time.Millisecond) {
+		asked := time.Now()
+		got, err := second.Get(e.ctx, "k")
+		waited := time.Since(asked)
+		switch {
+		case err != nil || got != 1 && got != 7 || e.harness.Virtual && waited > 0:
+			t.Fatalf("after %v: %d, %v, waited %v, with an old value that may be served for a minute", time.Since(start), got, err, waited)
+		case got == 7 && time.Since(start) < opts.Lease:
+			t.Errorf("taken over after %v, before the lease ended", time.Since(start))
+		case got == 1 && time.Since(start) < 20*time.Second:
+			continue
+		case got == 1:
+			t.Error("nobody has taken over")
+		}
+		break
+	}
 }
 
 func checkRate(t *testing.T, e *env) {
