@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,35 +65,33 @@ func load(path string) (*stream, error) {
 // header is the first line of a file.
 var header = []string{"tweet_id", "utc", "group", "entity"}
 
-// read reads all rows. A row that cannot be read is counted and shown, never
-// dropped in silence; a file of other columns is refused.
+// longestLine bounds what is read as one row, in bytes.
+const longestLine = 1 << 20
+
+// read reads all rows, one a line: no field may hold a line break, so a quote that
+// is never closed costs its own row and none of those that follow. A row that
+// cannot be read is counted and shown, never dropped in silence; a file of other
+// columns is refused.
 func (s *stream) read(in io.Reader) error {
-	records := csv.NewReader(in)
-	records.FieldsPerRecord = -1
-	records.ReuseRecord = true
-	first, err := records.Read()
-	if err == io.EOF {
-		return errors.New("it is empty")
-	}
-	if err != nil {
-		return err
-	}
-	if got := strings.Join(first, ","); strings.TrimPrefix(got, "\ufeff") != strings.Join(header, ",") {
-		return fmt.Errorf("its first line is %q, and must name the columns %s", clip(got), strings.Join(header, ","))
-	}
-	for {
-		fields, err := records.Read()
-		if err == io.EOF {
-			break
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, longestLine)
+	line := 0
+	for lines.Scan() {
+		line++
+		text := lines.Text()
+		switch {
+		case line == 1:
+			if first, _ := split(strings.TrimPrefix(text, "\ufeff")); !slices.Equal(first, header) {
+				return fmt.Errorf("its first line is %q, and must name the columns %s", clip(text), strings.Join(header, ","))
+			}
+			continue
+		case text == "":
+			continue
 		}
-		line, _ := records.FieldPos(0)
-		var faulty *csv.ParseError
-		if err != nil && !errors.As(err, &faulty) {
-			return fmt.Errorf("after line %d: %w", line, err)
-		}
-		row, fault := parse(fields, line)
-		if err != nil {
-			line, fault = faulty.Line, faulty.Err
+		fields, fault := split(text)
+		var row Row
+		if fault == nil {
+			row, fault = parse(fields, line)
 		}
 		if fault != nil {
 			s.reject(line, fault)
@@ -100,10 +99,28 @@ func (s *stream) read(in io.Reader) error {
 		}
 		s.rows = append(s.rows, row)
 	}
-	if len(s.rows) == 0 {
+	switch err := lines.Err(); {
+	case err != nil:
+		return fmt.Errorf("after line %d: %w", line, err)
+	case line == 0:
+		return errors.New("it is empty")
+	case len(s.rows) == 0:
 		return fmt.Errorf("no row can be read; %s", strings.Join(append(s.rejects, "it has none"), "; "))
 	}
 	return nil
+}
+
+// split takes a line apart. Few lines have quotes.
+func split(line string) ([]string, error) {
+	if !strings.Contains(line, `"`) {
+		return strings.Split(line, ","), nil
+	}
+	fields, err := csv.NewReader(strings.NewReader(line)).Read()
+	var faulty *csv.ParseError
+	if errors.As(err, &faulty) {
+		return nil, faulty.Err
+	}
+	return fields, err
 }
 
 // shownRejects is how many rejected rows are shown; the others are counted.
@@ -140,7 +157,7 @@ func parse(fields []string, line int) (Row, error) {
 	case len(group) > longestEntity || !printable(group):
 		return Row{}, fmt.Errorf("the group %q is not %d bytes of text at most", clip(group), longestEntity)
 	}
-	// The fields share one string with the whole record.
+	// The fields share one string with the whole line.
 	return Row{
 		ID: rowKey(line), Tweet: strings.Clone(tweet), Group: strings.Clone(group), Entity: strings.Clone(entity),
 		At: at.UTC().Truncate(time.Microsecond),

@@ -56,6 +56,26 @@ x1,2022-11-18T00:00:18.374Z,players,Ann
 	}
 }
 
+// A quote that is never closed would take everything that follows into its field.
+func TestAnOpenQuoteCostsItsOwnRowOnly(t *testing.T) {
+	s, err := load(write(t, []byte("\ufeff"+`"tweet_id",utc,group,entity
+1,2022-11-18T00:00:18.374Z,players,Ann
+"2,2022-11-18T00:00:18.374Z,players,Ann
+3,2022-11-18T00:00:19Z,"players,Ann
+
+4,2022-11-18T00:00:19Z,"players","Ann"
+`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.rows) != 2 || s.rows[1].ID != rowKey(6) || s.rows[1].Entity != "Ann" {
+		t.Errorf("rows %+v; want those of lines 2 and 6", s.rows)
+	}
+	if s.bad != 2 || !strings.HasPrefix(s.rejects[0], "line 3:") || !strings.HasPrefix(s.rejects[1], "line 4:") {
+		t.Errorf("%d bad rows: %q; want lines 3 and 4", s.bad, s.rejects)
+	}
+}
+
 func TestAnotherFileIsRefused(t *testing.T) {
 	for name, content := range map[string]string{
 		"empty": "", "of other columns": "uid\tfid\n1\t2\n", "of a header only": strings.Join(header, ",") + "\n",
