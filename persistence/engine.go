@@ -245,6 +245,9 @@ func (e *engine) settled(s settling, err error) {
 	for i := range h.run.Tasks {
 		if t := &h.run.Tasks[i]; t.State == flow.Dead && h.tasks[i] != nil && h.env.Tasks[i].Seen&envelope.SeenDead == 0 {
 			h.tasks[i].counter.dead.Add(1)
+			if t.Late {
+				h.tasks[i].counter.late.Add(1)
+			}
 			e.unqueue(h, h.tasks[i])
 			h.receipt.set(h.tasks[i].name, TaskDead)
 		}

@@ -83,7 +83,7 @@ type Task[T any] struct {
 	// accepted, since a version that no longer counts must be taken out.
 	When func(T) bool
 	// Within is the slice of time, from acceptance, in which the task has
-	// value; zero means for ever. Past it, Late decides.
+	// value; zero means for ever. Past it, Late decides, and TaskStats.Late counts.
 	Within time.Duration
 	Late   Late
 

@@ -248,6 +248,9 @@ func (w *worker) finish(ctx context.Context, h *held, e end) flow.Action {
 	state := h.run.Tasks[e.Task].State
 	if state != flow.Waiting && state != flow.Dead && w.engine.spilled.first(h.id(), t) {
 		t.counter.ended(state)
+		if h.run.Tasks[e.Task].Late {
+			t.counter.late.Add(1)
+		}
 		w.engine.unqueue(h, t)
 		h.ends.Or(1 << e.Task)
 	}

@@ -22,6 +22,7 @@ type counter struct {
 	superseded atomic.Int64
 	skipped    atomic.Int64
 	dead       atomic.Int64
+	late       atomic.Int64 // of these: past Within
 }
 
 // queued counts the tasks of an envelope as put into the queue, or no longer,
@@ -63,7 +64,7 @@ func (c *counter) ended(s flow.State) {
 	}
 }
 
-// TaskStats counts one task. Done, Superseded and Skipped count what this layer
+// TaskStats counts one task. Done, Superseded, Skipped and Late count what this layer
 // did since it opened, also what it did again after a lease was lost; Pending and
 // Dead are what custody holds now, whoever accepted it. A queue cannot tell what
 // its jobs hold, so in transitory custody Pending is what this layer accepted and
@@ -77,6 +78,7 @@ type TaskStats struct {
 	Skipped    int64         // cache writes that their dead store missed
 	Pending    int64         // in custody
 	Dead       int64         // dead letters
+	Late       int64         // came to their end past Within in this layer, expired or not
 	Unknown    int64         // of Pending: the last attempt ended with an unknown outcome
 	Oldest     time.Duration // age of the oldest pending one; zero without
 	OldestDead time.Duration // how long ago the oldest dead letter died; zero without
@@ -95,10 +97,10 @@ type Stats struct {
 // String is a table for a terminal.
 func (s Stats) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-24s %10s %10s %10s %8s %8s %10s %12s\n", "task", "accepted", "done", "pending", "dead", "skipped", "oldest", "oldest dead")
+	fmt.Fprintf(&b, "%-24s %10s %10s %10s %8s %8s %8s %10s %12s\n", "task", "accepted", "done", "pending", "dead", "skipped", "late", "oldest", "oldest dead")
 	for _, t := range s.Tasks {
-		fmt.Fprintf(&b, "%-24s %10d %10d %10d %8d %8d %10v %12v\n", t.Kind+"/"+t.Task, t.Accepted,
-			t.Done+t.Superseded, t.Pending, t.Dead, t.Skipped, t.Oldest.Round(time.Millisecond), t.OldestDead.Round(time.Second))
+		fmt.Fprintf(&b, "%-24s %10d %10d %10d %8d %8d %8d %10v %12v\n", t.Kind+"/"+t.Task, t.Accepted,
+			t.Done+t.Superseded, t.Pending, t.Dead, t.Skipped, t.Late, t.Oldest.Round(time.Millisecond), t.OldestDead.Round(time.Second))
 	}
 	if !s.Working {
 		b.WriteString("nobody works in this process: tasks above priority 0 wait for Work or Drain\n")
@@ -121,7 +123,7 @@ func (l *Layer) Stats(ctx context.Context) (Stats, error) {
 	for _, k := range kinds {
 		for _, t := range k.tasks {
 			out.Tasks = append(out.Tasks, TaskStats{Kind: k.name, Task: t.name,
-				Done: t.counter.done.Load(), Superseded: t.counter.superseded.Load(), Skipped: t.counter.skipped.Load()})
+				Done: t.counter.done.Load(), Superseded: t.counter.superseded.Load(), Skipped: t.counter.skipped.Load(), Late: t.counter.late.Load()})
 		}
 	}
 	i := 0

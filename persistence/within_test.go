@@ -73,3 +73,50 @@ func lateDelaysNobody(t *testing.T, dir string, realTime bool) {
 		t.Errorf("the last of %d fresh ones was number %d to run: %v", fresh, last+1, ran)
 	}
 }
+
+// What came to its end past its slice of time is counted, whether it ran late or
+// expired; what ran in time is not.
+func TestWhatIsLateIsCounted(t *testing.T) {
+	for _, custody := range []persistence.Custody{persistence.TransitoryCustody, persistence.TransactionalCustody} {
+		t.Run(custody.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) { lateIsCounted(t, dir, custody) })
+		})
+	}
+}
+
+func lateIsCounted(t *testing.T, dir string, custody persistence.Custody) {
+	layer, err := persistence.Open(t.Context(), embedded.Stores(dir), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	run := func(context.Context, job) error { return nil }
+	tells := persistence.Declare(layer, "tell", persistence.Plan[job]{
+		{Priority: 1, Name: "late", Purpose: persistence.Transitory, Within: time.Second, Do: run},
+		{Priority: 1, Name: "expires", Purpose: persistence.Transitory, Within: time.Second, Late: persistence.Expire, Do: run},
+		{Priority: 1, Name: "object", Purpose: persistence.Amorphous, Within: time.Second},
+		{Priority: 1, Name: "patient", Purpose: persistence.Transitory, Within: time.Hour, Do: run},
+	}, persistence.KindOptions{Custody: custody})
+	put := func(ids ...string) {
+		for _, id := range ids {
+			if _, err := tells.Put(t.Context(), job{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put("1", "2")
+	time.Sleep(2 * time.Second)
+	put("3")
+	persistencetest.Drain(t, layer)
+	stats, err := layer.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range stats.Tasks {
+		want := map[string][3]int64{"late": {3, 0, 2}, "expires": {1, 2, 2}, "object": {3, 0, 2}, "patient": {3, 0, 0}}[s.Task]
+		if got := [3]int64{s.Done, s.Dead, s.Late}; got != want {
+			t.Errorf("%s: done, dead and late are %v, want %v", s.Task, got, want)
+		}
+	}
+}

@@ -79,7 +79,7 @@ type Task struct {
 
 // Bits of Task.Seen.
 const (
-	SeenLate     = 1 << iota // its slice of time ran out, and was counted
+	SeenLate     = 1 << iota // its slice of time ran out
 	SeenUnknown              // an attempt ended with an unknown outcome
 	SeenDead                 // it is a dead letter that keeps its ordering key
 	SeenReplayed             // a person replayed it where it was
