@@ -159,25 +159,29 @@ func (e *engine) seekSome(ctx context.Context, due []*orphan) {
 	for i, a := range due {
 		ids[i] = a.held.id()
 	}
+	looked := make([]bool, len(due)) // custody has answered
 	if err := e.outbox.fence(ask, ids...); err == nil {
-		for _, a := range due {
-			e.seekOne(ask, a)
+		for i, a := range due {
+			looked[i] = e.seekOne(ask, a)
 		}
 	}
 	e.orphans.mu.Lock()
 	defer e.orphans.mu.Unlock()
-	for _, a := range due {
+	for i, a := range due {
 		a.wait = min(2*a.wait, adoptSlowly)
 		a.next = time.Now().Add(a.wait)
-		a.looks++
+		if looked[i] {
+			a.looks++
+		}
 	}
 }
 
-func (e *engine) seekOne(ctx context.Context, a *orphan) {
+func (e *engine) seekOne(ctx context.Context, a *orphan) (looked bool) {
 	h := a.held
 	mine, err := e.outbox.look(ctx, h)
 	switch {
 	case err != nil:
+		return false
 	case mine:
 		a.held = nil
 		e.keep(h)
@@ -185,6 +189,7 @@ func (e *engine) seekOne(ctx context.Context, a *orphan) {
 	case a.looks+1 >= adoptLooks && !e.outbox.store.Features().SharedLog:
 		a.held = nil
 	}
+	return true
 }
 
 // sought reports whether every orphan was looked for as often as Drain waits, or

@@ -44,6 +44,10 @@ const (
 	share     = 4 // of so many
 )
 
+// over is by how much of its bound a lane is exceeded at most, before less comes:
+// by one of so many parts.
+const over = 2
+
 // A lane is the envelopes that this process holds for one class of workers,
 // most urgent first.
 type lane struct {
@@ -86,10 +90,7 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 	}
 	now := time.Now()
 	for _, h := range hs {
-		again := h.came != 0
-		l.came++
-		h.came = l.came
-		l.waiting.push(h, again, now)
+		l.add(h, now)
 		if l.waiting.len > l.most {
 			evicted = append(evicted, l.giveWay())
 		}
@@ -98,13 +99,42 @@ func (l *lane) push(hs ...*held) (evicted []*held) {
 	return evicted
 }
 
+func (l *lane) add(h *held, now time.Time) {
+	again := h.came != 0
+	l.came++
+	h.came = l.came
+	l.waiting.push(h, again, now)
+}
+
+// pass adds an envelope, even over the lane's bound, and reports whether it did: it
+// does not when the lane is stopped. What has no room is given back to custody by
+// a worker of the lane, for which who passes it need not wait.
+func (l *lane) pass(h *held) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return false
+	}
+	l.add(h, time.Now())
+	l.wake()
+	return true
+}
+
+// crowded reports whether so much waits over the lane's bound that nothing should
+// be begun of which more would come.
+func (l *lane) crowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting.len-l.most > l.most/over
+}
+
 // wake sees to it that a worker comes for what waits: now, or, where enough of
 // them are writing, when one of these is done.
 func (l *lane) wake() {
 	if l.waiting.urgent(l.gathers) != nil && l.stalled == nil {
 		l.stalled = time.AfterFunc(stall, l.unstall)
 	}
-	if l.waiting.urgent(l.free) != nil {
+	if l.waiting.len > l.most || l.waiting.urgent(l.free) != nil {
 		l.some.Signal()
 	}
 }
@@ -167,7 +197,8 @@ func (l *lane) count(to storeSet, n int, now time.Time) {
 // next gives envelopes back that go on in this lane, in their order and before
 // those of their class that wait already, and appends to group what a worker
 // does next. It waits until there is something; nothing means that the lane is
-// stopped. What is evicted has no room here, and must go back to custody. The
+// stopped. What is evicted has no room here, and must go back to custody: as long as
+// there is any, that is what the worker does. The
 // time is when the worker takes what it is given: at, if it has looked at the clock
 // when it gave something back, or else now.
 //
@@ -187,7 +218,7 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 	for i := len(back) - 1; i >= 0; i-- {
 		l.waiting.push(back[i], true, now)
 	}
-	for l.waiting.urgent(l.free) == nil {
+	for l.waiting.len <= l.most && l.waiting.urgent(l.free) == nil {
 		l.hunger()
 		l.wake()
 		l.some.Wait()
@@ -199,10 +230,15 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 	if now.IsZero() {
 		now = time.Now()
 	}
-	group = l.take(group, now)
-	for l.waiting.len > l.most {
+	q, n := l.pick(now)
+	for l.waiting.len-n > l.most && len(evicted) < groupMost {
 		evicted = append(evicted, l.giveWay())
 	}
+	if len(evicted) > 0 {
+		l.wake()
+		return group, evicted, now
+	}
+	group = l.take(group, q, n, now)
 	if n, _ := l.behind(); l.waiting.len-n < l.most/4 {
 		l.hunger()
 	}
@@ -211,26 +247,33 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 	return group, evicted, now
 }
 
-// take appends the next envelopes: of the most urgent class, but one time in
-// ten of that of the one that has waited longest, if that is too long. An envelope with
-// a handler comes alone, because nobody knows how long that takes. There must be
-// a class that is free.
-func (l *lane) take(group []*held, now time.Time) []*held {
-	l.slots++
-	q := l.waiting.urgent(l.free)
-	if l.slots%aged == 0 {
+// pick chooses the class of the next envelopes, and how many: the most urgent one,
+// but one time in ten that of the one that has waited longest, if that is too long. An
+// envelope with a handler comes alone, because nobody knows how long that takes.
+// Without a class that is free it is none of nothing.
+func (l *lane) pick(now time.Time) (q *class, n int) {
+	q = l.waiting.urgent(l.free)
+	if q != nil && (l.slots+1)%aged == 0 {
 		if old := l.waiting.oldest(l.free); now.Sub(old.first.since) > starving {
 			q = old
 		}
 	}
-	if n, _ := l.place(q); n >= writersAtOnce && q.len < groupMost {
+	switch {
+	case q == nil:
+		return nil, 0
+	case q.writes == 0:
+		return q, 1
+	}
+	return q, min(q.len, groupMost)
+}
+
+// take appends so many envelopes of a class.
+func (l *lane) take(group []*held, q *class, n int, now time.Time) []*held {
+	l.slots++
+	if busy, _ := l.place(q); busy >= writersAtOnce && q.len < groupMost {
 		l.overdue = false
 	}
 	q.served, q.since = l.slots, now
-	n := 1
-	if q.writes != 0 {
-		n = min(q.len, groupMost)
-	}
 	for range n {
 		group = append(group, l.waiting.pop(q))
 	}

@@ -239,6 +239,37 @@ func TestWhatWaitsForASlowStoreGivesWay(t *testing.T) {
 	})
 }
 
+// What real-time workers pass is taken although the lane is full. Its own workers
+// give back what is too much, the last that came first, before they do anything else.
+func TestALaneIsExceededByWhatIsPassed(t *testing.T) {
+	const most = 100
+	l := newLane(most, 64)
+	var all []*held
+	for n := range most + groupMost + 2 {
+		h := &held{priority: 5}
+		if all = append(all, h); !l.pass(h) {
+			t.Fatal("an open lane takes nothing")
+		}
+		if got, want := l.crowded(), n >= most+most/over; got != want {
+			t.Fatalf("with %d of %d it is crowded: %v", n+1, most, got)
+		}
+	}
+	for _, want := range []int{groupMost, 1} { // what it will take leaves room
+		group, evicted, _ := l.next(nil, nil, time.Time{})
+		if len(group) != 0 || len(evicted) != want || evicted[0] != all[len(all)-1] {
+			t.Fatalf("a worker gets %d to do and %d to give back, want 0 and %d", len(group), len(evicted), want)
+		}
+		all = all[:len(all)-want]
+	}
+	if group, evicted, _ := l.next(nil, nil, time.Time{}); len(group) != 1 || group[0] != all[0] || len(evicted) != 0 {
+		t.Errorf("then it gets %d to do and %d to give back", len(group), len(evicted))
+	}
+	l.stop()
+	if l.pass(&held{}) {
+		t.Error("a lane that is stopped took an envelope")
+	}
+}
+
 // Nor does it take the share of other slow stores; and of what nothing would give
 // way to, none is asked for.
 func TestEachSlowStoreHasItsShare(t *testing.T) {

@@ -89,3 +89,13 @@ func result(o flow.Outcome, s flow.State) string {
 	}
 	return [...]string{"done", "superseded", "skipped", "retry", "dead", "parked", "retry", "snoozed", "cancelled", "unknown", "blocked"}[o]
 }
+
+// event is what an observer is told of an attempt.
+func (h *held) event(e *end, state flow.State) TaskEvent {
+	t := h.tasks[e.Task]
+	return TaskEvent{
+		ID: e.id, Kind: h.kind.name, Key: h.env.Key, Task: t.name, Version: h.env.Version, Purpose: t.purpose,
+		Accepted: h.env.Accepted, Started: e.began, Ended: e.ended, Attempts: e.attempts,
+		Result: result(e.Outcome, state), Err: e.err,
+	}
+}

@@ -67,7 +67,9 @@ type Options struct {
 	RebuildRate int
 	// MaxHeld bounds the envelopes that this process holds in memory beyond
 	// those in flight; what is more waits in custody. While more than a quarter of them
-	// waits for a slow store, these give way to the others. Default 8192.
+	// waits for a slow store, these give way to the others. Half as many more, whose
+	// real-time tasks have run, are held until custody has taken them back. Default
+	// 8192.
 	MaxHeld int
 	// Logger receives what a person should know, also what the drivers that the
 	// layer opens and their clients have to say, unless their own Options name

@@ -17,7 +17,12 @@ func (e *engine) pullOutbox(ctx context.Context, realTime bool) {
 		if !ln.mayHold.Load() {
 			hungry = nil
 		}
-		if ln.mayHold.Load() && ln.room() > 0 {
+		wait := tick
+		switch {
+		case !ln.mayHold.Load():
+		case realTime && e.crowded():
+			wait = tick / 10 // nobody tells when it is no more
+		case ln.room() > 0:
 			ln.mayHold.Store(e.claim(ctx, ln, realTime))
 			continue
 		}
@@ -25,7 +30,7 @@ func (e *engine) pullOutbox(ctx context.Context, realTime bool) {
 		case <-ctx.Done():
 		case <-hungry:
 		case <-ln.woken:
-		case <-time.After(tick):
+		case <-time.After(wait):
 			ln.mayHold.Store(true)
 		}
 	}
@@ -120,7 +125,7 @@ func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 			continue
 		}
 		room := ln.room()
-		if room == 0 {
+		if room == 0 || realTime && e.crowded() {
 			select {
 			case <-ctx.Done():
 			case <-ln.hungry[ofQueue]:

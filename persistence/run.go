@@ -51,7 +51,7 @@ type worker struct {
 // workers.
 const endsKept = 4
 
-// An end is how a task's attempt ended, on its way back to the worker.
+// An end is how a task's attempt ended.
 type end struct {
 	flow.End
 	attempts     int       // before this one
@@ -66,9 +66,9 @@ func (e *engine) newWorker(realTime bool) *worker {
 		written: make(chan *taskWrites, endsKept), now: time.Now()}
 }
 
-// serve conducts envelopes until the lane is stopped. ctx is the handlers':
-// it ends when the grace period is over.
-// A handler that ends the goroutine ends this one; the worker goes on in another.
+// serve conducts envelopes until the lane is stopped. ctx is the handlers': it ends
+// when the grace period is over. A handler that ends the goroutine ends this one; the
+// worker goes on in another.
 func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
 	stopped := false
 	defer func() {
@@ -95,16 +95,20 @@ func (w *worker) serve(ctx context.Context, workers *sync.WaitGroup) {
 // take gives back what goes on and waits for the next group; false means that
 // the lane is stopped.
 func (w *worker) take() bool {
-	var evicted []*held
 	if len(w.group) != 1 {
 		w.now = time.Time{} // custody may have kept it waiting with one of them since
 	}
-	w.group, evicted, w.now = w.lane.next(w.back, w.group[:0], w.now)
-	for _, h := range evicted {
-		w.engine.evict(h)
+	for {
+		var evicted []*held
+		w.group, evicted, w.now = w.lane.next(w.back, w.group[:0], w.now)
+		w.back, w.at = w.back[:0], 0
+		if len(evicted) == 0 {
+			return len(w.group) > 0
+		}
+		for _, h := range evicted {
+			w.engine.evict(h)
+		}
 	}
-	w.back, w.at = w.back[:0], 0
-	return len(w.group) > 0
 }
 
 // conduct carries the group through its next class, or what is left of it.
@@ -171,9 +175,11 @@ func (w *worker) follow(ctx context.Context, h *held, act flow.Action) {
 	case flow.Pass:
 		crash.Point("class.pass")
 		h.waits(act.Priority, false, now)
-		w.engine.hand(h)
+		if !w.engine.laneFor(h).pass(h) {
+			w.engine.evict(h)
+		}
 	default:
-		w.engine.settle(h, h.run.Settlement(now))
+		w.engine.settleFor(h, h.run.Settlement(now), !w.realTime)
 	}
 }
 
@@ -316,16 +322,6 @@ func (w *worker) attempt(ctx context.Context, h *held, i int, began time.Time, a
 	}
 	w.judge(ctx, h, t, &e)
 	return e
-}
-
-// event is what an observer is told of an attempt.
-func (h *held) event(e *end, state flow.State) TaskEvent {
-	t := h.tasks[e.Task]
-	return TaskEvent{
-		ID: e.id, Kind: h.kind.name, Key: h.env.Key, Task: t.name, Version: h.env.Version, Purpose: t.purpose,
-		Accepted: h.env.Accepted, Started: e.began, Ended: e.ended, Attempts: e.attempts,
-		Result: result(e.Outcome, state), Err: e.err,
-	}
 }
 
 // run does what the task is: a default write, a delete's function, a handler.

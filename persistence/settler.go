@@ -57,11 +57,11 @@ func newSettler(e *engine, c custodian, near bool) *settler {
 	return s
 }
 
-// add takes a settlement, when there is room for it.
-func (s *settler) add(told settling) {
+// add takes a settlement, when there is room for it if the caller waits for that.
+func (s *settler) add(told settling, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.waiting) >= unsettledMost {
+	for waits && len(s.waiting) >= unsettledMost {
 		s.changed.Wait()
 	}
 	s.waiting = append(s.waiting, told)
@@ -170,15 +170,41 @@ func (e *engine) settleAll() {
 }
 
 // settle lets an envelope go, and sees to it that custody is told what became
-// of it.
-func (e *engine) settle(h *held, what flow.Settlement) {
+// of it. It waits while too much does.
+func (e *engine) settle(h *held, what flow.Settlement) { e.settleFor(h, what, true) }
+
+// settleFor is settle for one who waits or does not, and then sees to it that
+// there will not be more and more: a real-time worker has others to serve.
+func (e *engine) settleFor(h *held, what flow.Settlement, waits bool) {
 	told := e.settlingOf(h, what)
 	for _, s := range e.settlers {
 		if s.custody == h.custody {
-			s.add(told)
+			s.add(told, waits)
 			return
 		}
 	}
+}
+
+// crowded reports whether so much waits to be settled, by this process or in its
+// background lane, that nothing new should be held for real-time workers, who do
+// not wait for that: it is safe in custody meanwhile.
+func (e *engine) crowded() bool {
+	if e.background.crowded() {
+		return true
+	}
+	for _, s := range e.settlers {
+		if s.crowded() {
+			return true
+		}
+	}
+	return false
+}
+
+// crowded reports whether twice as many settlements wait as whoever can waits for.
+func (s *settler) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting) >= 2*unsettledMost
 }
 
 // release is settle for those who want custody to know when it returns. Nor

@@ -35,11 +35,19 @@ func Of(runs int, f func()) Bound {
 	}
 }
 
-// Check fails the test when one of n equal parts of f allocates more than most.
+// Check fails the test when one of n equal parts of f allocates more than most, three
+// times in a row: on a busy machine timers go off and more goroutines have a part,
+// which adds something and never takes any away.
 func Check(t testing.TB, what string, n float64, most Bound, f func()) {
 	t.Helper()
-	got := Of(200, f)
-	got.Allocs, got.Bytes = got.Allocs/n, got.Bytes/n
+	var got Bound
+	for range 3 {
+		got = Of(200, f)
+		got.Allocs, got.Bytes = got.Allocs/n, got.Bytes/n
+		if got.Allocs <= most.Allocs && got.Bytes <= most.Bytes {
+			break
+		}
+	}
 	if got.Allocs > most.Allocs || got.Bytes > most.Bytes {
 		t.Errorf("%s: %.1f allocations and %.0f bytes, at most %.1f and %.0f are committed", what, got.Allocs, got.Bytes, most.Allocs, most.Bytes)
 		return
