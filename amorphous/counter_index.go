@@ -41,9 +41,10 @@ func joinOf(of []string) string {
 	return b.String()
 }
 
-// splitOf is the inverse of joinOf.
+// splitOf is the inverse of joinOf for n values. What others had counted by other
+// dimensions stays as different as it is.
 func splitOf(joined string, n int) []string {
-	if n == 0 {
+	if n == 0 && joined == "" {
 		return nil
 	}
 	of := strings.Split(joined, between)

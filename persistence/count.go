@@ -22,6 +22,10 @@ import (
 // however often its task runs and whatever crashes in between. A newer version
 // that belongs elsewhere moves it; a delete, or a newer version for which When
 // is false, takes it out.
+//
+// What is there already counts as it did, beside the new, when By, At, Sum, Zone
+// or the shortest Per change, until Handle.Verify and Repair have counted it anew,
+// or a task of another name is backfilled. The rest may change at any time.
 type Counts struct {
 	// By names the fields that objects are counted by: strings, numbers, bools,
 	// times, and whatever else can name a partition. An object whose field is a
@@ -37,8 +41,7 @@ type Counts struct {
 	Per []time.Duration
 	// Zone is the time zone whose hours and days are meant, such as
 	// "Africa/Accra". A day that begins or ends summer time has 23 or 25 hours.
-	// Empty: UTC. Zone and the shortest Per stay as they are once something was
-	// counted; the others may change.
+	// Empty: UTC.
 	Zone string
 	// Sum names an integer field that is added up. Empty: objects are counted.
 	Sum string

@@ -111,7 +111,9 @@ type Task[T any] struct {
 	Count *Counts
 
 	// PartitionBy lays out an amorphous default write: rows that share this
-	// field's value lie together. A Go field name.
+	// field's value lie together. A Go field name. What lies there already stays
+	// where it is when PartitionBy, Newest or Bucket change, and may not be found:
+	// Handle.Verify and Repair move it, or a task of another name is backfilled.
 	PartitionBy string
 	// Newest sorts the rows of a partition by this field, newest (largest)
 	// first. A Go field name; needs PartitionBy.
