@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/volatile"
@@ -53,5 +54,45 @@ func ExampleRebuild() {
 	// Output:
 	// 1 <nil>
 	// 2 <nil>
+	// 3 <nil>
+}
+
+// A cache entry in the plan may be served past its TTL while it is read again
+// behind the caller's back, and says how old it is.
+func ExampleHandle_GetAged() {
+	layer, closeLayer := exampleLayer()
+	defer closeLayer()
+	ctx := context.Background()
+
+	stops := persistence.Declare(layer, "stop", persistence.Plan[Stop]{
+		{Purpose: persistence.Transactional},
+		{Purpose: persistence.Volatile, TTL: time.Hour, Stale: time.Minute, Ahead: 10 * time.Minute},
+	})
+	stops.Put(ctx, Stop{ID: "s1", Bus: "12"})
+	stop, age, err := stops.GetAged(ctx, "s1")
+	fmt.Println(stop.Bus, age < time.Hour, err)
+	// Output: 12 true <nil>
+}
+
+// The layer's cache carries limiters, meters, claims, barriers and presences too.
+func ExampleLayer_Volatile() {
+	layer, closeLayer := exampleLayer()
+	defer closeLayer()
+	ctx := context.Background()
+
+	calls, err := volatile.NewLimiter(layer.Volatile(), "calls", volatile.Limit{Events: 2, Per: time.Hour}, nil)
+	rate, err2 := volatile.NewMeter(layer.Volatile(), "rate")
+	fmt.Println(err, err2)
+	for range 3 {
+		wait, err := calls.Allow(ctx, "ann", 1)
+		fmt.Println(wait.Round(time.Minute), err, rate.Hit(ctx, "ann", 1))
+	}
+	rates, err := rate.Rates(ctx, "ann")
+	fmt.Println(rates.Minute, err)
+	// Output:
+	// <nil> <nil>
+	// 0s <nil> <nil>
+	// 0s <nil> <nil>
+	// 30m0s <nil> <nil>
 	// 3 <nil>
 }
