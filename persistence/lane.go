@@ -51,21 +51,22 @@ const over = 2
 // A lane is the envelopes that this process holds for one class of workers,
 // most urgent first.
 type lane struct {
-	mu      sync.Mutex
-	some    sync.Cond
-	waiting classes
-	slots   uint64                   // that were given to workers
-	came    uint64                   // envelopes, so far
-	most    int                      // envelopes that may wait here
-	stopped bool                     // workers go home
-	writers int                      // that may write to one store at a time
-	writing [Amorphous + 1]int       // workers that have a group of default writes in hand, by store
-	began   [Amorphous + 1]time.Time // when the last of them began
-	stalled *time.Timer              // wakes one although enough are writing; nil: not set
-	overdue bool                     // it has ended, and no worker has come yet
-	hungry  [2]chan struct{}         // capacity 1, one for each custody: the lane could take more from it
-	woken   chan struct{}            // capacity 1: custody has something new
-	mayHold atomic.Bool              // custody may hold more for this lane
+	mu       sync.Mutex
+	some     sync.Cond
+	waiting  classes
+	slots    uint64                   // that were given to workers
+	relieved uint64                   // times that a worker found the lane exceeded
+	came     uint64                   // envelopes, so far
+	most     int                      // envelopes that may wait here
+	stopped  bool                     // workers go home
+	writers  int                      // that may write to one store at a time
+	writing  [Amorphous + 1]int       // workers that have a group of default writes in hand, by store
+	began    [Amorphous + 1]time.Time // when the last of them began
+	stalled  *time.Timer              // wakes one although enough are writing; nil: not set
+	overdue  bool                     // it has ended, and no worker has come yet
+	hungry   [2]chan struct{}         // capacity 1, one for each custody: the lane could take more from it
+	woken    chan struct{}            // capacity 1: custody has something new
+	mayHold  atomic.Bool              // custody may hold more for this lane
 }
 
 // newLane makes a lane for so many workers.
@@ -198,9 +199,9 @@ func (l *lane) count(to storeSet, n int, now time.Time) {
 // those of their class that wait already, and appends to group what a worker
 // does next. It waits until there is something; nothing means that the lane is
 // stopped. What is evicted has no room here, and must go back to custody: as long as
-// there is any, that is what the worker does. The
-// time is when the worker takes what it is given: at, if it has looked at the clock
-// when it gave something back, or else now.
+// there is any, that is what a worker does, nine times in ten. The time is when the
+// worker takes what it is given: at, if it has looked at the clock when it gave
+// something back, or else now.
 //
 // This is where a worker gives way to what is more urgent, once for each group.
 // When nothing is, it gets back what it has given.
@@ -231,12 +232,12 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 		now = time.Now()
 	}
 	q, n := l.pick(now)
-	for l.waiting.len-n > l.most && len(evicted) < groupMost {
-		evicted = append(evicted, l.giveWay())
-	}
-	if len(evicted) > 0 {
-		l.wake()
-		return group, evicted, now
+	if l.waiting.len-n > l.most {
+		if l.relieved++; q == nil || l.relieved%aged != 0 {
+			evicted = l.relieve(n)
+			l.wake()
+			return group, evicted, now
+		}
 	}
 	group = l.take(group, q, n, now)
 	if n, _ := l.behind(); l.waiting.len-n < l.most/4 {
@@ -244,7 +245,16 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 	}
 	l.count(group[0].writes, 1, now)
 	l.wake()
-	return group, evicted, now
+	return group, nil, now
+}
+
+// relieve takes out what is too much when so many envelopes more leave the lane, or
+// as much of it as one worker gives back at a time.
+func (l *lane) relieve(leave int) (evicted []*held) {
+	for l.waiting.len-leave > l.most && len(evicted) < groupMost {
+		evicted = append(evicted, l.giveWay())
+	}
+	return evicted
 }
 
 // pick chooses the class of the next envelopes, and how many: the most urgent one,

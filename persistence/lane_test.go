@@ -264,6 +264,21 @@ func TestALaneIsExceededByWhatIsPassed(t *testing.T) {
 	if group, evicted, _ := l.next(nil, nil, time.Time{}); len(group) != 1 || group[0] != all[0] || len(evicted) != 0 {
 		t.Errorf("then it gets %d to do and %d to give back", len(group), len(evicted))
 	}
+	for round := range aged { // so many came over and over again
+		for range groupMost {
+			l.pass(&held{priority: 5})
+		}
+		switch group, evicted, _ := l.next(nil, nil, time.Time{}); {
+		case len(group) == 1:
+			return // what waits has its turn all the same
+		case len(evicted) == 0 || round == aged-1:
+			t.Fatalf("in round %d a worker gets %d to do and %d to give back", round, len(group), len(evicted))
+		}
+	}
+}
+
+func TestALaneThatIsStoppedTakesNothing(t *testing.T) {
+	l := newLane(1, 1)
 	l.stop()
 	if l.pass(&held{}) {
 		t.Error("a lane that is stopped took an envelope")
