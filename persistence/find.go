@@ -258,7 +258,8 @@ func (t *Tx) get(ctx context.Context, k *kind, key string) (any, error) {
 	var rows []transactional.Row
 	if w := t.pending(k.record[0].row, key); w != nil {
 		rows = []transactional.Row{w.Row} // what this transaction put itself
-		t.begins(place{k.record[0].row, key})
+		t.gets(place{k.record[0].row, key})
+		t.since = true
 	} else {
 		var err error
 		if rows, err = t.row(ctx, k.record[0].row, key); err != nil {

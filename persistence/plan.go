@@ -94,7 +94,8 @@ type Task[T any] struct {
 	// must have no effect but through tx. Where the database is a server, tasks
 	// that wait share a transaction while their functions are short, each as if
 	// those before it had committed; when one fails, all are rolled back and run
-	// again without it.
+	// again without it. Rows that the function gets by the value of a field, of
+	// text or a whole number, such as the key, are read for all of them together.
 	Tx func(ctx context.Context, tx *Tx, object T) error
 	// External tasks are served by another program that declares the same kind.
 	// Each has an envelope of its own, so that it and its siblings do not wait

@@ -25,9 +25,9 @@ type Tx struct {
 	again  bool                   // it failed for a reason that another run does not meet
 	taken  error                  // that reason, if it is a row or a value that is there
 	over   atomic.Bool            // its function has returned
-	begun  bool                   // it has read something
-	first  place                  // that, if it was a row by its key
+	got    []place                // the first rows that it got
 	ahead  ahead                  // what was read for it, and for those that share the transaction
+	since  bool                   // it has read something else after that
 	repeat transactional.RecordID // what an earlier run of the handler put last
 	read   int64                  // the highest version that was read
 	puts   []*accepting
@@ -252,7 +252,7 @@ func (t *Tx) pending(table *transactional.Table, id string) *transactional.Write
 // writeDirty writes what was put, so that SQL sees it. What was read ahead is
 // forgotten: it may be written over by either.
 func (t *Tx) writeDirty(ctx context.Context) error {
-	t.begins(place{})
+	t.since = true
 	clear(t.ahead)
 	if len(t.dirty) == 0 {
 		return nil

@@ -19,8 +19,7 @@ type txTask struct {
 	ctx     context.Context // the handler's
 	held    *held
 	task    *task
-	key     string // of the object
-	index   int    // of the task, in the envelope
+	index   int // of the task, in the envelope
 	obj     any
 	restore func() // what it put is forgotten before it runs again
 	settled transactional.Settlement
@@ -38,7 +37,7 @@ func (e *engine) runTx(ctx context.Context, h *held, t *task, obj any) error {
 	if err := e.layer.ticks.ready(ctx); err != nil {
 		return err
 	}
-	x := &txTask{engine: e, ctx: ctx, held: h, task: t, key: h.env.Key, index: slices.Index(h.tasks, t), obj: obj, restore: putsOf(ctx, e.layer)}
+	x := &txTask{engine: e, ctx: ctx, held: h, task: t, index: slices.Index(h.tasks, t), obj: obj, restore: putsOf(ctx, e.layer)}
 	x.settled = x.settlement()
 	x, err := x.share()
 	if err != nil {
@@ -79,7 +78,7 @@ func (x *txTask) call(ctx context.Context, tx *Tx) error {
 	began := time.Now()
 	err := x.task.callTx(ctx, tx, x.obj)
 	x.task.manners.took(time.Since(began) - tx.tx.Waited())
-	x.task.habit.began(x.key, tx.first)
+	x.task.habit.learn(x, tx.got)
 	if err == nil {
 		crash.Point("tx.task.ran")
 	}

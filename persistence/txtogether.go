@@ -90,7 +90,7 @@ func (x *txTask) share() (*txTask, error) {
 	if err != nil {
 		return nil, Permanent(err)
 	}
-	return &txTask{engine: x.engine, ctx: x.ctx, held: x.held, task: x.task, key: x.key, index: x.index, obj: obj, restore: x.restore, settled: x.settled}, nil
+	return &txTask{engine: x.engine, ctx: x.ctx, held: x.held, task: x.task, index: x.index, obj: obj, restore: x.restore, settled: x.settled}, nil
 }
 
 // runTogether runs tasks, as many in one transaction as are worth a commit. One
