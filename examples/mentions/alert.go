@@ -53,19 +53,18 @@ func (m *monitor) alert(ctx context.Context, tx *persistence.Tx, mention Mention
 	if err != nil || !first {
 		return err
 	}
-	at := mention.At.Truncate(time.Minute)
-	minute, err := orNew(m.minutes.In(tx).Get(ctx, minuteKey(mention.Entity, at)))
+	minute, err := orNew(m.minutes.In(tx).Get(ctx, mention.Minute))
 	if err != nil {
 		return err
 	}
-	minute.ID = minuteKey(mention.Entity, at)
+	minute.ID = mention.Minute
 	minute.N++
 	if _, err = m.minutes.In(tx).Put(ctx, minute); err != nil || !isLevel(minute.N) {
 		return err
 	}
 	return m.raise(ctx, tx, Alert{
 		ID:     mention.Entity + "/" + strconv.FormatInt(minute.N, 10),
-		Entity: mention.Entity, Level: minute.N, Minute: at,
+		Entity: mention.Entity, Level: minute.N, Minute: mention.At.Truncate(time.Minute),
 	})
 }
 

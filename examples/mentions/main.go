@@ -32,6 +32,9 @@ type Mention struct {
 	Tweet, Entity string
 	Group         string
 	At            time.Time
+	// Minute is the key of the row that counts it: what stands in the object is
+	// read for many at a time.
+	Minute string `transitory:""`
 }
 
 // declare says what a row causes, and what a mention.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -53,6 +54,7 @@ func mentionOf(row Row) Mention {
 	return Mention{
 		ID: row.Tweet + "/" + entity, Tweet: row.Tweet, Entity: entity,
 		Group: strings.Join(strings.Fields(row.Group), " "), At: row.At,
+		Minute: minuteKey(entity, row.At.Truncate(time.Minute)),
 	}
 }
 
