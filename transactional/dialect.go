@@ -46,6 +46,11 @@ type Dialect struct {
 	// IgnoreDuplicate renders the clause that follows VALUES (...) and leaves
 	// a row that is there unchanged.
 	IgnoreDuplicate func(key []string) string
+	// DeleteByID renders the beginning of a DELETE, up to its WHERE, that finds
+	// rows by the ids that the condition names, however small the table is: one
+	// that read all of the table would wait for every row that somebody else is
+	// about to insert. Nil: the server has no choice, or nobody else inserts.
+	DeleteByID func(table string) string
 	// Lock is appended to a SELECT to lock its rows: " FOR UPDATE", or "".
 	Lock string
 	// LockSkip is Lock for rows that nobody else has locked: " FOR UPDATE SKIP

@@ -197,8 +197,12 @@ func (o *ourSQL) compileSettle(d *Dialect) {
 	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+outbox+" WHERE id", d.Lock)
 	o.heldThere.build = in("SELECT id FROM "+outbox+" WHERE id", "")
 	o.heldSkip.build = in("SELECT id FROM "+outbox+" WHERE id", d.LockSkip)
-	o.finish.build = in("DELETE FROM "+outbox+" WHERE state = 1 AND owner = ? AND seq = 0 AND orders = 0 AND id", "")
-	o.deleteRecords.build = in("DELETE FROM "+outbox+" WHERE id", "")
+	remove := "DELETE FROM " + outbox
+	if d.DeleteByID != nil {
+		remove = d.DeleteByID(outbox)
+	}
+	o.finish.build = in(remove+" WHERE state = 1 AND owner = ? AND seq = 0 AND orders = 0 AND id", "")
+	o.deleteRecords.build = in(remove+" WHERE id", "")
 	o.deleteOrders.build = in("DELETE FROM "+orders+" WHERE id", "")
 	o.ordersOf.build = in("SELECT task, okey, id FROM "+orders+" WHERE id", "")
 	// A row that goes on is there and locked, so these inserts only ever
