@@ -231,15 +231,14 @@ func (s *session) withArgs(args []any, use func([]driver.NamedValue) error) erro
 		s.args = named[:0]
 	}()
 	for i, arg := range args {
-		value := driver.NamedValue{Ordinal: i + 1, Value: arg}
+		named = append(named, driver.NamedValue{Ordinal: i + 1, Value: arg})
 		switch arg.(type) {
 		case nil, int64, uint64, float64, bool, string, []byte, time.Time:
 		default:
-			if err := s.rawConn.CheckNamedValue(&value); err != nil {
+			if err := s.rawConn.CheckNamedValue(&named[i]); err != nil {
 				return err
 			}
 		}
-		named = append(named, value)
 	}
 	return use(named)
 }
