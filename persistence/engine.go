@@ -92,15 +92,14 @@ func newEngine(l *Layer) *engine {
 	e.health = &health{layer: l, back: e.wake}
 	if l.rows != nil {
 		e.outbox = &outboxCustody{layer: l, store: l.rows}
-		near := !l.rows.Features().SharedLog
-		e.settlers = append(e.settlers, newSettler(e, e.outbox, near))
-		if !near {
+		e.settlers = append(e.settlers, newSettler(e, e.outbox))
+		if l.rows.Features().SharedLog {
 			e.txs = newTxGroup(e)
 		}
 	}
 	if l.queue != nil {
 		e.queue = &queueCustody{layer: l, store: l.queue}
-		e.settlers = append(e.settlers, newSettler(e, e.queue, false))
+		e.settlers = append(e.settlers, newSettler(e, e.queue))
 	}
 	return e
 }

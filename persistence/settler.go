@@ -10,12 +10,11 @@ import (
 )
 
 const (
-	settleMost    = 128            // envelopes that custody is told of in one call
-	settleWorth   = 64             // of these, which no longer wait for more
-	settleNear    = 4              // times as many of both, where custody is in this process
+	settleMost    = 512            // envelopes that custody is told of in one call
+	settleWorth   = 256            // of these, which no longer wait for more
 	settleWithin  = tick / 10      // how long they wait for others at most
 	settleLone    = tick / 50      // and when nothing else is under way
-	unsettledMost = 8 * settleMost // envelopes whose settlement waits; over it workers wait too
+	unsettledMost = 2 * settleMost // envelopes whose settlement waits; over it workers wait too
 )
 
 // A settler tells one custody what became of envelopes. Workers do not wait for
@@ -28,15 +27,9 @@ const (
 // envelopes are still under way here, they wait a little for the next one of a
 // lone caller, whose Put would share the processors with their commit, and then
 // for no more. A drain, after which nothing comes, waits for none.
-//
-// In this process nobody else waits for the rows that a settlement locks, and
-// everything waits for the one writer and its fsyncs. So it is told of more at a
-// time.
 type settler struct {
 	engine  *engine
 	custody custodian
-	most    int // settleMost, or as many where custody is in this process
-	enough  int // settleWorth, likewise
 
 	mu      sync.Mutex
 	changed sync.Cond     // there is room, or custody was told of more
@@ -48,11 +41,8 @@ type settler struct {
 	leads   bool   // a goroutine tells
 }
 
-func newSettler(e *engine, c custodian, near bool) *settler {
-	s := &settler{engine: e, custody: c, most: settleMost, enough: settleWorth, more: make(chan struct{}, 1)}
-	if near {
-		s.most, s.enough = settleNear*s.most, settleNear*s.enough
-	}
+func newSettler(e *engine, c custodian) *settler {
+	s := &settler{engine: e, custody: c, more: make(chan struct{}, 1)}
 	s.changed.L = &s.mu
 	return s
 }
@@ -89,11 +79,11 @@ func (s *settler) look() {
 
 // lead tells group after group, until nothing waits.
 func (s *settler) lead() {
-	part := make([]settling, 0, s.most)
+	var part []settling
 	for {
 		s.gather()
 		s.mu.Lock()
-		n := min(len(s.waiting), s.most)
+		n := min(len(s.waiting), settleMost)
 		part = append(part[:0], s.waiting[:n]...)
 		rest := copy(s.waiting, s.waiting[n:])
 		clear(s.waiting[rest:])
@@ -139,7 +129,7 @@ func (s *settler) worth(waited bool) bool {
 	s.mu.Lock()
 	n, hurry := len(s.waiting), s.hurry
 	s.mu.Unlock()
-	if n == 0 || hurry || n >= s.enough {
+	if n == 0 || hurry || n >= settleWorth {
 		return true
 	}
 	return (waited || s.engine.draining.Load()) && int64(n) >= s.engine.underWay()

@@ -29,27 +29,24 @@ func TestSettlementsGather(t *testing.T) {
 	done, later := flow.Settlement{Done: true}, flow.Settlement{}
 	tests := []struct {
 		name  string
-		near  bool // custody is in this process
-		holds int  // envelopes under way when the first ends; negative: of a drain
+		holds int // envelopes under way when the first ends; negative: of a drain
 		ends  []flow.Settlement
 		sizes []int
 		after time.Duration // until the last was told
 	}{
-		{"the only one waits a little", false, 1, []flow.Settlement{done}, []int{1}, settleLone},
-		{"as many as are still under way", false, 5, []flow.Settlement{done, done, done}, []int{3}, settleLone},
-		{"nothing comes after a drain", false, -5, []flow.Settlement{done, done, done}, []int{3}, 0},
-		{"one of many waits, but not for long", false, 100, []flow.Settlement{done}, []int{1}, settleWithin},
-		{"somebody waits for what is not done", false, 100, []flow.Settlement{done, later}, []int{2}, 0},
-		{"enough are told", false, 1000, slices.Repeat([]flow.Settlement{done}, settleWorth), []int{settleWorth}, 0},
-		{"near, these are few", true, 1000, slices.Repeat([]flow.Settlement{done}, settleWorth), []int{settleWorth}, settleWithin},
-		{"and more are told", true, 1000, slices.Repeat([]flow.Settlement{done}, settleNear*settleWorth), []int{settleNear * settleWorth}, 0},
+		{"the only one waits a little", 1, []flow.Settlement{done}, []int{1}, settleLone},
+		{"as many as are still under way", 5, []flow.Settlement{done, done, done}, []int{3}, settleLone},
+		{"nothing comes after a drain", -5, []flow.Settlement{done, done, done}, []int{3}, 0},
+		{"one of many waits, but not for long", 100, []flow.Settlement{done}, []int{1}, settleWithin},
+		{"somebody waits for what is not done", 100, []flow.Settlement{done, later}, []int{2}, 0},
+		{"enough are told", 1000, slices.Repeat([]flow.Settlement{done}, settleWorth), []int{settleWorth}, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}}
 				custody := &listener{began: time.Now()}
-				e.settlers = []*settler{newSettler(e, custody, test.near)}
+				e.settlers = []*settler{newSettler(e, custody)}
 				e.draining.Store(test.holds < 0)
 				test.holds = max(test.holds, -test.holds)
 				holds := make([]*held, test.holds)
@@ -78,7 +75,7 @@ func TestSettlementsThatWaitCanBeHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}}
 		custody := &listener{began: time.Now()}
-		e.settlers = []*settler{newSettler(e, custody, false)}
+		e.settlers = []*settler{newSettler(e, custody)}
 		for range 10 {
 			e.keep(&held{custody: custody})
 		}

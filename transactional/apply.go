@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/fourfold-dev/fourfold/internal/group"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -63,7 +64,7 @@ func (s *Store) ApplyAll(ctx context.Context, units []*Unit) ([]Result, []error)
 			jobs, at = append(jobs, j), append(at, i)
 		}
 	}
-	answers := s.group.DoAll(ctx, jobs)
+	answers := s.groupOf(jobs).DoAll(ctx, jobs)
 	var alone sync.WaitGroup
 	for n, j := range jobs {
 		i := at[n]
@@ -83,6 +84,18 @@ func (s *Store) ApplyAll(ctx context.Context, units []*Unit) ([]Result, []error)
 		}
 	}
 	return results, errs
+}
+
+// groupOf is the group that units which came together go with. To end records
+// took up to half of the transaction in which others were accepted, the callers
+// of the next one waited for that, and nobody waits for the end of a record. So
+// it is done beside them, where both share what a COMMIT waits for. A few are not
+// worth a COMMIT of their own.
+func (s *Store) groupOf(jobs []*job) *group.Group[*job] {
+	if s.ends == nil || len(jobs) < groupSmall || slices.ContainsFunc(jobs, func(j *job) bool { return !j.finishes() }) {
+		return s.group
+	}
+	return s.ends
 }
 
 // clone copies what is read again when the caller, whose context has ended, may

@@ -87,7 +87,8 @@ type Store struct {
 	prefix   string // of every table
 	maxArgs  int
 	group    *group.Group[*job]
-	turns    chan struct{} // one for each Tx that may be under way; nil: any number
+	ends     *group.Group[*job] // of units that only end records; nil: they go with the others
+	turns    chan struct{}      // one for each Tx that may be under way; nil: any number
 	closed   atomic.Bool
 	ours     ourSQL
 	clock    clock
@@ -128,6 +129,10 @@ func New(driver Driver, opts *Options) (*Store, error) {
 		MaxItems: items, MaxSize: groupBytes, MaxQueue: groupQueue,
 		Parallel: max(1, f.Parallel), Eager: 1, Small: groupSmall, Patience: groupPatience,
 	}, func(j *job) int { return j.size }, s.runGroup)
+	if f.SharedLog {
+		s.ends = group.New(group.Options{MaxItems: 2 * groupItems, MaxSize: groupBytes, MaxQueue: groupQueue},
+			func(j *job) int { return j.size }, s.runGroup)
+	}
 	return s, nil
 }
 
@@ -178,6 +183,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.group.Close()
+	if s.ends != nil {
+		s.ends.Close()
+	}
 	return s.driver.Close()
 }
 

@@ -120,7 +120,7 @@ const maxTrusted = 256
 const groupsAtOnce = 2
 
 // othersAtOnce is how many connections transactions of the program's own leave
-// to what is neither: claims, leases, reads.
+// to what is neither: the ends of records, claims, leases, reads.
 const othersAtOnce = 2
 
 // Features implements transactional.Driver.

@@ -2,6 +2,8 @@ package mysql_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +40,50 @@ func end(t *testing.T, store *transactional.Store, ends []*transactional.Unit, b
 			t.Fatalf("record %d has ended, and its mark is %v, %v", i, mark, err)
 		}
 	}
+}
+
+// The ends of records do not go with the groups of what callers wait for: neither
+// waits for the other. Here as many groups wait for a lock as there may be.
+func TestEndsGoBesideOtherGroups(t *testing.T) {
+	const rows = 4 // a group that is not small
+	s, name, store := fresh(t, &mysql.Options{LockWait: 20 * time.Second}, things)
+	ends := claimed(t, store, 100)
+	blocker, err := s.root.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blocker.Rollback()
+	for _, id := range []string{"a0", "b0"} {
+		if _, err := blocker.Exec("INSERT INTO "+name+".ff_things (id, version, tie, deleted) VALUES (?, 1, 0, 0)", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var groups sync.WaitGroup
+	for i, letter := range []string{"a", "b"} {
+		units := make([]*transactional.Unit, rows)
+		for n := range units {
+			units[n] = unit(put(fmt.Sprint(letter, n), 2, 2))
+		}
+		groups.Go(func() {
+			_, errs := store.ApplyAll(context.Background(), units)
+			for _, err := range errs {
+				if err != nil {
+					t.Errorf("a group that waited for a lock: %v", err)
+				}
+			}
+		})
+		eventually(t, 8*time.Second, "group "+letter+" waits for a lock", func() (waits bool) {
+			var name string
+			var n int
+			err := s.root.QueryRow("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'").Scan(&name, &n)
+			return err == nil && n > i
+		})
+	}
+	end(t, store, ends, "groups that wait")
+	if err := blocker.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	groups.Wait()
 }
 
 // To end records touches these records only. By the size of the table alone the
