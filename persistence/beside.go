@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/internal/stack"
 )
 
 const (
@@ -72,6 +73,7 @@ func (w *worker) sideBySide(ctx context.Context, h *held, tasks []int) {
 
 // aside runs a task beside the worker.
 func (w *worker) aside(ctx context.Context, h *held, i int) {
+	stack.Grow()
 	w.ends <- w.attempt(ctx, h, i, time.Now(), true)
 }
 

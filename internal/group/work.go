@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/internal/stack"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -63,6 +64,7 @@ func (g *Group[T]) work(w *worker) {
 	// A run that ends its goroutine (runtime.Goexit, which a failing test
 	// does) must not leave the queue without a worker.
 	ended := false
+	stack.Grow()
 	defer func() {
 		if !ended {
 			go g.work(w)
