@@ -46,6 +46,21 @@ func ExampleDriver() {
 	// 2 <nil>
 }
 
+// A driver whose server takes rows of several tables in one request is a
+// TablesWriter; with another one each table is a request.
+func ExampleTablesWriter() {
+	ctx := context.Background()
+	driver, done := exampleDriver()
+	defer done()
+	writes := []amorphous.TableRows{{Table: raw, Rows: []amorphous.Row{cell("a", 1)}}}
+	if w, ok := driver.(amorphous.TablesWriter); ok {
+		fmt.Println(w.WriteTables(ctx, writes)[0])
+	} else {
+		fmt.Println(driver.Write(ctx, raw, writes[0].Rows))
+	}
+	// Output: [<nil>]
+}
+
 // Whoever opens a driver by hand asks it whether its store is there.
 func ExampleChecker() {
 	driver, done := exampleDriver()

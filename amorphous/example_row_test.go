@@ -217,3 +217,18 @@ func ExampleRegisterOptions() {
 	// <nil>
 	// true
 }
+
+// Rows of several tables go together. One that is not valid fails alone.
+func ExampleTableRows() {
+	ctx := context.Background()
+	store, done := exampleStore()
+	defer done()
+	faulty := cell("b", 1)
+	faulty.Partition = ""
+	errs := store.WriteAll(ctx, []amorphous.TableRows{
+		{Table: raw, Rows: []amorphous.Row{cell("a", 1), faulty}},
+		{Table: amorphous.Table{Name: "aside"}, Rows: []amorphous.Row{cell("a", 1)}},
+	})
+	fmt.Println(errs[0][0], errors.Is(errs[0][1], fault.ErrInvalid), errs[1][0])
+	// Output: <nil> true <nil>
+}

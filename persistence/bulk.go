@@ -6,6 +6,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
 	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/internal/stack"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -14,6 +15,8 @@ import (
 type bulk struct {
 	parts []*taskWrites
 	spare []*taskWrites
+	calls [][]*taskWrites // the parts, by the call that writes them
+	joint []*taskWrites   // those of one of them
 }
 
 // A taskWrites is one task's default write of several envelopes.
@@ -58,12 +61,13 @@ func (b *bulk) clear() {
 		*p = taskWrites{held: p.held[:0], index: p.index[:0], vs: p.vs[:0]}
 	}
 	b.spare = append(b.spare, b.parts...)
-	b.parts = b.parts[:0]
+	b.parts, b.calls, b.joint = b.parts[:0], b.calls[:0], b.joint[:0]
 }
 
 // writeBulk does the default writes of the group, each store beside the
 // others, so that a slow one holds up its own tasks only, and ends the class.
-// What one store has written is done when it has.
+// What one store has written is done when it has, but where a Put waits for all of
+// it: there this goroutine does a part itself.
 func (w *worker) writeBulk(ctx context.Context) {
 	parts := w.bulk.parts
 	if len(parts) == 0 {
@@ -77,35 +81,51 @@ func (w *worker) writeBulk(ctx context.Context) {
 			p.vs = append(p.vs, w.engine.versionOf(h, p.task))
 		}
 	}
-	if len(parts) == 1 {
-		w.writePart(ctx, parts[0])
-		w.endPart(ctx, parts[0])
-	} else {
-		for _, p := range parts {
-			go func() {
-				w.writePart(ctx, p)
-				w.written <- p
-			}()
-		}
-		for range parts {
-			w.endPart(ctx, <-w.written)
+	w.bulk.divide(w.engine)
+	calls := w.bulk.calls
+	last := len(calls)
+	if last == 1 || parts[0].held[0].put != nil {
+		last--
+	}
+	for _, call := range calls[:last] {
+		go func() {
+			stack.Grow()
+			w.writeParts(ctx, call)
+		}()
+	}
+	if last < len(calls) {
+		w.writeParts(ctx, calls[last])
+	}
+	for range calls {
+		for _, p := range <-w.written {
+			w.endPart(ctx, p)
 		}
 	}
 	w.bulk.clear()
 }
 
-func (w *worker) writePart(ctx context.Context, p *taskWrites) {
+// writeParts does the writes of one call of a store.
+func (w *worker) writeParts(ctx context.Context, call []*taskWrites) {
 	crash.Point("bulk.write.before")
-	watched := w.engine.health.watch(p.task.purpose)
-	w.engine.writeAll(ctx, p.held[0].kind, p.task, p.vs)
+	first := call[0]
+	watched := w.engine.health.watch(first.task.purpose)
+	if len(call) > 1 {
+		w.engine.writeJointly(ctx, call)
+	} else {
+		w.engine.writeAll(ctx, first.held[0].kind, first.task, first.vs)
+	}
 	watched.answered()
-	p.ended = time.Now()
+	ended := time.Now()
+	for _, p := range call {
+		p.ended = ended
+	}
 	// Another worker may write to this store, while others keep this one waiting.
-	if of := p.task.purpose; w.parts[of].Add(-1) == 0 && w.writes.has(of) {
+	if of := first.task.purpose; w.parts[of].Add(-int32(len(call))) == 0 && w.writes.has(of) {
 		w.lane.wrote(storeSet(0).with(of))
 		w.wrote[of] = true
 	}
 	crash.Point("bulk.write.after")
+	w.written <- call
 }
 
 // wroteAll tells the lane of the stores that it has not been told of.

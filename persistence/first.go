@@ -60,6 +60,21 @@ func (e *engine) firstAlone(ctx context.Context, h *held, act flow.Action) {
 	}
 }
 
+// firstJointly does it in this goroutine and some beside it, as a group of one: what
+// may share a call of its store does.
+func (e *engine) firstJointly(ctx context.Context, h *held, tasks []int) {
+	if ctx.Err() != nil {
+		h.run.Stop()
+	}
+	w := e.newWorker(true)
+	h.put = ctx
+	w.bulk.add(h, tasks)
+	crash.Point("first.joint.before")
+	w.writeBulk(ctx)
+	crash.Point("first.joint.after")
+	h.put = nil
+}
+
 // undone says what is not done that was due before Put returns.
 func (h *held) undone() error {
 	var errs []error
@@ -81,13 +96,18 @@ func (h *held) undone() error {
 func (e *engine) firstAmong(ctx context.Context, h *held) error {
 	h.run.Down = e.health.down()
 	act := h.run.Begin(nowMicro(), true)
-	if f := e.firstsOf(h, act); f != nil {
+	f := e.firstsOf(h, act)
+	if f != nil {
 		defer f.under.Add(-1)
 		if f.under.Add(1) > 1 {
 			return e.firstTogether(ctx, f, h, act)
 		}
 	}
-	e.firstAlone(ctx, h, act)
+	if f != nil && e.joinsAny(h, act.Tasks) {
+		e.firstJointly(ctx, h, act.Tasks)
+	} else {
+		e.firstAlone(ctx, h, act)
+	}
 	err := h.undone()
 	e.afterFirst(ctx, h)
 	return err

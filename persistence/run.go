@@ -31,7 +31,7 @@ type worker struct {
 	back  []*held   // of these, what goes on in this lane
 	bulk  bulk      // the default writes of the group
 
-	written chan *taskWrites // parts of it that are written beside one another
+	written chan []*taskWrites // parts of it whose call of a store is over
 
 	runs   *held // the envelope whose class runs
 	left   int   // of the class, the attempts whose end is not reported yet
@@ -63,7 +63,7 @@ type end struct {
 
 func (e *engine) newWorker(realTime bool) *worker {
 	return &worker{engine: e, realTime: realTime, lane: e.laneOf(realTime), ends: make(chan end, endsKept),
-		written: make(chan *taskWrites, endsKept), now: time.Now()}
+		written: make(chan []*taskWrites, endsKept), now: time.Now()}
 }
 
 // serve conducts envelopes until the lane is stopped. ctx is the handlers': it ends

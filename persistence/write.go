@@ -138,10 +138,13 @@ func (e *engine) writeAll(ctx context.Context, k *kind, t *task, vs []version) {
 	case writeJob:
 		e.writeJobs(ctx, k, t, vs)
 	}
-	if k.cache != nil && slices.Contains(k.record, t) {
+	if k.refreshedBy(t) {
 		e.refreshAll(ctx, k, vs)
 	}
 }
+
+// refreshedBy reports whether a task's write is followed by one to the cache.
+func (k *kind) refreshedBy(t *task) bool { return k.cache != nil && slices.Contains(k.record, t) }
 
 // answer gives the versions that were written, which had no error before, what
 // the store said of each, in their order.

@@ -52,27 +52,38 @@ func (c *call) cost() int { return c.bytes + rowCost*len(c.rows) }
 
 // Write implements amorphous.Driver.
 func (d *Driver) Write(ctx context.Context, t amorphous.Table, rows []amorphous.Row) []error {
-	table := d.table(t)
-	var calls []*call
-	for part := range slices.Chunk(rows, callRows) {
-		c := &call{table: table, rows: amorphous.CloneRows(part), errs: make([]error, len(part))}
-		for i := range part {
-			c.bytes += len(part[i].Body)
+	return d.WriteTables(ctx, []amorphous.TableRows{{Table: t, Rows: rows}})[0]
+}
+
+// WriteTables implements amorphous.TablesWriter: what comes together is a part of
+// one group, whose batches are of several tables. A batch of two rows costs
+// Cassandra 5.0 three tenths less than two statements.
+func (d *Driver) WriteTables(ctx context.Context, writes []amorphous.TableRows) [][]error {
+	calls := make([]*call, 0, len(writes))
+	of := make([]int, 0, len(writes))
+	for i, w := range writes {
+		table := d.table(w.Table)
+		for part := range slices.Chunk(w.Rows, callRows) {
+			c := &call{table: table, rows: amorphous.CloneRows(part), errs: make([]error, len(part))}
+			for i := range part {
+				c.bytes += len(part[i].Body)
+			}
+			calls, of = append(calls, c), append(of, i)
 		}
-		calls = append(calls, c)
 	}
 	groupErrs := d.writes.DoAll(ctx, calls)
-	errs := make([]error, 0, len(rows))
-	for i, c := range calls {
-		if groupErrs != nil && groupErrs[i] != nil {
-			for range c.rows {
-				errs = append(errs, groupErrs[i])
+	out := make([][]error, len(writes))
+	for n, c := range calls {
+		errs := c.errs // which a group that is left behind may still write to
+		if groupErrs != nil && groupErrs[n] != nil {
+			errs = make([]error, len(c.rows))
+			for i := range errs {
+				errs[i] = groupErrs[n]
 			}
-			continue
 		}
-		errs = append(errs, c.errs...)
+		out[of[n]] = append(out[of[n]], errs...)
 	}
-	return errs
+	return out
 }
 
 // An item is one row of a call.
@@ -156,8 +167,8 @@ func (d *Driver) mutate(ctx context.Context, mutations []mutation) {
 	wg.Wait()
 }
 
-// batch executes one batch. One that is refused for good is taken apart, so
-// that only the bad one fails.
+// batch executes one batch. One that is refused for good, or for a table that is
+// missing, is taken apart, so that only the bad one fails.
 func (d *Driver) batch(ctx context.Context, b []mutation) {
 	var statements []Statement
 	for _, m := range b {
@@ -169,7 +180,7 @@ func (d *Driver) batch(ctx context.Context, b []mutation) {
 		}
 		return s.Batch(ctx, d.opts.Write, statements)
 	})
-	if fault.Permanent(err) && len(b) > 1 {
+	if (fault.Permanent(err) || isMissing(err)) && len(b) > 1 {
 		for _, m := range b {
 			d.batch(ctx, []mutation{m})
 		}
