@@ -151,7 +151,8 @@ type ourSQL struct {
 	marksOver, tokensOver, deleteToken           string
 	slots, insertSlot, takeSlot, staySlot        string
 	leaveSlot, slotsOver                         string
-	leavePlaces, walkPlaces, deletePlace         string
+	newPlace, leavePlaces                        string
+	walkPlaces, deletePlace                      string
 	table                                        map[string]string // quoted names
 }
 
@@ -264,6 +265,7 @@ func (o *ourSQL) compilePlaces(d *Dialect) {
 	places := o.table["whereabouts"]
 	const one = " WHERE space = ? AND okey = ?"
 	o.place.build = o.into("whereabouts", ourTable("whereabouts").names(), " "+d.Place)
+	o.newPlace = o.into("whereabouts", ourTable("whereabouts").names(), "")(1)
 	const some = " WHERE space = ? AND okey"
 	o.placed.build = in("SELECT okey, version, tie, place, former, struck FROM "+places+some, "")
 	o.placedThere.build = in("SELECT okey FROM "+places+some, "")

@@ -93,7 +93,7 @@ type Store struct {
 	ours     ourSQL
 	clock    clock
 	lulls    lulls
-	byOne    atomic.Int32 // units that go statement by statement before a sequence is tried again
+	again    atomic.Int32 // as plan.again, of units that write no row
 	self     acquaintance
 
 	mu       sync.Mutex // guards plans; never held while the database works

@@ -57,7 +57,8 @@ type plan struct {
 	byName   map[string]int
 	indexed  []bool
 
-	prepared atomic.Bool // the driver owns its schema and has the table
+	prepared atomic.Bool  // the driver owns its schema and has the table
+	again    atomic.Int32 // units to come that most likely write a row which is there: see together
 
 	insert     sized // all columns; a row that is there is an error
 	upsert     sized // all columns; newest wins

@@ -22,18 +22,16 @@ const (
 	compoundBegin = "BEGIN NOT ATOMIC START TRANSACTION; "
 	compoundEnd   = "COMMIT; END"
 	// An upsert of one row counts it once when it was inserted, twice when it was
-	// replaced, and not at all when it was left alone. The error ends the compound
+	// replaced, and not at all when it was left alone. An error ends the compound
 	// before COMMIT.
-	unlessWon   = "IF ROW_COUNT() = 0 THEN " + apart
-	unlessAdded = "IF ROW_COUNT() <> 1 THEN " + apart
-	apart       = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'apart'; END IF; "
+	unlessWon = "IF ROW_COUNT() = 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'apart'; END IF; "
 )
 
 // compoundOf is one statement for all of a sequence.
 func compoundOf(statements []transactional.Statement) (text string, args []any) {
 	size, n := len(compoundBegin)+len(compoundEnd), 0
 	for i := range statements {
-		size, n = size+len(statements[i].Text)+len(unlessAdded)+2, n+len(statements[i].Args)
+		size, n = size+len(statements[i].Text)+len(unlessWon)+2, n+len(statements[i].Args)
 	}
 	var b strings.Builder
 	b.Grow(size)
@@ -43,11 +41,8 @@ func compoundOf(statements []transactional.Statement) (text string, args []any) 
 		s := &statements[i]
 		b.WriteString(s.Text)
 		b.WriteString("; ")
-		switch {
-		case s.Wins:
+		if s.Wins {
 			b.WriteString(unlessWon)
-		case s.Adds:
-			b.WriteString(unlessAdded)
 		}
 		args = append(args, s.Args...)
 	}
