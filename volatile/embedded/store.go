@@ -34,10 +34,16 @@ type store struct {
 	tokens atomic.Uint64
 }
 
-func newStore(size int64, clock otter.Clock) (*store, error) {
+// newStore returns a store by a clock; nil is the time.
+func newStore(size int64, by otter.Clock) (*store, error) {
+	if by == nil {
+		by = clock{time.Now()}
+	}
+	tidy := &upkeep{now: by.NowNano}
 	cache, err := otter.New(&otter.Options[string, *record]{
 		MaximumWeight: uint64(size),
-		Clock:         clock,
+		Clock:         by,
+		Executor:      tidy.run,
 		Weigher: func(key string, r *record) uint32 {
 			return uint32(len(key) + len(r.value) + overhead)
 		},
