@@ -2,6 +2,7 @@ package volatile
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -95,8 +96,16 @@ type OneGetter interface {
 // reads, and the driver never changes. A driver in process may implement it;
 // the answers are those of Get.
 type Borrower interface {
-	// Borrow is GetOne; the value of item is the driver's own.
-	Borrow(ctx context.Context, key string) (item Item, found bool, err error)
+	// Borrow is GetOne; lent is the driver's own. The key is not kept.
+	Borrow(ctx context.Context, key string) (lent *Lent, found bool, err error)
+}
+
+// A Lent is an entry that a Borrower keeps and shows. Nothing in it changes but
+// Checked.
+type Lent struct {
+	Value   []byte      // as an Item's
+	Token   Token       // as an Item's
+	Checked atomic.Bool // who has borrowed it found the value sound, and need not look again
 }
 
 // ManySwapper swaps many entries, of different keys, in fewer round trips than

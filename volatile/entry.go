@@ -106,10 +106,17 @@ func (s *stored) encode(key string) []byte {
 // entry (a counter, another program's value, a later format, damage), after
 // which s is of no use. The value shares memory with data.
 func (s *stored) decode(key string, data []byte) bool {
-	if len(data) < headerSize || data[0] != entryFormat || data[1]&^flagsKnown != 0 {
-		return false
-	}
-	if binary.BigEndian.Uint32(data[2:]) != checksum(key, data) {
+	return sound(key, data) && s.parse(data)
+}
+
+// sound reports whether data have the checksum of an entry under key.
+func sound(key string, data []byte) bool {
+	return len(data) >= headerSize && binary.BigEndian.Uint32(data[2:]) == checksum(key, data)
+}
+
+// parse is decode of sound data.
+func (s *stored) parse(data []byte) bool {
+	if data[0] != entryFormat || data[1]&^flagsKnown != 0 {
 		return false
 	}
 	s.Absent = data[1]&flagAbsent != 0

@@ -49,10 +49,30 @@ func ExampleBorrower() {
 	defer driver.Close()
 	driver.Set(ctx, []volatile.Item{{Key: "k", Value: []byte("large")}})
 	if b, ok := driver.(volatile.Borrower); ok {
-		item, found, err := b.Borrow(ctx, "k")
-		fmt.Printf("%s %v %v\n", item.Value, found, err)
+		lent, found, err := b.Borrow(ctx, "k")
+		fmt.Printf("%s %v %v\n", lent.Value, found, err)
 	}
 	// Output: large true <nil>
+}
+
+// A Lent is the same one until its entry is written again.
+func ExampleLent() {
+	ctx := context.Background()
+	driver := openDriver(ctx)
+	defer driver.Close()
+	write := func(value string) { driver.Set(ctx, []volatile.Item{{Key: "k", Value: []byte(value)}}) }
+	borrow := func() *volatile.Lent {
+		lent, _, _ := driver.(volatile.Borrower).Borrow(ctx, "k")
+		return lent
+	}
+	write("one")
+	borrow().Checked.Store(true)
+	fmt.Printf("%s %v\n", borrow().Value, borrow().Checked.Load())
+	write("two")
+	fmt.Printf("%s %v\n", borrow().Value, borrow().Checked.Load())
+	// Output:
+	// one true
+	// two false
 }
 
 // A OneGetter is asked where one entry is wanted, else Get is.

@@ -3,7 +3,10 @@ package volatile
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -50,12 +53,17 @@ func (c *Cache) FetchKeeping(ctx context.Context, key string, keep Keeping, load
 // key is prefix and key together, which the caller need not put together.
 func (c *Cache) FetchUsing(ctx context.Context, prefix, key string, keep Keeping, use func(e Entry) bool,
 	loader func() func(context.Context) (Entry, error)) (e Entry, used bool, err error) {
-	full := c.opts.Namespace + ":" + prefix + key
+	room := keyRooms.Get().(*keyRoom)
+	defer keyRooms.Put(room)
+	full := room.join(c.opts.Namespace, prefix, key)
 	if err = c.ready("fetch", full[len(c.opts.Namespace)+1:]); err == nil {
 		err = keep.check("fetch")
 	}
 	if err != nil {
 		return Entry{}, false, err
+	}
+	if c.lender == nil {
+		full = strings.Clone(full)
 	}
 	p := keep.policy()
 	var s slot
@@ -64,8 +72,20 @@ func (c *Cache) FetchUsing(ctx context.Context, prefix, key string, keep Keeping
 		c.stats.hits.Add(1)
 		return Entry{}, true, nil
 	}
-	e, err = c.fetchFrom(ctx, full, p, s, err, loader())
+	e, err = c.fetchFrom(ctx, strings.Clone(full), p, s, err, loader())
 	return e, false, err
+}
+
+// A keyRoom is where a key is put together that nobody keeps.
+type keyRoom struct{ bytes []byte }
+
+var keyRooms = sync.Pool{New: func() any { return new(keyRoom) }}
+
+// join returns a driver's key, which is valid until the next one.
+func (r *keyRoom) join(namespace, prefix, key string) string {
+	b := append(append(r.bytes[:0], namespace...), ':')
+	r.bytes = append(append(b, prefix...), key...)
+	return unsafe.String(unsafe.SliceData(r.bytes), len(r.bytes))
 }
 
 func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (Entry, error) {

@@ -157,12 +157,12 @@ func (l *Limiter) state(value []byte, now int64) (tat int64) {
 func (l *Limiter) pass(ctx context.Context, full string, asks []*allowing) bool {
 	c := l.face.cache
 	for attempt := range changesMost {
-		item, _, err := c.borrowItem(ctx, full)
+		last, token, err := c.glance(ctx, full)
 		if err != nil {
 			return l.failed(ctx, asks, err)
 		}
 		now := time.Now().UnixNano()
-		next := l.state(item.Value, now)
+		next := l.state(last, now)
 		passed := false
 		for _, a := range asks {
 			if next, a.wait = l.take(next, now, a.n); a.wait == 0 {
@@ -175,7 +175,7 @@ func (l *Limiter) pass(ctx context.Context, full string, asks []*allowing) bool 
 		value := asks[0].value[:]
 		value[0] = limiterFormat
 		binary.BigEndian.PutUint64(value[1:], uint64(next))
-		err = c.driver.Swap(ctx, Item{Key: full, Value: value, TTL: time.Duration(next - now), Token: item.Token})
+		err = c.driver.Swap(ctx, Item{Key: full, Value: value, TTL: time.Duration(next - now), Token: token})
 		if err == nil {
 			return true
 		}

@@ -38,27 +38,46 @@ func (c *Cache) look(ctx context.Context, key string) (slot, error) {
 	return c.slotOf(item), nil
 }
 
+// glance returns what lies under a key, for who only reads it.
+func (c *Cache) glance(ctx context.Context, key string) (value []byte, token Token, err error) {
+	if c.lender == nil {
+		item, _, err := c.item(ctx, key)
+		return item.Value, item.Token, err
+	}
+	lent, found, err := c.lender.Borrow(ctx, key)
+	if !found || err != nil {
+		return nil, 0, err
+	}
+	return lent.Value, lent.Token, nil
+}
+
 // lookInto is look into a zero slot. Who only reads the value, and does not hand
 // it on, borrows it.
-func (c *Cache) lookInto(ctx context.Context, key string, borrow bool, s *slot) (err error) {
-	var item Item
-	var found bool
-	if borrow {
-		item, found, err = c.borrowItem(ctx, key)
-	} else {
-		item, found, err = c.item(ctx, key)
+func (c *Cache) lookInto(ctx context.Context, key string, borrow bool, s *slot) error {
+	if borrow && c.lender != nil {
+		lent, found, err := c.lender.Borrow(ctx, key)
+		if found && err == nil {
+			c.lentInto(key, lent, s)
+		}
+		return err
 	}
+	item, found, err := c.item(ctx, key)
 	if found && err == nil {
 		c.fillSlot(&item, s)
 	}
 	return err
 }
 
-func (c *Cache) borrowItem(ctx context.Context, key string) (item Item, found bool, err error) {
-	if c.lender != nil {
-		return c.lender.Borrow(ctx, key)
+// lentInto makes a zero slot that of a lent entry. What is lent does not change,
+// so its checksum is computed once.
+func (c *Cache) lentInto(key string, lent *Lent, s *slot) {
+	checked := lent.Checked.Load()
+	if !checked {
+		checked = sound(key, lent.Value)
+		lent.Checked.Store(checked)
 	}
-	return c.item(ctx, key)
+	s.ours = checked && s.parse(lent.Value)
+	c.found(s, lent.Token)
 }
 
 func (c *Cache) slotOf(item Item) (s slot) {
@@ -69,11 +88,16 @@ func (c *Cache) slotOf(item Item) (s slot) {
 // fillSlot makes a zero slot that of an item.
 func (c *Cache) fillSlot(item *Item, s *slot) {
 	s.ours = s.decode(item.Key, item.Value)
+	c.found(s, item.Token)
+}
+
+// found completes a slot in which something is.
+func (c *Cache) found(s *slot, token Token) {
 	if !s.ours {
 		s.stored = stored{}
 		c.stats.foreign.Add(1)
 	}
-	s.token, s.taken = item.Token, true
+	s.token, s.taken = token, true
 }
 
 // swap writes next over what s found.

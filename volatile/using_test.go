@@ -1,7 +1,9 @@
 package volatile_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/fourfold-dev/fourfold/volatile"
@@ -51,5 +53,53 @@ func TestFetchUsing(t *testing.T) {
 	}
 	if s := c.Stats(); s.Hits != 3 || s.Misses != 1 {
 		t.Errorf("%d hits and %d misses; want 3 and 1", s.Hits, s.Misses)
+	}
+}
+
+// What is lent is checked once when it is sound, and each time when it is not; a
+// write brings a new entry, which nobody has checked.
+func TestALentEntryIsCheckedOnce(t *testing.T) {
+	ctx := t.Context()
+	d, err := embedded.New(nil).OpenDriver(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := volatile.New(d, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	get := func() bool {
+		_, used, err := c.FetchUsing(ctx, "a:", "1", volatile.Keeping{}, func(volatile.Entry) bool { return true },
+			func() func(context.Context) (volatile.Entry, error) {
+				return func(context.Context) (volatile.Entry, error) { return volatile.Entry{Value: []byte("v")}, nil }
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return used
+	}
+	lent := func() *volatile.Lent {
+		lent, found, err := d.(volatile.Borrower).Borrow(ctx, "ff:a:1")
+		if err != nil || !found {
+			t.Fatalf("%v, %v", found, err)
+		}
+		return lent
+	}
+	if get() || lent().Checked.Load() || !get() || !lent().Checked.Load() || !get() {
+		t.Fatal("an entry is not loaded, then checked, then used")
+	}
+	damaged := bytes.Clone(lent().Value)
+	damaged[len(damaged)-1]++
+	for range 2 {
+		if err := errors.Join(d.Set(ctx, []volatile.Item{{Key: "ff:a:1", Value: damaged}})...); err != nil {
+			t.Fatal(err)
+		}
+		if lent().Checked.Load() || get() {
+			t.Error("a damaged entry is used")
+		}
+	}
+	if n := c.Stats().Foreign; n != 2 {
+		t.Errorf("%d damaged entries were seen, want 2", n)
 	}
 }

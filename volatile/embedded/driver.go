@@ -49,7 +49,7 @@ func (d *driver) Get(ctx context.Context, keys []string) ([]volatile.Item, error
 	items := make([]volatile.Item, 0, len(keys))
 	for _, key := range keys {
 		if r, ok := d.store.cache.GetIfPresent(key); ok {
-			items = append(items, volatile.Item{Key: key, Value: bytes.Clone(r.value), Token: r.token})
+			items = append(items, volatile.Item{Key: key, Value: bytes.Clone(r.Value), Token: r.Token})
 		}
 	}
 	return items, nil
@@ -67,19 +67,19 @@ func (d *driver) GetOne(ctx context.Context, key string) (volatile.Item, bool, e
 	if !ok {
 		return volatile.Item{}, false, nil
 	}
-	return volatile.Item{Key: key, Value: bytes.Clone(r.value), Token: r.token}, true, nil
+	return volatile.Item{Key: key, Value: bytes.Clone(r.Value), Token: r.Token}, true, nil
 }
 
 // Borrow returns the entry that is there, whose value is never changed.
-func (d *driver) Borrow(ctx context.Context, key string) (volatile.Item, bool, error) {
+func (d *driver) Borrow(ctx context.Context, key string) (*volatile.Lent, bool, error) {
 	if err := d.ready(ctx, "get"); err != nil {
-		return volatile.Item{}, false, err
+		return nil, false, err
 	}
 	r, ok := d.store.cache.GetIfPresent(key)
 	if !ok {
-		return volatile.Item{}, false, volatile.CheckItemKey("get", key) // a key that is there is valid
+		return nil, false, volatile.CheckItemKey("get", key) // a key that is there is valid
 	}
-	return volatile.Item{Key: key, Value: r.value, Token: r.token}, true, nil
+	return &r.Lent, true, nil
 }
 
 // Set writes copies of the items.

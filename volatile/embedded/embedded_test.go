@@ -76,7 +76,7 @@ func TestBounded(t *testing.T) {
 	}
 	var weighed int
 	for key, r := range d.store.cache.All() {
-		weighed += len(key) + len(r.value) + overhead
+		weighed += len(key) + len(r.Value) + overhead
 	}
 	if weighed > 1_000_000 {
 		t.Errorf("the entries weigh %d bytes in a cache of 1,000,000", weighed)

@@ -15,10 +15,9 @@ import (
 // slot, the node with its policy and timer links, the record.
 const overhead = 128
 
-// A record is one immutable state of one entry. A write replaces it.
+// A record is one state of one entry. A write replaces it.
 type record struct {
-	value []byte
-	token volatile.Token
+	volatile.Lent
 	ttl   time.Duration // never zero: forever when the entry has no expiry
 	keeps bool          // a counter's new state: the old one's expiry goes on
 }
@@ -45,7 +44,7 @@ func newStore(size int64, by otter.Clock) (*store, error) {
 		Clock:         by,
 		Executor:      tidy.run,
 		Weigher: func(key string, r *record) uint32 {
-			return uint32(len(key) + len(r.value) + overhead)
+			return uint32(len(key) + len(r.Value) + overhead)
 		},
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, *record]) time.Duration {
 			if e.Value.keeps {
@@ -65,7 +64,7 @@ func (s *store) record(value []byte, ttl time.Duration) *record {
 	if ttl == 0 {
 		ttl = forever
 	}
-	return &record{value: value, token: volatile.Token(s.tokens.Add(1)), ttl: ttl}
+	return &record{Lent: volatile.Lent{Value: value, Token: volatile.Token(s.tokens.Add(1))}, ttl: ttl}
 }
 
 // swap writes next if token stands for what is there.
@@ -73,7 +72,7 @@ func (s *store) swap(key string, token volatile.Token, next *record) bool {
 	done := false
 	s.cache.Compute(key, func(old *record, found bool) (*record, otter.ComputeOp) {
 		// The function may run again when the table grows under it.
-		done = found == (token != 0) && (!found || old.token == token)
+		done = found == (token != 0) && (!found || old.Token == token)
 		if !done {
 			return old, otter.CancelOp
 		}
@@ -89,7 +88,7 @@ func (s *store) add(key string, delta int64, ttl time.Duration) (sum uint64, ok 
 		var n uint64
 		ok = true
 		if found {
-			if n, ok = volatile.ParseCount(old.value); !ok {
+			if n, ok = volatile.ParseCount(old.Value); !ok {
 				return old, otter.CancelOp
 			}
 		}

@@ -195,7 +195,11 @@ func (e *env) agree(t testing.TB, key string, items []volatile.Item) {
 		e.agrees(t, key, items, item, found, err)
 	}
 	if lender, ok := e.driver.(volatile.Borrower); ok {
-		item, found, err := lender.Borrow(e.ctx, key)
+		lent, found, err := lender.Borrow(e.ctx, key)
+		var item volatile.Item
+		if found {
+			item = volatile.Item{Key: key, Value: lent.Value, Token: lent.Token}
+		}
 		e.agrees(t, key, items, item, found, err)
 	}
 }
