@@ -70,6 +70,7 @@ func compileKind[T any](name string, plan Plan[T], opts KindOptions, s site) (*k
 	c.who = fmt.Sprintf("kind %q (%s)", name, c.typ)
 	c.kind = &kind{name: name, opts: opts, formerly: slices.Clone(opts.Formerly), table: cmp.Or(opts.Table, name),
 		make: func() any { return new(T) }}
+	c.kind.spares.New = c.kind.make
 	c.kind.cachePrefix = c.kind.table + ":"
 	c.checkNames(name, opts)
 	c.compile(goType, erase(plan), plan == nil)

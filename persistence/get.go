@@ -36,19 +36,20 @@ func (l *Layer) readable(k *kind, op string) error {
 
 // get returns the object of a key: from the cache, else from the record.
 func (l *Layer) get(ctx context.Context, k *kind, key string) (any, error) {
-	f, err := l.getFound(ctx, k, key)
+	f, err := l.getFound(ctx, k, key, nil)
 	return f.obj, err
 }
 
-// getFound is get with what else is known of the object.
-func (l *Layer) getFound(ctx context.Context, k *kind, key string) (found, error) {
+// getFound is get with what else is known of the object. What the cache has is
+// decoded into a zero object of the caller's, if that is not nil.
+func (l *Layer) getFound(ctx context.Context, k *kind, key string, into any) (found, error) {
 	if err := l.readable(k, "get"); err != nil {
 		return found{}, err
 	}
 	if err := checkKey(key); err != nil {
 		return found{}, err
 	}
-	f, err := l.fetch(ctx, k, key, (*Layer).readOne)
+	f, err := l.fetch(ctx, k, key, into, (*Layer).readOne)
 	l.saw(k, f.stamp.Version)
 	if err == nil && f.obj == nil {
 		err = notFound(k, key)
@@ -64,8 +65,9 @@ func hurried(ctx context.Context) bool { return amorphous.ConsistencyOf(ctx) != 
 // method is one without being bound to it at each call.
 type reader func(l *Layer, ctx context.Context, k *kind, key string) (found, error)
 
-// fetch returns an object through the cache, if the kind has one.
-func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (found, error) {
+// fetch returns an object through the cache, if the kind has one; for into see
+// getFound.
+func (l *Layer) fetch(ctx context.Context, k *kind, key string, into any, read reader) (found, error) {
 	switch {
 	case k.cache == nil || len(k.record) > 0 && hurried(ctx):
 		return read(l, ctx, k, key)
@@ -80,7 +82,7 @@ func (l *Layer) fetch(ctx context.Context, k *kind, key string, read reader) (fo
 	entry, used, err := l.cache.FetchUsing(ctx, k.cachePrefix, key, k.cache.keeping(), func(e volatile.Entry) bool {
 		ok := false
 		if k.oneLook {
-			ok, _ = k.decodeEntry(&e, &hit)
+			ok, _ = k.decodeEntry(&e, into, &hit)
 		}
 		return ok
 	}, func() func(context.Context) (volatile.Entry, error) {
@@ -127,10 +129,13 @@ func (k *kind) entryOf(f found) (volatile.Entry, error) {
 }
 
 // decodeEntry makes an object of a cache entry; ok is false for one that is of
-// another program's shape, or cannot be decoded.
-func (k *kind) decodeEntry(e *volatile.Entry, f *found) (ok bool, err error) {
+// another program's shape, or cannot be decoded. The object is obj, or a new one
+// if that is nil.
+func (k *kind) decodeEntry(e *volatile.Entry, obj any, f *found) (ok bool, err error) {
 	if !e.Absent {
-		obj := k.make()
+		if obj == nil {
+			obj = k.make()
+		}
 		if ok, err := k.cache.uncache(e.Value, obj); !ok {
 			return false, err
 		}
@@ -145,7 +150,7 @@ func (k *kind) decodeEntry(e *volatile.Entry, f *found) (ok bool, err error) {
 // must be of the same version.
 func (l *Layer) complete(ctx context.Context, k *kind, key string, entry *volatile.Entry, read reader) (found, error) {
 	var f found
-	if ok, _ := k.decodeEntry(entry, &f); !ok {
+	if ok, _ := k.decodeEntry(entry, nil, &f); !ok {
 		return read(l, ctx, k, key)
 	}
 	obj := f.obj
@@ -179,7 +184,7 @@ func (l *Layer) cachedOnly(ctx context.Context, k *kind, key string) (found, err
 		return found{}, err
 	}
 	var f found
-	if ok, err := k.decodeEntry(&entry, &f); !ok {
+	if ok, err := k.decodeEntry(&entry, nil, &f); !ok {
 		return found{}, err
 	}
 	return f, l.fillVolatile(ctx, k, map[string]found{key: f})
@@ -301,7 +306,7 @@ func (l *Layer) fetchAll(ctx context.Context, k *kind, keys []string, out map[st
 		return a.answer, nil
 	}
 	return forEach(keys, fetching, func(key string) (any, error) {
-		f, err := l.fetch(ctx, k, key, read)
+		f, err := l.fetch(ctx, k, key, nil, read)
 		l.saw(k, f.stamp.Version)
 		return f.obj, err
 	}, out)

@@ -85,25 +85,32 @@ func (h *Handle[T]) Delete(ctx context.Context, key string, opts ...PutOption) (
 // what Put accepted once the record is written: see Reading in the package's
 // documentation.
 func (h *Handle[T]) Get(ctx context.Context, key string) (T, error) {
-	var object T
-	f, err := h.layer.getFound(ctx, h.kind, key)
-	if err == nil {
-		object = *f.obj.(*T)
-	}
+	object, _, err := h.get(ctx, key)
 	return object, err
+}
+
+// get is Get that also returns when the cache was told the object; zero: never.
+// The object is decoded where another one was before, and copied out.
+func (h *Handle[T]) get(ctx context.Context, key string) (object T, at time.Time, err error) {
+	spare := h.kind.spares.Get().(*T)
+	f, err := h.layer.getFound(ctx, h.kind, key, spare)
+	if err == nil {
+		object, at = *f.obj.(*T), f.at
+	}
+	var zero T
+	*spare = zero
+	h.kind.spares.Put(spare)
+	return object, at, err
 }
 
 // GetAged is Get that also tells how old the answer is: how long ago the cache
 // was told it. What was read from the record for this call has no age.
 func (h *Handle[T]) GetAged(ctx context.Context, key string) (object T, age time.Duration, err error) {
-	f, err := h.layer.getFound(ctx, h.kind, key)
-	if err != nil {
-		return object, 0, err
+	object, at, err := h.get(ctx, key)
+	if !at.IsZero() {
+		age = max(time.Since(at), 0)
 	}
-	if !f.at.IsZero() {
-		age = max(time.Since(f.at), 0)
-	}
-	return *f.obj.(*T), age, nil
+	return object, age, err
 }
 
 // GetAll returns the objects that are there, by key; what is not there is left

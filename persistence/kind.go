@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -156,6 +157,7 @@ type kind struct {
 	tasks    []*task     // by start order: priority 0, then real time, then background, by priority
 	byName   map[string]*task
 	make     func() any // a new *T
+	spares   sync.Pool  // zero *T, for Get
 
 	// references: a T holds slices, maps or pointers, so that a copy shares them.
 	references bool

@@ -138,6 +138,9 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 
 // checkKey refuses keys that some store cannot hold.
 func checkKey(key string) error {
+	if plainKey(key) {
+		return nil
+	}
 	switch {
 	case key == "":
 		return invalid("the key is empty")
@@ -149,6 +152,20 @@ func checkKey(key string) error {
 		return invalid("the key contains a NUL byte")
 	}
 	return nil
+}
+
+// plainKey reports whether a key is short ASCII, as most are: one look at its
+// bytes is less than the calls that the others need.
+func plainKey(key string) bool {
+	if len(key) > 64 {
+		return false
+	}
+	for i := range len(key) {
+		if key[i]-1 >= utf8.RuneSelf-1 {
+			return false // a NUL too
+		}
+	}
+	return key != ""
 }
 
 // stamp gives the object its version: the clock's, or the user's own. In a

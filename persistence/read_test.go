@@ -302,3 +302,32 @@ func TestDeletedIsNotFound(t *testing.T) {
 		}
 	}
 }
+
+// Get decodes where it decoded before: nothing of one object may be in the next,
+// nor be shared with it.
+func TestGetHandsOutObjectsOfTheirOwn(t *testing.T) {
+	ctx := t.Context()
+	docs := persistence.Declare(openLayer(t, nil), "doc", persistence.Plan[persistence.Document]{{Purpose: persistence.Transactional}, {Purpose: persistence.Volatile}})
+	a, b := persistence.Document{"id": "a", "more": int64(1)}, persistence.Document{"id": "b"}
+	for _, doc := range []persistence.Document{a, b} {
+		if _, err := docs.Put(ctx, doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last persistence.Document
+	for range 3 {
+		for _, want := range []persistence.Document{a, b} {
+			got, err := docs.Get(ctx, want["id"].(string))
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("the object is %v, %v, want %v", got, err, want)
+			}
+			got["mine"] = true
+			if last = got; len(got) != len(want)+1 {
+				t.Fatalf("after its caller has changed it, it is %v", got)
+			}
+		}
+	}
+	if !reflect.DeepEqual(last, persistence.Document{"id": "b", "mine": true}) {
+		t.Errorf("what a caller has is %v", last)
+	}
+}
