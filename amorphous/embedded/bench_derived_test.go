@@ -9,19 +9,26 @@ import (
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
+	"github.com/fourfold-dev/fourfold/internal/costtest"
 )
 
 // BenchmarkDerived writes rows that objects imply, and in turn the same rows
 // raw, in groups of as many: by the store, and by hand (see BenchmarkRaw).
-// "of-raw" and "of-hand" are the parts of their rates that derived rows reach,
-// by the median of all turns.
+// "of-raw" and "of-hand" are the parts of their rates that derived rows reach, by
+// the median of all turns, and "cpu-of-raw" is that of CPU. The origins' keys
+// rise, or are scattered, as random ones are.
 func BenchmarkDerived(b *testing.B) {
+	rising := func(n int) string { return fmt.Sprintf("o%d", n) }
 	for _, fan := range []int{1, 11, 100, 1000} {
-		b.Run(fmt.Sprintf("rows=%d", fan), func(b *testing.B) { benchDerived(b, fan) })
+		b.Run(fmt.Sprintf("rows=%d", fan), func(b *testing.B) { benchDerived(b, fan, rising) })
+	}
+	scattered := func(n int) string { return fmt.Sprintf("o%016x", uint64(n)*0x9e3779b97f4a7c15) }
+	for _, fan := range []int{1, 11} {
+		b.Run(fmt.Sprintf("scattered/rows=%d", fan), func(b *testing.B) { benchDerived(b, fan, scattered) })
 	}
 }
 
-func benchDerived(b *testing.B, fan int) {
+func benchDerived(b *testing.B, fan int, key func(n int) string) {
 	raw, store, byHand := benchStore(b), benchStore(b), rawInsert(b)
 	table := amorphous.Table{Name: "bench"}
 	derived, err := amorphous.NewDerivedRows(store, "bench", nil)
@@ -33,7 +40,7 @@ func benchDerived(b *testing.B, fan int) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	objects := max(512/fan, 1)
-	var times [3][]time.Duration // of derived rows, the store's, those by hand
+	var times, cpu [3][]time.Duration // of derived rows, the store's, those by hand
 	for i := 0; b.Loop(); i++ {
 		var all []amorphous.Implication
 		var rows []amorphous.Row
@@ -45,7 +52,7 @@ func benchDerived(b *testing.B, fan int) {
 			}
 			rows = append(rows, some...)
 			all = append(all, amorphous.Implication{
-				Origin: amorphous.Origin{Key: fmt.Sprintf("o%d", n), Stamp: some[0].Stamp},
+				Origin: amorphous.Origin{Key: key(n), Stamp: some[0].Stamp},
 				Rows: func(yield func(amorphous.Row, error) bool) {
 					for _, row := range some {
 						if !yield(row, nil) {
@@ -70,17 +77,18 @@ func benchDerived(b *testing.B, fan int) {
 			},
 			func() error { return inGroups(byHand) },
 		} {
-			start := time.Now()
+			start, used := time.Now(), costtest.CPU()
 			if err := do(); err != nil {
 				b.Fatal(err)
 			}
-			times[way] = append(times[way], time.Since(start))
+			times[way], cpu[way] = append(times[way], time.Since(start)), append(cpu[way], costtest.CPU()-used)
 		}
 	}
 	inDerived := median(times[0])
 	b.ReportMetric(float64(objects*fan)/inDerived, "rows/s")
 	b.ReportMetric(median(times[1])/inDerived, "of-raw")
 	b.ReportMetric(median(times[2])/inDerived, "of-hand")
+	b.ReportMetric(median(cpu[1])/max(median(cpu[0]), 1e-9), "cpu-of-raw")
 }
 
 // median is the median in seconds.
