@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -74,18 +72,6 @@ func (c *Cache) FetchUsing(ctx context.Context, prefix, key string, keep Keeping
 	}
 	e, err = c.fetchFrom(ctx, strings.Clone(full), p, s, err, loader())
 	return e, false, err
-}
-
-// A keyRoom is where a key is put together that nobody keeps.
-type keyRoom struct{ bytes []byte }
-
-var keyRooms = sync.Pool{New: func() any { return new(keyRoom) }}
-
-// join returns a driver's key, which is valid until the next one.
-func (r *keyRoom) join(namespace, prefix, key string) string {
-	b := append(append(r.bytes[:0], namespace...), ':')
-	r.bytes = append(append(b, prefix...), key...)
-	return unsafe.String(unsafe.SliceData(r.bytes), len(r.bytes))
 }
 
 func (c *Cache) fetch(ctx context.Context, key string, p policy, load loader) (Entry, error) {

@@ -3,7 +3,9 @@ package volatile
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
@@ -71,4 +73,16 @@ func checkName(what, name string, most int) error {
 		}
 	}
 	return nil
+}
+
+// A keyRoom is where a key is put together that nobody keeps.
+type keyRoom struct{ bytes []byte }
+
+var keyRooms = sync.Pool{New: func() any { return new(keyRoom) }}
+
+// join returns a driver's key, which is valid until the next one.
+func (r *keyRoom) join(namespace, prefix, key string) string {
+	b := append(append(r.bytes[:0], namespace...), ':')
+	r.bytes = append(append(b, prefix...), key...)
+	return unsafe.String(unsafe.SliceData(r.bytes), len(r.bytes))
 }
