@@ -91,15 +91,15 @@ func (w *worker) writeBulk(ctx context.Context) {
 		go func() {
 			stack.Grow()
 			w.writeParts(ctx, call)
+			w.written <- call
 		}()
 	}
-	if last < len(calls) {
-		w.writeParts(ctx, calls[last])
+	for _, call := range calls[last:] {
+		w.writeParts(ctx, call)
+		w.endParts(ctx, call)
 	}
-	for range calls {
-		for _, p := range <-w.written {
-			w.endPart(ctx, p)
-		}
+	for range last {
+		w.endParts(ctx, <-w.written)
 	}
 	w.bulk.clear()
 }
@@ -125,7 +125,6 @@ func (w *worker) writeParts(ctx context.Context, call []*taskWrites) {
 		w.wrote[of] = true
 	}
 	crash.Point("bulk.write.after")
-	w.written <- call
 }
 
 // wroteAll tells the lane of the stores that it has not been told of.
@@ -140,6 +139,12 @@ func (w *worker) wroteAll() {
 		w.lane.wrote(rest)
 	}
 	w.writes, w.wrote = 0, [Amorphous + 1]bool{}
+}
+
+func (w *worker) endParts(ctx context.Context, call []*taskWrites) {
+	for _, p := range call {
+		w.endPart(ctx, p)
+	}
 }
 
 // endPart reports the end of each write to its envelope.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
@@ -188,5 +189,30 @@ func TestTheRowsOfManyPutsShareCalls(t *testing.T) {
 		if got := found(t, h, fmt.Sprint(i)); len(got) != 1 {
 			t.Errorf("%d lies at %v", i, got)
 		}
+	}
+}
+
+// A Put of more calls than may end unseen comes to its end: its own goroutine, which
+// does one of them, is the one that sees them.
+func TestAPutOfManyCalls(t *testing.T) {
+	layer, _, calls := openPerches(t)
+	plan := append(persistence.Plan[visit]{{Name: "row", Purpose: persistence.Transactional}},
+		persistence.Task[visit]{Name: "activity", Purpose: persistence.Amorphous, PartitionBy: "User"},
+		persistence.Task[visit]{Name: "copy", Purpose: persistence.Amorphous})
+	for i := range 8 {
+		plan = append(plan, persistence.Task[visit]{Name: fmt.Sprint("log", i), Purpose: persistence.Amorphous,
+			PartitionBy: "User", Newest: "At", Bucket: time.Hour})
+	}
+	h := persistence.Declare(layer, "many", plan)
+	for i := range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, err := h.Put(ctx, visit{ID: fmt.Sprint(i), User: "ann", At: dawn})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Contains(calls.take(), "activity1+copy1") {
+		t.Error("the copies do not share a call")
 	}
 }

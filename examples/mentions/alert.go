@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/bits"
@@ -53,11 +54,12 @@ func (m *monitor) alert(ctx context.Context, tx *persistence.Tx, mention Mention
 	if err != nil || !first {
 		return err
 	}
-	minute, err := orNew(m.minutes.In(tx).Get(ctx, mention.Minute))
+	key := cmp.Or(mention.Minute, minuteKey(mention.Entity, mention.At.Truncate(time.Minute))) // one of an older program has none
+	minute, err := orNew(m.minutes.In(tx).Get(ctx, key))
 	if err != nil {
 		return err
 	}
-	minute.ID = mention.Minute
+	minute.ID = key
 	minute.N++
 	if _, err = m.minutes.In(tx).Put(ctx, minute); err != nil || !isLevel(minute.N) {
 		return err
