@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -37,12 +39,39 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 	if err := l.openStores(schemes.WithLogger(ctx, l.log), stores); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	owners.add(l.owner)
 	l.engine = newEngine(l)
 	if err := l.openTicks(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	crash.Point("open.after")
 	return l, nil
+}
+
+// owners are those of the layers that are open in this process.
+var owners = living{of: map[uint64]bool{}}
+
+type living struct {
+	mu sync.Mutex
+	of map[uint64]bool
+}
+
+func (o *living) add(owner uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.of[owner] = true
+}
+
+func (o *living) remove(owner uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.of, owner)
+}
+
+func (o *living) all() []uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.of))
 }
 
 // openStores opens what Stores names.
@@ -89,9 +118,10 @@ func (l *Layer) openTables(ctx context.Context, s Stores) error {
 			return err
 		}
 		if !driver.Features().SharedLog {
-			// No other process can hold a claim: what a crash left is free at once.
+			// No other process can hold a claim, but other layers of this one can:
+			// what a crash left is free at once.
 			crash.Point("open.recover.before")
-			if _, err := l.rows.Recover(ctx); err != nil {
+			if _, err := l.rows.Recover(ctx, owners.all()...); err != nil {
 				return err
 			}
 		}
@@ -287,6 +317,7 @@ func (l *Layer) Close() error {
 	l.end()
 	l.taskMu.Unlock()
 	l.tasks.Wait()
+	owners.remove(l.owner)
 	var errs []error
 	if l.queue != nil {
 		errs = append(errs, l.queue.Close())

@@ -142,7 +142,8 @@ type ourSQL struct {
 	deleteMarks                                                    sized
 	place, placed, placedSkip, placedThere                         sized
 
-	laneReady, expired, due, claimedAny          string
+	laneReady, expired, due                      string
+	claimedBut                                   func(owners string) string // " AND …", or nothing: all
 	nextLater, nextOver                          string
 	freeOrder, successor, wakeLater, wakeClaimed string
 	holdNow                                      string
@@ -235,7 +236,9 @@ func (o *ourSQL) compileClaim(d *Dialect) {
 	o.find.build = in(all+" WHERE id", "")
 	o.extend.build = in("UPDATE "+outbox+" SET sort = ? WHERE state = 1 AND owner = ? AND id", "")
 	o.expired = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
-	o.claimedAny = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' ORDER BY sort, id LIMIT ?" + d.LockSkip
+	o.claimedBut = func(owners string) string {
+		return "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = ''" + owners + " ORDER BY sort, id LIMIT ?" + d.LockSkip
+	}
 	o.due = "SELECT id FROM " + outbox + " WHERE state = 2 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
 	first := func(state string) string {
 		return "(SELECT MIN(sort) FROM " + outbox + " WHERE state = " + state + " AND queue = '')"

@@ -2,6 +2,8 @@ package transactional
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -76,14 +78,23 @@ func (s *Store) over(ctx context.Context) (bool, error) {
 // machine was suspended, or the server away: see Sweep.
 func (s *Store) Watched() { s.clock.watch() }
 
-// Recover frees every claim at once: only for a driver without
-// Features.SharedLog, at start, when no other process can hold one.
-func (s *Store) Recover(ctx context.Context) (freed int, err error) {
+// Recover frees every claim at once, but for those of the owners that live: only
+// for a driver without Features.SharedLog, at start, when no other process can
+// hold one. Others in this process can, on the same database.
+func (s *Store) Recover(ctx context.Context, living ...uint64) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "recover", nil, "")
 	}
+	but := ""
+	if len(living) > 0 {
+		owners := make([]string, len(living))
+		for i, owner := range living {
+			owners[i] = strconv.FormatInt(int64(owner), 10) // as the outbox keeps it
+		}
+		but = " AND owner NOT IN (" + strings.Join(owners, ",") + ")"
+	}
 	for {
-		n, err := s.sweep(ctx, s.ours.claimedAny, nil, &s.ours.freeSome)
+		n, err := s.sweep(ctx, s.ours.claimedBut(but), nil, &s.ours.freeSome)
 		freed += n
 		if err != nil || n < sweepChunk*sweepChunks {
 			return freed, s.explain(ctx, err, "recover", nil)
