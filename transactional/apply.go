@@ -86,16 +86,25 @@ func (s *Store) ApplyAll(ctx context.Context, units []*Unit) ([]Result, []error)
 	return results, errs
 }
 
-// groupOf is the group that units which came together go with. To end records
-// took up to half of the transaction in which others were accepted, the callers
-// of the next one waited for that, and nobody waits for the end of a record. So
-// it is done beside them, where both share what a COMMIT waits for. A few are not
-// worth a COMMIT of their own.
+// groupOf is the group that units which came together go with. Callers wait for
+// what accepts something, and for the transaction before it. To settle records took
+// up to half of that, and under a spike what is written later took as much: these
+// are done beside it, where all share what a COMMIT waits for. A few are not worth
+// a COMMIT of their own.
 func (s *Store) groupOf(jobs []*job) *group.Group[*job] {
-	if s.ends == nil || len(jobs) < groupSmall || slices.ContainsFunc(jobs, func(j *job) bool { return !j.finishes() }) {
+	if s.settles == nil || len(jobs) < groupSmall {
 		return s.group
 	}
-	return s.ends
+	of := s.settles
+	for _, j := range jobs {
+		switch {
+		case len(j.adds) > 0:
+			return s.group
+		case !j.settles():
+			of = s.behind
+		}
+	}
+	return of
 }
 
 // clone copies what is read again when the caller, whose context has ended, may

@@ -46,11 +46,11 @@ type Dialect struct {
 	// IgnoreDuplicate renders the clause that follows VALUES (...) and leaves
 	// a row that is there unchanged.
 	IgnoreDuplicate func(key []string) string
-	// DeleteByID renders the beginning of a DELETE, up to its WHERE, that finds
-	// rows by the ids that the condition names, however small the table is: one
-	// that read all of the table would wait for every row that somebody else is
-	// about to insert. Nil: the server has no choice, or nobody else inserts.
-	DeleteByID func(table string) string
+	// ByKey follows the name of a table whose rows are found by the primary keys
+	// that the condition names, however small the table is: a statement that read
+	// all of it would wait for every row that somebody else is about to insert.
+	// Empty: the server has no choice, or nobody else inserts.
+	ByKey string
 	// Lock is appended to a SELECT to lock its rows: " FOR UPDATE", or "".
 	Lock string
 	// LockSkip is Lock for rows that nobody else has locked: " FOR UPDATE SKIP
@@ -74,6 +74,14 @@ type Dialect struct {
 	// Database is an expression for the name of the database that a statement
 	// works in. Only a Joiner needs it.
 	Database string
+}
+
+// deleteByKey is the beginning of a DELETE, up to its WHERE, that finds rows so.
+func (d *Dialect) deleteByKey(table string) string {
+	if d.ByKey == "" {
+		return "DELETE FROM " + table
+	}
+	return "DELETE " + table + " FROM " + table + d.ByKey
 }
 
 // A Type is the type of a column.

@@ -196,13 +196,10 @@ func (o *ourSQL) compileWrites(d *Dialect) {
 
 func (o *ourSQL) compileSettle(d *Dialect) {
 	outbox, orders := o.table["outbox"], o.table["orders"]
-	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+outbox+" WHERE id", d.Lock)
-	o.heldThere.build = in("SELECT id FROM "+outbox+" WHERE id", "")
-	o.heldSkip.build = in("SELECT id FROM "+outbox+" WHERE id", d.LockSkip)
-	remove := "DELETE FROM " + outbox
-	if d.DeleteByID != nil {
-		remove = d.DeleteByID(outbox)
-	}
+	byKey, remove := outbox+d.ByKey, d.deleteByKey(outbox)
+	o.held.build = in("SELECT id, state, owner, seq, orders, wake FROM "+byKey+" WHERE id", d.Lock)
+	o.heldThere.build = in("SELECT id FROM "+byKey+" WHERE id", "")
+	o.heldSkip.build = in("SELECT id FROM "+byKey+" WHERE id", d.LockSkip)
 	o.finish.build = in(remove+" WHERE state = 1 AND owner = ? AND seq = 0 AND orders = 0 AND id", "")
 	o.deleteRecords.build = in(remove+" WHERE id", "")
 	o.deleteOrders.build = in("DELETE FROM "+orders+" WHERE id", "")
@@ -227,14 +224,16 @@ func (o *ourSQL) compileSettle(d *Dialect) {
 
 func (o *ourSQL) compileClaim(d *Dialect) {
 	outbox := o.table["outbox"]
-	all := "SELECT " + strings.Join(claimColumns, ", ") + " FROM " + outbox
+	byKey := outbox + d.ByKey
+	columns := "SELECT " + strings.Join(claimColumns, ", ") + " FROM "
+	all := columns + outbox
 	o.laneReady = all + " WHERE state = 0 AND queue = ? ORDER BY sort, id LIMIT ?" + d.LockSkip
-	o.claim.build = in("UPDATE "+outbox+" SET state = 1, queue = '', sort = ?, owner = ?, wake = 0 WHERE id", "")
+	o.claim.build = in("UPDATE "+byKey+" SET state = 1, queue = '', sort = ?, owner = ?, wake = 0 WHERE id", "")
 	o.unclaimed.build = func(n int) string {
-		return all + " WHERE id IN (" + marks(n) + ") AND (state = 0 OR (state = 2 AND sort <= ?))" + d.LockSkip
+		return columns + byKey + " WHERE id IN (" + marks(n) + ") AND (state = 0 OR (state = 2 AND sort <= ?))" + d.LockSkip
 	}
-	o.find.build = in(all+" WHERE id", "")
-	o.extend.build = in("UPDATE "+outbox+" SET sort = ? WHERE state = 1 AND owner = ? AND id", "")
+	o.find.build = in(columns+byKey+" WHERE id", "")
+	o.extend.build = in("UPDATE "+byKey+" SET sort = ? WHERE state = 1 AND owner = ? AND id", "")
 	o.expired = "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = '' AND sort <= ? ORDER BY sort, id LIMIT ?" + d.LockSkip
 	o.claimedBut = func(owners string) string {
 		return "SELECT id FROM " + outbox + " WHERE state = 1 AND queue = ''" + owners + " ORDER BY sort, id LIMIT ?" + d.LockSkip
@@ -248,8 +247,8 @@ func (o *ourSQL) compileClaim(d *Dialect) {
 	for _, table := range []string{"marks", "tokens", "slots"} {
 		o.nextOver += ", (SELECT MIN(until) FROM " + o.table[table] + ")"
 	}
-	o.freeSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority, owner = 0, lost = lost + 1 WHERE id", "")
-	o.promoteSome.build = in("UPDATE "+outbox+" SET state = 0, queue = lane, sort = priority WHERE id", "")
+	o.freeSome.build = in("UPDATE "+byKey+" SET state = 0, queue = lane, sort = priority, owner = 0, lost = lost + 1 WHERE id", "")
+	o.promoteSome.build = in("UPDATE "+byKey+" SET state = 0, queue = lane, sort = priority WHERE id", "")
 	o.walk = "SELECT " + strings.Join(claimColumns[:len(claimColumns)-1], ", ") + " FROM " + outbox + " WHERE id > ? ORDER BY id LIMIT ?"
 }
 
@@ -284,7 +283,7 @@ func (o *ourSQL) compilePlaces(d *Dialect) {
 func (o *ourSQL) compileRest(d *Dialect) {
 	o.mark = "SELECT mark FROM " + o.table["marks"] + " WHERE id = ?"
 	o.marksOver = "SELECT id FROM " + o.table["marks"] + " WHERE until <= ? ORDER BY until LIMIT ?" + d.LockSkip
-	o.deleteMarks.build = in("DELETE FROM "+o.table["marks"]+" WHERE id", "")
+	o.deleteMarks.build = in(d.deleteByKey(o.table["marks"])+" WHERE id", "")
 	o.tokensOver = "SELECT kind, token FROM " + o.table["tokens"] + " WHERE until <= ? ORDER BY until LIMIT ?" + d.LockSkip
 	o.deadThere.build = in("SELECT id FROM "+o.table["dead"]+" WHERE id", d.Lock)
 	o.deleteDead.build = in("DELETE FROM "+o.table["dead"]+" WHERE id", "")

@@ -61,19 +61,21 @@ func (s *Store) checkSettle(ctx context.Context, c Conn, jobs []*job) (map[Recor
 	return held, nil
 }
 
+// settles reports whether a unit does nothing but settle records.
+func (j *job) settles() bool {
+	u := j.unit
+	return j.seen == nil && len(u.Settle) > 0 &&
+		len(j.writes)+len(j.later)+len(j.adds)+len(j.places)+len(u.Bury)+len(u.Unbury) == 0
+}
+
 // finishes reports whether a unit does nothing but end records that were never
 // settled before, as nearly all are.
 func (j *job) finishes() bool {
-	u := j.unit
-	if j.looked || j.seen != nil || len(j.writes)+len(j.later)+len(j.adds)+len(j.places)+len(u.Bury)+len(u.Unbury) > 0 {
+	if j.looked || !j.settles() {
 		return false
 	}
-	for i := range u.Settle {
-		if t := &u.Settle[i]; !t.Done || t.Seq != 0 || t.Owner != u.Settle[0].Owner {
-			return false
-		}
-	}
-	return len(u.Settle) > 0
+	all := j.unit.Settle
+	return !slices.ContainsFunc(all, func(t Settlement) bool { return !t.Done || t.Seq != 0 || t.Owner != all[0].Owner })
 }
 
 // errLook says that the records which finishNow removed were not all that it

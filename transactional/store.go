@@ -87,7 +87,8 @@ type Store struct {
 	prefix   string // of every table
 	maxArgs  int
 	group    *group.Group[*job]
-	ends     *group.Group[*job] // of units that only end records; nil: they go with the others
+	settles  *group.Group[*job] // of units that only settle records; nil: they go with the others
+	behind   *group.Group[*job] // of others that accept nothing; nil likewise
 	turns    chan struct{}      // one for each Tx that may be under way; nil: any number
 	closed   atomic.Bool
 	ours     ourSQL
@@ -125,13 +126,15 @@ func New(driver Driver, opts *Options) (*Store, error) {
 	if !f.SharedLog {
 		items *= 2 // nobody else waits for its locks, and everything for its fsync
 	}
-	s.group = group.New(group.Options{
+	size := func(j *job) int { return j.size }
+	callers := group.Options{
 		MaxItems: items, MaxSize: groupBytes, MaxQueue: groupQueue,
 		Parallel: max(1, f.Parallel), Eager: 1, Small: groupSmall, Patience: groupPatience,
-	}, func(j *job) int { return j.size }, s.runGroup)
+	}
+	s.group = group.New(callers, size, s.runGroup)
 	if f.SharedLog {
-		s.ends = group.New(group.Options{MaxItems: 2 * groupItems, MaxSize: groupBytes, MaxQueue: groupQueue},
-			func(j *job) int { return j.size }, s.runGroup)
+		s.behind = group.New(callers, size, s.runGroup)
+		s.settles = group.New(group.Options{MaxItems: 2 * groupItems, MaxSize: groupBytes, MaxQueue: groupQueue}, size, s.runGroup)
 	}
 	return s, nil
 }
@@ -183,8 +186,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.group.Close()
-	if s.ends != nil {
-		s.ends.Close()
+	if s.settles != nil {
+		s.behind.Close()
+		s.settles.Close()
 	}
 	return s.driver.Close()
 }

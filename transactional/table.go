@@ -103,15 +103,15 @@ func (p *plan) compile(d *Dialect) {
 	p.upsert.build = func(n int) string { return into + repeat(tuple, n) + " " + clause }
 	stones := "INSERT INTO " + q(p.physical) + " (" + list(q, ourColumns) + ") VALUES "
 	p.tombstones.build = func(n int) string { return stones + repeat("(?, ?, ?, ?)", n) }
-	from := " FROM " + q(p.physical) + " WHERE " + q("id") + " IN "
+	from := " FROM " + q(p.physical) + d.ByKey + " WHERE " + q("id") + " IN "
 	in := func(n int) string { return "(" + marks(n) + ")" }
 	p.read.build = func(n int) string { return "SELECT " + list(q, all) + from + in(n) }
 	p.lockRead.build = func(n int) string { return p.read.build(n) + d.Lock }
 	p.stamps.build = func(n int) string { return "SELECT " + list(q, ourColumns) + from + in(n) }
 	p.lock.build = func(n int) string { return p.stamps.build(n) + d.Lock }
 	p.lockSkip.build = func(n int) string { return p.stamps.build(n) + d.LockSkip }
-	p.remove.build = func(n int) string { return "DELETE" + from + in(n) }
-	old := "DELETE FROM " + q(p.physical) + " WHERE deleted = 1 AND version < ? AND id IN "
+	p.remove.build = func(n int) string { return d.deleteByKey(q(p.physical)) + " WHERE " + q("id") + " IN " + in(n) }
+	old := d.deleteByKey(q(p.physical)) + " WHERE deleted = 1 AND version < ? AND id IN "
 	p.purge.build = func(n int) string { return old + in(n) }
 }
 

@@ -48,7 +48,7 @@ type Options struct {
 	// default, needs innodb_flush_log_at_trx_commit = 1, fault.Written 1 or 2,
 	// fault.Memory takes any. A server that gives less is refused.
 	Durability fault.Durability
-	// MaxConns bounds the connections. Four of them are not for transactions of
+	// MaxConns bounds the connections. Five of them are not for transactions of
 	// the program's own (Store.Tx), of which there is always one. Default
 	// DefaultMaxConns.
 	MaxConns int

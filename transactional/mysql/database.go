@@ -120,8 +120,8 @@ const maxTrusted = 256
 const groupsAtOnce = 2
 
 // othersAtOnce is how many connections transactions of the program's own leave
-// to what is neither: the ends of records, claims, leases, reads.
-const othersAtOnce = 2
+// to what is neither: what no caller waits for, settlements, claims, leases, reads.
+const othersAtOnce = 3
 
 // Features implements transactional.Driver.
 func (d *database) Features() transactional.Features {

@@ -43,7 +43,7 @@ var dialect = transactional.Dialect{
 	Place:           place,
 	AllNew:          func(affected int64, rows int) bool { return affected == int64(rows) }, // one that was there counts for two
 	IgnoreDuplicate: func(key []string) string { return duplicate(key[:1], func(c string) string { return c }) },
-	DeleteByID:      func(table string) string { return "DELETE " + table + " FROM " + table + " FORCE INDEX (PRIMARY)" },
+	ByKey:           " FORCE INDEX (PRIMARY)",
 	Lock:            " FOR UPDATE",
 	LockSkip:        " FOR UPDATE SKIP LOCKED",
 	LockShared:      " LOCK IN SHARE MODE", // MariaDB has no FOR SHARE

@@ -13,8 +13,8 @@ import (
 // Transactions of the program's own, however many want to run, leave
 // connections to everything else: what custody writes does not wait for them.
 func TestTransactionsLeaveConnections(t *testing.T) {
-	_, _, store := fresh(t, &mysql.Options{MaxConns: 6}, things)
-	const turns = 2 // of six connections groups have two, and others two
+	_, _, store := fresh(t, &mysql.Options{MaxConns: 7}, things)
+	const turns = 2 // of seven connections groups have two, and others three
 	began, hold := make(chan struct{}, 20), make(chan struct{})
 	var open sync.WaitGroup
 	for range cap(began) {
