@@ -12,6 +12,7 @@ import (
 
 	"github.com/fourfold-dev/fourfold/internal/envelope"
 	"github.com/fourfold-dev/fourfold/internal/flow"
+	"github.com/fourfold-dev/fourfold/internal/keys"
 	"github.com/fourfold-dev/fourfold/internal/record"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/transactional"
@@ -138,7 +139,7 @@ func (l *Layer) encode(a *accepting, obj any, p putOptions) (err error) {
 
 // checkKey refuses keys that some store cannot hold.
 func checkKey(key string) error {
-	if plainKey(key) {
+	if keys.Plain(key) {
 		return nil
 	}
 	switch {
@@ -152,20 +153,6 @@ func checkKey(key string) error {
 		return invalid("the key contains a NUL byte")
 	}
 	return nil
-}
-
-// plainKey reports whether a key is short ASCII, as most are: one look at its
-// bytes is less than the calls that the others need.
-func plainKey(key string) bool {
-	if len(key) > 64 {
-		return false
-	}
-	for i := range len(key) {
-		if key[i]-1 >= utf8.RuneSelf-1 {
-			return false // a NUL too
-		}
-	}
-	return key != ""
 }
 
 // stamp gives the object its version: the clock's, or the user's own. In a

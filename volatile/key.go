@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"github.com/fourfold-dev/fourfold/internal/keys"
 	"github.com/fourfold-dev/fourfold/persistence/fault"
 )
 
@@ -23,24 +24,10 @@ func CheckItemKey(op, key string) error { return checkKey(op, key, MaxItemKey) }
 
 // checkKey returns what is wrong with a key of at most most bytes, or nil.
 func checkKey(op, key string, most int) error {
-	if plain(key) {
+	if keys.Plain(key) {
 		return nil
 	}
 	return checkRare(op, key, most)
-}
-
-// plain reports whether a key is short ASCII, as most are: one look at its bytes
-// is less than the calls that the others need.
-func plain(key string) bool {
-	if len(key) > 64 {
-		return false
-	}
-	for i := range len(key) {
-		if key[i]-1 >= utf8.RuneSelf-1 {
-			return false // a NUL too
-		}
-	}
-	return key != ""
 }
 
 func checkRare(op, key string, most int) error {
