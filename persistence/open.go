@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -39,7 +38,7 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 	if err := l.openStores(schemes.WithLogger(ctx, l.log), stores); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	owners.add(l.owner)
+	owners.Store(l.owner, nil)
 	l.engine = newEngine(l)
 	if err := l.openTicks(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -48,30 +47,15 @@ func Open(ctx context.Context, stores Stores, opts *Options) (*Layer, error) {
 	return l, nil
 }
 
-// owners are those of the layers that are open in this process.
-var owners = living{of: map[uint64]bool{}}
+// owners are those of the layers that are open in this process; the keys are uint64.
+var owners sync.Map
 
-type living struct {
-	mu sync.Mutex
-	of map[uint64]bool
-}
-
-func (o *living) add(owner uint64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.of[owner] = true
-}
-
-func (o *living) remove(owner uint64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.of, owner)
-}
-
-func (o *living) all() []uint64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Collect(maps.Keys(o.of))
+func livingOwners() (out []uint64) {
+	owners.Range(func(owner, _ any) bool {
+		out = append(out, owner.(uint64))
+		return true
+	})
+	return out
 }
 
 // openStores opens what Stores names.
@@ -121,7 +105,7 @@ func (l *Layer) openTables(ctx context.Context, s Stores) error {
 			// No other process can hold a claim, but other layers of this one can:
 			// what a crash left is free at once.
 			crash.Point("open.recover.before")
-			if _, err := l.rows.Recover(ctx, owners.all()...); err != nil {
+			if _, err := l.rows.Recover(ctx, livingOwners()...); err != nil {
 				return err
 			}
 		}
@@ -317,7 +301,7 @@ func (l *Layer) Close() error {
 	l.end()
 	l.taskMu.Unlock()
 	l.tasks.Wait()
-	owners.remove(l.owner)
+	owners.Delete(l.owner)
 	var errs []error
 	if l.queue != nil {
 		errs = append(errs, l.queue.Close())
