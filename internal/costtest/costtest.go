@@ -15,6 +15,8 @@ type Bound struct {
 	Bytes  float64 // of all of them
 }
 
+func (b Bound) within(most Bound) bool { return b.Allocs <= most.Allocs && b.Bytes <= most.Bytes }
+
 // Of returns what f allocates, on average over runs calls after a few more that
 // warm up. What other goroutines allocate meanwhile counts too, so that f may
 // be an operation that many of them work at.
@@ -44,11 +46,11 @@ func Check(t testing.TB, what string, n float64, most Bound, f func()) {
 	for range 3 {
 		got = Of(200, f)
 		got.Allocs, got.Bytes = got.Allocs/n, got.Bytes/n
-		if got.Allocs <= most.Allocs && got.Bytes <= most.Bytes {
+		if got.within(most) {
 			break
 		}
 	}
-	if got.Allocs > most.Allocs || got.Bytes > most.Bytes {
+	if !got.within(most) {
 		t.Errorf("%s: %.1f allocations and %.0f bytes, at most %.1f and %.0f are committed", what, got.Allocs, got.Bytes, most.Allocs, most.Bytes)
 		return
 	}
