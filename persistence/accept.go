@@ -271,7 +271,7 @@ func (e *engine) mine(a *accepting) bool {
 		return false
 	}
 	a.held.waits(s.Priority, s.Lane == flow.RealTime, nowMicro())
-	return e.laneFor(a.held).accepts(a.held) && !(a.held.realTime && e.crowded())
+	return e.laneFor(a.held).accepts(a.held) && !(a.held.realTime && e.overfull())
 }
 
 // accepted goes on with an accepted envelope: what is due before Put returns,

@@ -44,9 +44,9 @@ const (
 	share     = 4 // of so many
 )
 
-// over is by how much of its bound a lane is exceeded at most, before less comes:
-// by one of so many parts.
-const over = 2
+// excess is by how much of its bound a lane is exceeded before less comes: by one of
+// so many parts.
+const excess = 2
 
 // A lane is the envelopes that this process holds for one class of workers,
 // most urgent first.
@@ -121,12 +121,12 @@ func (l *lane) pass(h *held) bool {
 	return true
 }
 
-// crowded reports whether so much waits over the lane's bound that nothing should
+// overfull reports whether so much waits over the lane's bound that nothing should
 // be begun of which more would come.
-func (l *lane) crowded() bool {
+func (l *lane) overfull() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting.len-l.most > l.most/over
+	return l.waiting.len-l.most > l.most/excess
 }
 
 // wake sees to it that a worker comes for what waits: now, or, where enough of

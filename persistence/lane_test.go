@@ -250,8 +250,8 @@ func TestALaneIsExceededByWhatIsPassed(t *testing.T) {
 		if all = append(all, h); !l.pass(h) {
 			t.Fatal("an open lane takes nothing")
 		}
-		if got, want := l.crowded(), n >= most+most/over; got != want {
-			t.Fatalf("with %d of %d it is crowded: %v", n+1, most, got)
+		if got, want := l.overfull(), n >= most+most/excess; got != want {
+			t.Fatalf("with %d of %d it is overfull: %v", n+1, most, got)
 		}
 	}
 	for _, want := range []int{groupMost, 1} { // what it will take leaves room

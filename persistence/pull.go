@@ -20,7 +20,7 @@ func (e *engine) pullOutbox(ctx context.Context, realTime bool) {
 		wait := tick
 		switch {
 		case !ln.mayHold.Load():
-		case realTime && e.crowded():
+		case realTime && e.overfull():
 			wait = tick / 10 // nobody tells when it is no more
 		case ln.room() > 0:
 			ln.mayHold.Store(e.claim(ctx, ln, realTime))
@@ -125,7 +125,7 @@ func (e *engine) pullQueue(ctx context.Context, realTime bool) {
 			continue
 		}
 		room := ln.room()
-		if room == 0 || realTime && e.crowded() {
+		if room == 0 || realTime && e.overfull() {
 			select {
 			case <-ctx.Done():
 			case <-ln.hungry[ofQueue]:

@@ -175,23 +175,23 @@ func (e *engine) settleFor(h *held, what flow.Settlement, waits bool) {
 	}
 }
 
-// crowded reports whether so much waits to be settled, by this process or in its
+// overfull reports whether so much waits to be settled, by this process or in its
 // background lane, that nothing new should be held for real-time workers, who do
 // not wait for that: it is safe in custody meanwhile.
-func (e *engine) crowded() bool {
-	if e.background.crowded() {
+func (e *engine) overfull() bool {
+	if e.background.overfull() {
 		return true
 	}
 	for _, s := range e.settlers {
-		if s.crowded() {
+		if s.overfull() {
 			return true
 		}
 	}
 	return false
 }
 
-// crowded reports whether twice as many settlements wait as whoever can waits for.
-func (s *settler) crowded() bool {
+// overfull reports whether twice as many settlements wait as whoever can waits for.
+func (s *settler) overfull() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.waiting) >= 2*unsettledMost
