@@ -96,7 +96,8 @@ type OneGetter interface {
 // reads, and the driver never changes. A driver in process may implement it;
 // the answers are those of Get.
 type Borrower interface {
-	// Borrow is GetOne; lent is the driver's own. The key is not kept.
+	// Borrow is GetOne; lent is the driver's own. The key is not kept, nor
+	// by an error.
 	Borrow(ctx context.Context, key string) (lent *Lent, found bool, err error)
 }
 
