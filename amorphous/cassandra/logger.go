@@ -19,6 +19,9 @@ type logger struct {
 }
 
 func (l logger) log(level slog.Level, msg string, fields []gocql.LogField) {
+	if l.lines != nil {
+		l.lines.Heard(msg)
+	}
 	if l.to == nil || !l.to.Enabled(context.Background(), level) || l.lines.HaveEnded() {
 		return
 	}

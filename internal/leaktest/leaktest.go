@@ -59,10 +59,14 @@ func (m Mark) Within(t testing.TB, moreGoroutines, moreSockets int) {
 
 // Nothing fails the test unless all goroutines that came after the mark are gone,
 // and no socket is left, soon. The goroutines that watch a server which was
-// started meanwhile do not count.
-func (m Mark) Nothing(t testing.TB) {
+// started meanwhile do not count, and none in which one of the functions is that
+// are named.
+func (m Mark) Nothing(t testing.TB, but ...string) {
 	t.Helper()
-	const watches = "github.com/fourfold-dev/fourfold/internal/servers.begin.func1"
+	options := []goleak.Option{m.before}
+	for _, function := range append(but, "github.com/fourfold-dev/fourfold/internal/servers.begin.func1") {
+		options = append(options, goleak.IgnoreAnyFunction(function))
+	}
 	// A socket that nobody closed, and nobody refers to, is closed by the collector,
 	// some time.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -71,7 +75,7 @@ func (m Mark) Nothing(t testing.TB) {
 		open []string
 	)
 	if !m.eventually(func() bool {
-		left, open = goleak.Find(m.before, goleak.IgnoreAnyFunction(watches)), sockets()
+		left, open = goleak.Find(options...), sockets()
 		return left == nil && len(open) <= m.sockets
 	}) {
 		t.Errorf("%d sockets were open, and now there are %d, %v; goroutines that are left: %v", m.sockets, len(open), open, left)

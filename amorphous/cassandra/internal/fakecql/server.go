@@ -79,6 +79,15 @@ func (s *Server) connections() int {
 	return len(s.conns)
 }
 
+// hangUp ends every connection there is, and takes others.
+func (s *Server) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.Close()
+	}
+}
+
 // Close ends every connection and waits for its goroutine.
 func (s *Server) Close() {
 	s.mu.Lock()

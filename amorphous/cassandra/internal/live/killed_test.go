@@ -13,6 +13,11 @@ import (
 	"github.com/fourfold-dev/fourfold/internal/servers"
 )
 
+// waits is where the first client (gocql v1.7.0) waits for ever if it is closed
+// after it connected again and before it looked at the ring. It does not say when
+// that is, and is not ours to close: a program hands its session over.
+const waits = "github.com/gocql/gocql.(*Session).refreshRing"
+
 // testKilled: the node is killed and started again under all three clients, at
 // a third of the run, and with -whole at half of it too; a node takes ten seconds to
 // start. Then connections are cut. When all is closed, no goroutine and no
@@ -36,9 +41,9 @@ func testKilled(t *testing.T, node *servers.Server, keyspace string) {
 			"SessionV1": {Source: gocqlv1.FromSession(old, keyspace, nil), Rows: rows},
 		})
 	})
-	mark.Nothing(t)
+	mark.Nothing(t, waits)
 	testCut(t, cable, url)
-	mark.Nothing(t)
+	mark.Nothing(t, waits)
 }
 
 // testCut: a store whose connections are cut goes on with others, and does not

@@ -99,7 +99,7 @@ func dial(t *testing.T, addr string) *gocql2.Session {
 	cluster := gocql2.NewCluster(addr)
 	cluster.Dialer = lines
 	cluster.Timeout, cluster.ReconnectInterval = 20*time.Second, time.Second
-	cluster.Logger = gocql2.NewLogger(gocql2.LogLevelNone)
+	cluster.Logger = heard{lines}
 	session, err := cluster.CreateSession()
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +110,14 @@ func dial(t *testing.T, addr string) *gocql2.Session {
 	})
 	return session
 }
+
+// heard tells the lines of a session what its client logs.
+type heard struct{ lines *cql.Lines }
+
+func (h heard) Error(msg string, _ ...gocql2.LogField)   { h.lines.Heard(msg) }
+func (h heard) Warning(msg string, _ ...gocql2.LogField) { h.lines.Heard(msg) }
+func (h heard) Info(msg string, _ ...gocql2.LogField)    { h.lines.Heard(msg) }
+func (h heard) Debug(msg string, _ ...gocql2.LogField)   { h.lines.Heard(msg) }
 
 func dialOld(t *testing.T, addr string) *gocql.Session {
 	t.Helper()
