@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fourfold-dev/fourfold/persistence/fault"
 	"github.com/fourfold-dev/fourfold/volatile"
 )
 
@@ -172,7 +173,7 @@ func writer(name string, version int64, announce func(*volatile.Cache, string, i
 		switch err := announce(c, w.key, version); {
 		case err == nil:
 			w.announced = max(w.announced, version)
-		case w.mayFail:
+		case w.mayFail && (fault.ClassOf(err) == fault.ErrUnavailable || fault.Unknown(err)):
 			w.owed = append(w.owed, func() error { return announce(c, w.key, version) })
 		default:
 			w.problem = fmt.Sprintf("%s: %v", name, err)
