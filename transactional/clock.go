@@ -41,9 +41,6 @@ func (k *clock) at() int64 {
 // round trip. It never runs ahead of the server by more than two clocks drift
 // apart in a second.
 func (k *clock) now(ctx context.Context, s *Store, c Conn) (int64, error) {
-	if !s.features.SharedLog {
-		return time.Now().UnixMicro(), nil
-	}
 	if us, trusted := k.known(); trusted {
 		return us, nil
 	}
@@ -57,8 +54,13 @@ func (k *clock) known() (us int64, trusted bool) {
 	return k.state.Continued(k.at())
 }
 
-// ask reads the server's clock.
+// ask is now, asked for whatever is known: the server's clock may have gone back
+// since, and who began after that leases by it. So nothing is taken from anybody by
+// a time that was not asked for.
 func (k *clock) ask(ctx context.Context, s *Store, c Conn) (int64, error) {
+	if !s.features.SharedLog {
+		return time.Now().UnixMicro(), nil
+	}
 	k.mu.Lock()
 	asked := k.at()
 	k.mu.Unlock()
@@ -112,14 +114,6 @@ func (k *clock) leased(lease time.Duration) {
 	k.state = k.state.Leased(lease.Microseconds())
 }
 
-// unsettled reports whether the server's clock leapt ahead less than a lease
-// ago.
-func (k *clock) unsettled() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.state.Unsettled(k.at())
-}
-
 // watch forgets the last sweep: from now on others follow every second.
 func (k *clock) watch() {
 	k.mu.Lock()
@@ -140,13 +134,17 @@ func (k *clock) sweeps(now int64) {
 	k.swept = max(k.swept, now)
 }
 
-// over is the time up to which a lease is over for certain. That is now, but for
-// as long as a lease lasts after a gap it is the time before: what has ended since
-// may have an owner that lives, and renews it.
+// over is the time up to which a lease is over for certain. That is now, but while
+// the server's clock is unsettled none is, and for as long as a lease lasts after a
+// gap it is the time before: what has ended since may have an owner that lives, and
+// renews it.
 func (k *clock) over(now int64) int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.gap && k.at()-k.gapAt < k.state.Lease {
+	switch at := k.at(); {
+	case k.state.Unsettled(at):
+		return 0
+	case k.gap && at-k.gapAt < k.state.Lease:
 		return min(now, k.before)
 	}
 	return now

@@ -55,9 +55,7 @@ func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	}
 	var us int64
 	err := s.view(ctx, func(c Conn) (err error) {
-		if us = time.Now().UnixMicro(); s.features.SharedLog {
-			us, err = s.clock.ask(ctx, s, c)
-		}
+		us, err = s.clock.ask(ctx, s, c)
 		return err
 	})
 	if err == nil {

@@ -32,6 +32,9 @@ func (s *Store) Enter(ctx context.Context, name, key string, most int, lease tim
 	if err == nil {
 		err = validSlot(name, key, most, lease)
 	}
+	if err == nil {
+		err = s.keepBack(ctx) // until that is told, no lease of a place is over
+	}
 	if err != nil {
 		return Slot{}, s.locate(err, "enter", nil, key)
 	}
@@ -48,8 +51,16 @@ func (s *Store) Enter(ctx context.Context, name, key string, most int, lease tim
 		if err != nil {
 			return err
 		}
+		over := int64(-1) // not asked for yet
 		for slot.place = 0; slot.place < int64(most) && !free; slot.place++ {
-			if until, there := held[slot.place]; !there || until <= s.clock.over(now) && !s.clock.unsettled() {
+			until, there := held[slot.place]
+			if there && until <= now && over < 0 {
+				if now, err = s.clock.ask(ctx, s, c); err != nil {
+					return err
+				}
+				over = s.clock.over(now)
+			}
+			if !there || until <= over {
 				free, err = s.takeSlot(ctx, c, slot, there, now+lease.Microseconds())
 			}
 			if err != nil {

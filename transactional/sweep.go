@@ -17,10 +17,10 @@ const (
 // Sweep frees what crashed owners held: records whose lease is over are due
 // again, and each of them counts one more loss. It returns how many, makes
 // ready what has become due, and purges marks, tokens and slots past their time,
-// a bounded number at a time. After the server's clock was seen to leap ahead, or
-// other processes were told that it had gone back, it frees nothing for as long as
-// a lease lasts, so that owners that live can renew theirs, and after a gap where
-// it is Watched only what was over before.
+// a bounded number at a time. After the server's clock was seen to leap ahead, be
+// it that it was put right, or it is told of that it had gone back, it frees nothing
+// for a second longer than a lease lasts, so that owners that live can renew theirs,
+// and after a gap where it is Watched only what was over before.
 func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err := s.open(ctx); err != nil {
 		return 0, s.locate(err, "sweep", nil, "")
@@ -32,10 +32,7 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if !over || err != nil {
 		return 0, s.explain(ctx, err, "sweep", nil)
 	}
-	unsettled := s.clock.unsettled()
-	if !unsettled {
-		freed, err = s.sweep(ctx, s.ours.expired, s.leases, &s.ours.freeSome)
-	}
+	freed, err = s.sweep(ctx, s.ours.expired, s.leases, &s.ours.freeSome)
 	if err == nil {
 		_, err = s.sweep(ctx, s.ours.due, s.times, &s.ours.promoteSome)
 	}
@@ -45,7 +42,7 @@ func (s *Store) Sweep(ctx context.Context) (freed int, err error) {
 	if err == nil {
 		err = s.sweepOver(ctx, s.ours.tokensOver, s.times, scanToken, s.ours.deleteToken)
 	}
-	if err == nil && !unsettled {
+	if err == nil {
 		err = s.sweepOver(ctx, s.ours.slotsOver, s.leases, scanSlot, s.ours.leaveSlot)
 	}
 	return freed, s.explain(ctx, err, "sweep", nil)
@@ -61,7 +58,7 @@ func (s *Store) over(ctx context.Context) (bool, error) {
 	}
 	var now, next int64
 	err := s.view(ctx, func(c Conn) (err error) {
-		if now, err = s.clock.now(ctx, s, c); err == nil {
+		if now, err = s.clock.ask(ctx, s, c); err == nil {
 			s.clock.sweeps(now)
 			next, err = earliest(ctx, c, s.ours.nextOver, 5)
 		}
@@ -108,9 +105,9 @@ type sweepTime = func(ctx context.Context, c Conn) (int64, error)
 // times is the time for what nobody renews.
 func (s *Store) times(ctx context.Context, c Conn) (int64, error) { return s.clock.now(ctx, s, c) }
 
-// leases is the time for what its owner renews.
+// leases is the time up to which what its owner renews is over.
 func (s *Store) leases(ctx context.Context, c Conn) (int64, error) {
-	now, err := s.clock.now(ctx, s, c)
+	now, err := s.clock.ask(ctx, s, c)
 	if err != nil {
 		return 0, err
 	}

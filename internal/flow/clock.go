@@ -13,8 +13,8 @@ type StoreClock struct {
 	At     int64 // the moment of that
 	Went   int64 // what the store's clock went back by, as far as we know
 	Kept   int64 // of that, what the store keeps
-	Leapt  bool  // the store's clock was seen to leap ahead
-	LeapAt int64 // the moment of that
+	Leapt  bool  // a process that began now would see the time leap ahead of where another began
+	LeapAt int64 // the moment at which that was seen
 	Lease  int64 // the longest that was asked for here
 }
 
@@ -27,21 +27,18 @@ func (c StoreClock) Continued(at int64) (now int64, trusted bool) {
 // keeps that clocks went back by kept. The answer may be as old as the question,
 // which was put at asked.
 func (c StoreClock) Answered(asked, at, us, kept int64) StoreClock {
-	c.Kept, c.Went = max(c.Kept, kept), max(c.Went, kept)
+	c = c.heard(at, kept)
 	us += c.Went
 	if c.Time != 0 {
 		if behind := c.Time + asked - c.At - us; behind > Trusted {
 			c.Went += behind
 			us += behind
 		}
-		ahead := us - c.Time - (at - c.At)
-		if untold := c.Went - c.Kept; ahead > Trusted && untold > 0 {
-			// It was put right before anybody heard that it had gone back. Told
-			// after that, it would be a leap of its own.
-			right := min(untold, ahead)
-			c.Went, us, ahead = c.Went-right, us-right, ahead-right
-		}
-		if ahead > Trusted {
+		if ahead := us - c.Time - (at - c.At); ahead > Trusted {
+			// If it had gone back before, and nobody was told, it is put right: told
+			// now, it would leap once more.
+			right := min(c.Went-c.Kept, ahead)
+			c.Went, us = c.Went-right, us-right
 			c.Leapt, c.LeapAt = true, at
 		}
 	}
@@ -58,10 +55,14 @@ func (c StoreClock) Untold() int64 {
 	return 0
 }
 
-// Told is the state when the store keeps at least that. What the others hear of
-// it only now is a leap ahead to whoever began since the clock went back.
-func (c StoreClock) Told(at, kept int64) StoreClock {
-	if kept > c.Kept {
+// Told is the state when the store keeps at least that.
+func (c StoreClock) Told(at, kept int64) StoreClock { return c.heard(at, kept) }
+
+// heard is the state when the store is known to keep that. More than before is a
+// leap ahead to whoever began since the clock went back, whoever told of it and
+// however little it is to us. What it was before we began we cannot know.
+func (c StoreClock) heard(at, kept int64) StoreClock {
+	if c.Time != 0 && kept > c.Kept {
 		c.Leapt, c.LeapAt = true, at
 	}
 	c.Kept, c.Went = max(c.Kept, kept), max(c.Went, kept)
@@ -74,7 +75,10 @@ func (c StoreClock) Leased(lease int64) StoreClock {
 	return c
 }
 
-// Unsettled reports whether the store's clock leapt ahead less than a lease ago:
-// then a lease that seems to be over may have an owner that lives, and renews it
-// by the new time.
-func (c StoreClock) Unsettled(at int64) bool { return c.Leapt && at-c.LeapAt < c.Lease }
+// Unsettled reports whether a lease that is over by our time may have an owner
+// that lives: one that began since the clock went back, of which the others were
+// not told, or that leased before the time leapt ahead, or within Trusted after
+// it, and renews by the new time.
+func (c StoreClock) Unsettled(at int64) bool {
+	return c.Untold() != 0 || c.Leapt && at-c.LeapAt < c.Lease+Trusted
+}

@@ -35,6 +35,8 @@ type wire struct {
 	runs   int    // transactions that would have committed, in this operation
 	struck bool   // the answer of the last of them was lost
 	hit    answer // in this way
+	asked  bool   // for the time, in this operation
+	untold int64  // what others had to be told of then
 }
 
 var errWire = errors.New("injected")
@@ -122,6 +124,9 @@ func (c told) Query(ctx context.Context, query string, args []any, row func(scan
 			*dest[0].(*int64) = us
 			at := c.v.o.at()
 			c.v.a.clock = c.v.a.clock.Answered(at, at, us, *kept)
+			if !c.v.asked {
+				c.v.asked, c.v.untold = true, c.v.a.clock.Untold()
+			}
 			return err
 		})
 	})
@@ -184,7 +189,10 @@ func (o *outbox) start() *agent {
 }
 
 // arm says what the answer of the next operation is.
-func (v *wire) arm(next answer) { v.next, v.skip, v.runs, v.struck, v.hit = next, 0, 0, false, applied }
+func (v *wire) arm(next answer) {
+	v.next, v.skip, v.runs, v.struck, v.hit = next, 0, 0, false, applied
+	v.asked, v.untold = false, 0
+}
 
 // outcome sorts an error by what is known after it.
 func outcome(err error) string {

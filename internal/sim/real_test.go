@@ -138,10 +138,10 @@ func aside(t *testing.T, test func(t *testing.T, o *outbox)) {
 	})
 }
 
-// claims makes an agent hold a record, from now on.
-func (o *outbox) claims(t *testing.T, a *agent) {
+// claims makes an agent hold a new record, from now on.
+func (o *outbox) claims(t *testing.T, a *agent, id int) {
 	t.Helper()
-	_, err := a.store.Apply(o.ctx, &transactional.Unit{Add: []transactional.Record{{ID: recordID(1), Kind: "k", Lane: "one"}}})
+	_, err := a.store.Apply(o.ctx, &transactional.Unit{Add: []transactional.Record{{ID: recordID(id), Kind: "k", Lane: "one"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,11 +164,11 @@ func (o *outbox) frees(t *testing.T, a *agent, want int) {
 func TestWhoFoundNothingFreesNobodyAfterALeap_A21(t *testing.T) {
 	aside(t, func(t *testing.T, o *outbox) {
 		o.agents = []*agent{o.start(), o.start()}
-		o.claims(t, o.agents[0])
+		o.claims(t, o.agents[0], 1)
 		time.Sleep(time.Second)
 		o.skew += 3600 * second
 		o.frees(t, o.agents[1], 0)
-		time.Sleep(claimLease)
+		time.Sleep(claimLease + trusted)
 		o.frees(t, o.agents[1], 1)
 	})
 }
@@ -181,9 +181,9 @@ func TestWhoTellsThatTheClockWentBackFreesNobody_A21(t *testing.T) {
 		time.Sleep(time.Second)
 		o.skew -= 3600 * second
 		o.agents = append(o.agents, o.start())
-		o.claims(t, o.agents[1])
+		o.claims(t, o.agents[1], 1)
 		o.frees(t, o.agents[0], 0)
-		time.Sleep(claimLease)
+		time.Sleep(claimLease + trusted)
 		o.frees(t, o.agents[0], 1)
 	})
 }

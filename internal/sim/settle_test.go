@@ -171,25 +171,21 @@ func (o *outbox) sweep(a *agent, before *ledger) string {
 	now, want := o.now(a), 0
 	l := o.ledger
 	var stages []func()
-	if back := a.clock.Untold(); back > 0 {
+	if back := a.wire.untold; back > 0 {
 		stages = append(stages, func() { l.back = max(l.back, back) })
 	}
 	told := len(stages)
 	if l.overdue(now) {
 		unsettled := told > 0 || a.clock.Unsettled(o.at())
-		if !unsettled {
-			stages = append(stages, func() { want = l.free(func(e entry) bool { return e.Over(now) }) })
-		}
 		stages = append(stages,
+			func() { want = l.free(func(e entry) bool { return !unsettled && e.Over(now) }) },
 			func() {
 				l.step(l.ids(func(e entry) bool { return e.Stand == flow.Later }), func(c flow.Custody) flow.Custody { return c.Promote(now) })
 			},
 			func() { maps.DeleteFunc(l.marks, func(_ int, until int64) bool { return until <= now }) },
 			func() { maps.DeleteFunc(l.tokens, func(_ string, t token) bool { return t.until <= now }) },
+			func() {}, // slots, of which there are none
 		)
-		if !unsettled {
-			stages = append(stages, func() {}) // slots, of which there are none
-		}
 	}
 	answer := o.swept(a, stages, told, &want)
 	if len(stages) == 0 && !o.server && err == nil {
