@@ -8,7 +8,9 @@
 // package flow's runs, settlements and custody, package hlc's versions. An outbox
 // runs package transactional over a SQLite file beside flow's custody, and
 // compares each answer and all rows after each event: what the steps say is what
-// the statements do.
+// the statements do. A clocks is a store's clock that is set, and processes that
+// lease by it: flow's StoreClock and nothing else, of which twenty are played for
+// each world.
 //
 //	go test ./internal/sim -args -sim.seeds=20000 -sim.outbox=20000 -sim.first=1
 package sim

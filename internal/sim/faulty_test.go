@@ -123,6 +123,8 @@ func (c told) Query(ctx context.Context, query string, args []any, row func(scan
 			err := scan(&zero, kept)
 			*dest[0].(*int64) = us
 			at := c.v.o.at()
+			c.v.o.step++
+			c.v.a.asks = append(c.v.a.asks, question{c.v.o.step, at, c.v.o.skew, *kept})
 			c.v.a.clock = c.v.a.clock.Answered(at, at, us, *kept)
 			if !c.v.asked {
 				c.v.asked, c.v.untold = true, c.v.a.clock.Untold()
@@ -154,20 +156,14 @@ type agent struct {
 	wire  *wire
 	clock flow.StoreClock
 	knows map[int]uint64 // the sequence number, by record
-	born  int64          // the moment of its start
-	blind int64          // the moment of a jump that it could not see
+	asks  []question     // for the server's time
 	shown int64          // what its Now said last
-}
-
-// blindNow reports whether there was such a jump less than a lease ago.
-func (a *agent) blindNow(at int64) bool {
-	return a.blind > 0 && at-a.blind <= claimLease.Microseconds()
 }
 
 // start begins a process over the shared file.
 func (o *outbox) start() *agent {
 	o.owners++
-	a := &agent{owner: o.owners, knows: map[int]uint64{}, born: o.at()}
+	a := &agent{owner: o.owners, knows: map[int]uint64{}}
 	a.wire = &wire{Driver: o.file, a: a, o: o}
 	var driver transactional.Driver = a.wire
 	if !o.server {

@@ -28,21 +28,21 @@ type outbox struct {
 	ctx    context.Context
 	file   transactional.Driver
 	bug    bug
-	server bool    // other processes share the database, which has a clock of its own
-	skew   int64   // of that clock, µs
-	jumped int64   // the moment of its last jump
-	leaps  []int64 // and of all its leaps ahead, and of when it was told that it had gone back: a leap to who knew nothing of that
-	back   int64   // what was told so far
+	server bool   // other processes share the database, which has a clock of its own
+	skew   int64  // of that clock, µs
+	step   int    // counts jumps of it and looks at it
+	moves  []move // of its clock, and of what is kept
 	began  time.Time
 	agents []*agent
 	owners uint64
 	ledger *ledger
 	put    []transactional.Record
-	rows   map[int]seen  // before this event
-	ends   map[int]int64 // the moment at which each lease is over, whatever clocks say
-	actor  *agent        // of this event
-	killed bool          // in this event
-	mended bool          // all answers arrive
+	rows   map[int]seen     // before this event
+	ends   map[int]int64    // the moment at which each lease is over, whatever clocks say
+	leased map[int]question // by the answer to which it was given
+	actor  *agent           // of this event
+	killed bool             // in this event
+	mended bool             // all answers arrive
 	log    strings.Builder
 	broken string
 }
@@ -357,15 +357,9 @@ func (o *outbox) jump() string {
 		return "nothing"
 	}
 	d := []int64{2 * second, 3600 * second, -2 * second, -3600 * second}[o.choose(4)]
-	for _, a := range o.agents {
-		if a.clock.At <= o.jumped {
-			a.blind = o.at() // it saw neither the jump before nor this one
-		}
-	}
-	o.jumped = o.at()
-	if o.skew += d; d > 0 {
-		o.leaps = append(o.leaps, o.at())
-	}
+	o.step++
+	o.skew += d
+	o.moves = append(o.moves, move{step: o.step, by: d})
 	o.note("the server's clock jumps by %d s", d/second)
 	return "a jump"
 }

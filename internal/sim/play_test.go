@@ -13,7 +13,9 @@ func play(ctx context.Context, file transactional.Driver, t *tape, planted bug) 
 	o := newOutbox(ctx, file, t)
 	o.bug = planted
 	o.server = o.choose(2) == 1
-	o.agents = []*agent{o.start(), o.start()}
+	for range 2 + o.choose(2) {
+		o.agents = append(o.agents, o.start())
+	}
 	for n := 0; n < events && o.broken == ""; n++ {
 		o.event()
 	}
@@ -25,7 +27,7 @@ func play(ctx context.Context, file transactional.Driver, t *tape, planted bug) 
 }
 
 func newOutbox(ctx context.Context, file transactional.Driver, t *tape) *outbox {
-	o := &outbox{tape: t, ctx: ctx, file: file, began: time.Now(), ledger: newLedger(), ends: map[int]int64{}}
+	o := &outbox{tape: t, ctx: ctx, file: file, began: time.Now(), ledger: newLedger(), ends: map[int]int64{}, leased: map[int]question{}}
 	o.empty()
 	return o
 }

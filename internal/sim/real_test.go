@@ -96,17 +96,17 @@ var bugs = []struct {
 	bug
 	seed uint64
 }{
-	{bug{of: "state = 1 AND queue = '' AND sort <= ?", instead: "state = 1 AND queue = '' AND sort <= ? + 1000000"}, 1}, // frees too early
+	{bug{of: "state = 1 AND queue = '' AND sort <= ?", instead: "state = 1 AND queue = '' AND sort <= ? + 1000000"}, 4}, // frees too early
 	{bug{of: "lost = lost + 1", instead: "lost = lost"}, 1},
-	{bug{of: "owner = ?, wake = 0", instead: "owner = ?"}, 1},
-	{bug{of: "SET sort = ? WHERE state = 1 AND owner = ?", instead: "SET sort = ? WHERE state = 1 AND owner <= ?"}, 7}, // renews another's
-	{bug{of: "state = 0 OR (state = 2", instead: "state < 2 OR (state = 2"}, 2},                                        // takes what is held
-	{bug{of: "due = ? WHERE id = ? AND state = 2", instead: "due = ? WHERE id = ? AND state = 9"}, 21},                 // wakes nobody
+	{bug{of: "owner = ?, wake = 0", instead: "owner = ?"}, 19},
+	{bug{of: "SET sort = ? WHERE state = 1 AND owner = ?", instead: "SET sort = ? WHERE state = 1 AND owner <= ?"}, 10}, // renews another's
+	{bug{of: "state = 0 OR (state = 2", instead: "state < 2 OR (state = 2"}, 2},                                         // takes what is held
+	{bug{of: "due = ? WHERE id = ? AND state = 2", instead: "due = ? WHERE id = ? AND state = 9"}, 21},                  // wakes nobody
 	{bug{of: "MIN(id)", instead: "MAX(id)"}, 5},
-	{bug{of: "owner = ? AND seq = ?", instead: "owner = ? AND seq >= ?"}, 137}, // no fence in a transaction
-	{bug{of: "AND seq = 0 AND orders = 0", instead: "AND seq = 0"}, 7},         // ends without a look at orders
+	{bug{of: "owner = ? AND seq = ?", instead: "owner = ? AND seq >= ?"}, 83}, // no fence in a transaction
+	{bug{of: "AND seq = 0 AND orders = 0", instead: "AND seq = 0"}, 7},        // ends without a look at orders
 	{bug{of: "queue = ? ORDER BY sort, id", instead: "queue = ? ORDER BY id"}, 1},
-	{bug{of: "SELECT priority FROM", instead: "SELECT 9 FROM"}, 7},
+	{bug{of: "SELECT priority FROM", instead: "SELECT 9 FROM"}, 16},
 	{bug{of: "WHERE kind = ? AND token", instead: "WHERE kind <> ? AND token"}, 1},
 }
 

@@ -70,8 +70,8 @@ func (o *outbox) compare(what string) {
 	if want := o.ledger.String(); text != want {
 		o.violated("after %q the rows are\n%s\nwant\n%s", what, text, want)
 	}
-	if o.ledger.back > o.back {
-		o.back, o.leaps = o.ledger.back, append(o.leaps, o.at())
+	if o.ledger.back > 0 && !slices.ContainsFunc(o.moves, func(m move) bool { return m.told == o.ledger.back }) {
+		o.moves = append(o.moves, move{told: o.ledger.back})
 	}
 	o.watch(rows)
 	o.rows = rows
@@ -85,9 +85,9 @@ func (o *outbox) watch(rows map[int]seen) {
 		switch {
 		case !there:
 			was = seen{owner: now.owner}
-			o.ends[id] = o.lasts(handLease)
+			o.leases(id, handLease)
 		case now.owner != 0 && (now.owner != was.owner || now.sort != was.sort):
-			o.ends[id] = o.lasts(claimLease)
+			o.leases(id, claimLease)
 		}
 		switch {
 		case was.owner != 0 && now.owner != 0 && now.owner != was.owner:
@@ -106,41 +106,26 @@ func (o *outbox) watch(rows map[int]seen) {
 	}
 }
 
-// lasts is until when a lease of now holds for certain. That of a process which
-// did not ask between two jumps may be as much too short as the first of them was
-// long, for those who did.
-func (o *outbox) lasts(lease time.Duration) int64 {
-	if o.actor.blindNow(o.at()) {
-		return o.at()
+// leases notes until when a lease of now lasts.
+func (o *outbox) leases(id int, lease time.Duration) {
+	o.ends[id] = o.at() + lease.Microseconds()
+	if asks := o.actor.asks; len(asks) > 0 {
+		o.leased[id] = asks[len(asks)-1]
 	}
-	return o.at() + lease.Microseconds()
 }
 
-// taken checks that an owner was taken for dead, and that this was counted.
-// Nobody who renews in time loses a claim when the server's clock leaps ahead; only
-// a process that began after the leap cannot know of it, nor one that did not ask
-// between two jumps.
+// taken checks that an owner was taken for dead, and that this was counted. Nobody
+// loses a claim before its lease is over, whatever was done to the server's clock,
+// but to a process that could not know.
 func (o *outbox) taken(id int, was, now seen) {
-	a := o.actor
 	switch early := o.ends[id] - o.at(); {
 	case now.lost != was.lost+1:
 		o.violated("record %d was taken from %d, and %d losses were counted", id, was.owner, now.lost-was.lost)
-	case o.killed || early <= 0 || o.server && early <= slack:
-	case o.server && (o.leaptBefore(a, id) || a.blindNow(o.at())):
+	case o.killed || early <= 0:
+	case o.server && excused(o.moves, o.actor.asks, o.leased[id]):
 	default:
 		o.violated("record %d was taken from %d %d ms before its lease was over", id, was.owner, early/ms)
 	}
-}
-
-// slack is for how long the server's clock is not asked again.
-const slack = second
-
-// leaptBefore reports whether the server's clock leapt ahead before a process
-// began, during a lease or when who gave it did not know of that yet.
-func (o *outbox) leaptBefore(a *agent, id int) bool {
-	return slices.ContainsFunc(o.leaps, func(at int64) bool {
-		return at <= a.born && at >= o.ends[id]-claimLease.Microseconds()-slack
-	})
 }
 
 // judge holds the answer to settlements against the rows as they were.
