@@ -91,6 +91,7 @@ type Cache struct {
 	sightings sightings
 	budget    chan struct{} // one place per load under way
 	pace      pace          // of the loads that begin
+	vacant    vacancies     // where writes expect nothing
 
 	single atomic.Int32            // single writes under way
 	among  *group.Group[*together] // of those that are more than a few; nil: the driver has no use for it

@@ -60,7 +60,7 @@
 //
 // # Many at once
 //
-// [Cache.WriteAll] does a group of writes in two round trips, each as safe as it
+// [Cache.WriteAll] does a group of writes in a round trip or two, each as safe as it
 // is alone. What is asked of one limiter's key by many goroutines of a process
 // is asked together.
 //

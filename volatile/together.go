@@ -5,7 +5,7 @@ import (
 	"context"
 )
 
-// A single write is two round trips of its own, which is the fastest for a lone
+// A single write is a round trip or two of its own, which is the fastest for a lone
 // caller and dear when there are many. So while writesApart of them are under
 // way, others form groups, togetherAtOnce at a time, without ever waiting for
 // company.

@@ -124,7 +124,8 @@ func (c *Cache) writeFull(ctx context.Context, op, key, full string, e Entry, tt
 		}
 	}
 	var superseded bool
-	err := c.change(ctx, full, func(s slot) (stored, time.Duration, bool) {
+	vacant := judge(slot{}) == put && c.vacant.expects(full)
+	err := c.changeFrom(ctx, full, vacant, func(s slot) (stored, time.Duration, bool) {
 		return c.verdict(next, ttl, s, judge, &superseded)
 	})
 	if err != nil {
@@ -179,10 +180,18 @@ const changesMost = 1000
 // change is the compare-and-swap loop: decide looks at what is there and says
 // what to write, or that there is nothing to do.
 func (c *Cache) change(ctx context.Context, key string, decide func(slot) (next stored, ttl time.Duration, write bool)) error {
+	return c.changeFrom(ctx, key, false, decide)
+}
+
+// changeFrom is change without the first look where nothing is expected to be.
+func (c *Cache) changeFrom(ctx context.Context, key string, vacant bool, decide func(slot) (next stored, ttl time.Duration, write bool)) error {
 	for attempt := range changesMost {
-		s, err := c.look(ctx, key)
-		if err != nil {
-			return err
+		var s slot
+		var err error
+		if !vacant {
+			if s, err = c.look(ctx, key); err != nil {
+				return err
+			}
 		}
 		next, ttl, write := decide(s)
 		if !write {
@@ -191,6 +200,10 @@ func (c *Cache) change(ctx context.Context, key string, decide func(slot) (next 
 		err = c.swap(ctx, key, s, next, ttl)
 		if err == nil || !errors.Is(err, fault.ErrConflict) || fault.Unknown(err) {
 			return err
+		}
+		if vacant {
+			c.vacant.met(key)
+			vacant = false
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err

@@ -36,7 +36,8 @@ type Written struct {
 
 // WriteAll does many writes, each as Raise, Replace or Invalidate would alone,
 // in a few round trips together: one reads what is there, one swaps, and again
-// for those who met another writer. The answers are aligned with the writes,
+// for those who met another writer. The first is left out where nothing is expected
+// to be. The answers are aligned with the writes,
 // and none depends on another. Of writes to one key the newest stays, in
 // whatever order they stand.
 func (c *Cache) WriteAll(ctx context.Context, writes []Write) []Written {
@@ -60,8 +61,11 @@ func (c *Cache) writeMany(ctx context.Context, writes []Write) []Written {
 		}
 		pending = append(pending, i)
 	}
+	// Those of one group are of one kind, mostly: the first speaks for all.
+	g.blind = len(pending) > 0 && c.vacant.expects(g.full[pending[0]])
 	for attempt := 0; len(pending) > 0; attempt++ {
 		pending = g.round(ctx, pending)
+		g.blind = false
 		if len(pending) == 0 {
 			break
 		}
@@ -106,6 +110,7 @@ type writeGroup struct {
 	writes []Write
 	full   []string // the driver's keys
 	out    []Written
+	blind  bool // nothing is expected under the keys, and so nothing is read
 }
 
 // rest lets others go on between two rounds.
@@ -115,6 +120,9 @@ func (g *writeGroup) rest(ctx context.Context, attempt int) error {
 	}
 	return pause(ctx, attempt)
 }
+
+// unseen reports whether a write does not look first.
+func (g *writeGroup) unseen(i int) bool { return g.blind && g.writes[i].Mode == Raising }
 
 // round reads what is there, swaps, and returns the writes that must look
 // again: they met another writer, or stand behind one of the same key.
@@ -129,10 +137,16 @@ func (g *writeGroup) round(ctx context.Context, pending []int) (again []int) {
 			continue
 		}
 		seen[g.full[i]] = slot{}
-		keys = append(keys, g.full[i])
 		turn = append(turn, i)
+		if !g.unseen(i) {
+			keys = append(keys, g.full[i])
+		}
 	}
-	items, err := c.driver.Get(ctx, keys)
+	var items []Item
+	var err error
+	if len(keys) > 0 {
+		items, err = c.driver.Get(ctx, keys)
+	}
 	for _, item := range items {
 		seen[item.Key] = c.slotOf(item)
 	}
@@ -140,7 +154,7 @@ func (g *writeGroup) round(ctx context.Context, pending []int) (again []int) {
 	whose := make([]int, 0, len(turn))
 	for _, i := range turn {
 		s := seen[g.full[i]]
-		if err != nil && !s.taken {
+		if err != nil && !s.taken && !g.unseen(i) {
 			// A miss, or a part of the servers that did not answer.
 			g.out[i] = c.writeOne(ctx, g.writes[i])
 			continue
@@ -154,7 +168,9 @@ func (g *writeGroup) round(ctx context.Context, pending []int) (again []int) {
 		i := whose[n]
 		switch {
 		case errors.Is(err, fault.ErrConflict) && !fault.Unknown(err):
-			again = append(again, i)
+			if again = append(again, i); g.unseen(i) {
+				c.vacant.met(g.full[i])
+			}
 		default:
 			g.out[i].Err = c.fail(g.writes[i].Mode.op(), g.writes[i].Key, err)
 		}
