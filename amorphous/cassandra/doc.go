@@ -113,7 +113,8 @@
 //     replaced (cql.TestSessionReplaced). One whose node is killed under it, or whose
 //     connections are cut, goes on, and leaves no goroutine and no socket behind
 //     when it is closed (live.TestReal/Killed), also while the client connects
-//     again, which by itself would never end (fakecql.TestClosedWhileItConnects).
+//     again, which by itself would never end (fakecql.TestClosedWhileItConnects,
+//     TestClosedBeforeItLooksAround): it logs when it is done, and is closed then.
 //     A program closes what it handed over; there the client does as it does.
 //   - A node that hangs keeps its connections, and the client needs half a minute to
 //     leave it: a statement that has no answer for a moment is sent once more
