@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,7 +162,10 @@ func (b *backfill) run(ctx context.Context) error {
 	if err := b.patiently(ctx, func() error { return b.load(ctx) }); err != nil {
 		return err
 	}
+	former, _ := b.layer.formerOf(ctx, b.kind, b.task) // what cannot be read is not struck
+	former = slices.DeleteFunc(former, func(f fingerprint) bool { return f.task == b.task.name || b.pos.Done })
 	for !b.pos.Done {
+		b.task.noted.Store(-1)
 		if err := b.patiently(ctx, func() error { return b.page(ctx) }); err != nil {
 			return err
 		}
@@ -175,6 +179,9 @@ func (b *backfill) run(ctx context.Context) error {
 	if b.failed != nil {
 		return &fault.Error{Op: "backfill", Kind: b.kind.name, Class: fault.ErrRefused,
 			Err: fmt.Errorf("%d objects failed, such as: %w", b.pos.Failed, b.failed)}
+	}
+	if b.pos.Failed == 0 && len(former) > 0 {
+		return b.layer.strikeFingerprints(ctx, b.kind, former)
 	}
 	return nil
 }

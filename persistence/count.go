@@ -24,8 +24,8 @@ import (
 // is false, takes it out.
 //
 // What is there already counts as it did, beside the new, when By, At, Sum, Zone
-// or the shortest Per change, until Handle.Verify and Repair have counted it anew,
-// or a task of another name is backfilled. The rest may change at any time.
+// or the shortest Per change, which Layer.Check says, until Handle.Verify and Repair
+// have counted it anew, or a task of another name is backfilled. The rest may change at any time.
 type Counts struct {
 	// By names the fields that objects are counted by: strings, numbers, bools,
 	// times, and whatever else can name a partition. An object whose field is a

@@ -135,6 +135,20 @@
 // reads with a clear error, or by KindOptions.Convert. A task that comes to a
 // plan later is filled by Handle.Backfill from the objects that exist.
 //
+// # Changed layouts
+//
+// What is stored stays as it was when PartitionBy, Newest, Bucket, or By, At, Sum,
+// Zone and the shortest Per of a Count change: reads mix the two, or are empty,
+// until Handle.Repair has mended what Handle.Verify finds. [Layer.Check] says so,
+// and the log when the kind is declared, with what it was, what it is, and the
+// call that mends it; so it does of a task whose rows lie under a name in Was. Each
+// program writes down what it declares, and a verification from the beginning to
+// the end, all of whose differences are repaired, strikes what others did: one that
+// goes on storing the former way beside it is noticed within a minute, or when it
+// closes. What lies in a store from before there were such fingerprints is not told
+// of, nor is a function that changed: When, Derive and Do have none.
+// (TestAChangedPlanIsMended, TestLayoutsOfTwoProgramsSideBySide)
+//
 // # Damage, and forgetting
 //
 // Handle.Verify compares what layouts, copies, derived rows, counts and the

@@ -130,9 +130,11 @@ type task struct {
 	spec    flow.Spec // what the step functions need to know
 	limit   *limiter  // Concurrency and PerKey; nil without limits
 	counter counter
-	pace    atomic.Int64 // ns that a run takes, on the whole: see took
-	manners txManners    // of a Tx task
-	habit   txHabit      // too
+	noted   atomic.Int64                // how much was done when its fingerprint was last there, and one; zero: never yet; negative: it must be there
+	own     atomic.Pointer[fingerprint] // which this program wrote down; nil: it was there
+	pace    atomic.Int64                // ns that a run takes, on the whole: see took
+	manners txManners                   // of a Tx task
+	habit   txHabit                     // too
 }
 
 // handles reports whether the task runs a function of the user's.

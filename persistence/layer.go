@@ -47,6 +47,7 @@ type Layer struct {
 
 	engine *engine
 	owed   owed
+	prints fingerprints
 
 	erasing sync.Once // begins to look for what others erase
 }

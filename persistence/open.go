@@ -192,6 +192,7 @@ func (l *Layer) register(ctx context.Context, k *kind) error {
 	if err := l.prepareTables(ctx, k); err != nil && !fault.Outage(err) {
 		return err
 	}
+	l.watchLayouts(ctx, k)
 	if k.cache != nil && len(k.record) > 0 {
 		l.watchOwed(ctx)
 	}
@@ -301,6 +302,7 @@ func (l *Layer) Close() error {
 	l.end()
 	l.taskMu.Unlock()
 	l.tasks.Wait()
+	l.leaveLayouts()
 	owners.Delete(l.owner)
 	var errs []error
 	if l.queue != nil {

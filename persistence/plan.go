@@ -67,7 +67,8 @@ type Task[T any] struct {
 	// digits, hyphens and underscores, at most 40 bytes. Default: the
 	// purpose's name, for a default write.
 	Name string
-	// Was lists earlier names, so that what is queued under them still runs.
+	// Was lists earlier names, so that what is queued under them still runs. Rows
+	// and counts of a name stay where they are: Handle.Backfill stores them anew.
 	Was []string
 	// Purpose routes the task, and names the store that it mainly needs.
 	Purpose Purpose
@@ -113,8 +114,9 @@ type Task[T any] struct {
 
 	// PartitionBy lays out an amorphous default write: rows that share this
 	// field's value lie together. A Go field name. What lies there already stays
-	// where it is when PartitionBy, Newest or Bucket change, and may not be found:
-	// Handle.Verify and Repair move it, or a task of another name is backfilled.
+	// where it is when PartitionBy, Newest or Bucket change, and may not be found,
+	// which Layer.Check says: Handle.Verify and Repair move it, or a task of
+	// another name is backfilled.
 	PartitionBy string
 	// Newest sorts the rows of a partition by this field, newest (largest)
 	// first. A Go field name; needs PartitionBy.

@@ -21,7 +21,17 @@ import (
 // the object again. An entry of a cache is removed, and the next reader fills
 // it.
 func (h *Handle[T]) Repair(ctx context.Context, d Difference) error {
-	l, k := h.layer, h.kind
+	err := h.layer.repair(ctx, h.kind, d)
+	if err == nil {
+		if t := h.kind.task(d.Task); t != nil {
+			t.noted.Store(-1)
+		}
+		d.found.mended(ctx)
+	}
+	return err
+}
+
+func (l *Layer) repair(ctx context.Context, k *kind, d Difference) error {
 	if err := l.open("repair"); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,8 +33,9 @@ func pinnedAt(f flyer) iter.Seq[pinned] {
 	return slices.Values([]pinned{{f.ID, f.Team, f.At}, {f.ID, f.Tag, f.At}})
 }
 
-// What a changed plan means for what was stored by the former one is mended by
-// Repair: afterwards everything reads as if it had been stored by the new plan.
+// What a changed plan means for what was stored by the former one is said by Check,
+// and mended by Repair: afterwards everything reads as if it had been stored by the
+// new plan, and Check has nothing to say.
 func TestAChangedPlanIsMended(t *testing.T) {
 	const hour, day = time.Hour, 24 * time.Hour
 	by := func(per time.Duration, zone string, fields ...string) persistence.Task[flyer] {
@@ -47,50 +49,92 @@ func TestAChangedPlanIsMended(t *testing.T) {
 	}
 	seats := by(hour, "", "Team")
 	seats.Count.Sum = "Seats"
-	for name, change := range map[string][2]persistence.Task[flyer]{
-		"counted by one more":       {by(hour, "", "Team"), by(hour, "", "Team", "Tag")},
-		"counted by another":        {by(hour, "", "Team"), by(hour, "", "Tag")},
-		"counted together":          {by(hour, "", "Team"), by(hour, "")},
-		"no longer together":        {by(hour, ""), by(hour, "", "Team")},
-		"counted per minute":        {by(hour, "", "Team"), by(time.Minute, "", "Team")},
-		"counted per hour":          {by(time.Minute, "", "Team"), by(hour, "", "Team")},
-		"counted elsewhere":         {by(hour, "", "Team"), by(hour, "Asia/Kolkata", "Team")},
-		"added up":                  {by(hour, "", "Team"), seats},
-		"in buckets":                {in("Team", "At", 0), in("Team", "At", hour)},
-		"in smaller buckets":        {in("Team", "At", day), in("Team", "At", hour)},
-		"no longer in buckets":      {in("Team", "At", day), in("Team", "At", 0)},
-		"in other partitions":       {in("Team", "At", day), in("Tag", "At", day)},
-		"in another order":          {in("Team", "At", 0), in("Team", "Tag", 0)},
-		"derived in buckets":        {derived(0), derived(hour)},
-		"derived without buckets":   {derived(day), derived(0)},
-		"derived in larger buckets": {derived(hour), derived(day)},
+	const (
+		perHour    = "counts by team (text), per 1h0m0s of at"
+		inDays     = "rows by team (text), newest at (time) first, in buckets of 24h0m0s"
+		inHours    = "rows by team (text), newest at (time) first, in buckets of 1h0m0s"
+		inOne      = "rows by team (text), newest at (time) first"
+		boards     = "rows of flyer (text) by board (text), newest at (time) first"
+		boardsHour = boards + ", in buckets of 1h0m0s"
+		boardsDay  = boards + ", in buckets of 24h0m0s"
+	)
+	for name, change := range map[string]struct {
+		before, after persistence.Task[flyer]
+		from, to      string
+	}{
+		"counted by one more":       {by(hour, "", "Team"), by(hour, "", "Team", "Tag"), perHour, "counts by team (text), tag (text), per 1h0m0s of at"},
+		"counted by another":        {by(hour, "", "Team"), by(hour, "", "Tag"), perHour, "counts by tag (text), per 1h0m0s of at"},
+		"counted together":          {by(hour, "", "Team"), by(hour, ""), perHour, "counts, per 1h0m0s of at"},
+		"no longer together":        {by(hour, ""), by(hour, "", "Team"), "counts, per 1h0m0s of at", perHour},
+		"counted per minute":        {by(hour, "", "Team"), by(time.Minute, "", "Team"), perHour, "counts by team (text), per 1m0s of at"},
+		"counted per hour":          {by(time.Minute, "", "Team"), by(hour, "", "Team"), "counts by team (text), per 1m0s of at", perHour},
+		"counted elsewhere":         {by(hour, "", "Team"), by(hour, "Asia/Kolkata", "Team"), perHour, perHour + " in Asia/Kolkata"},
+		"added up":                  {by(hour, "", "Team"), seats, perHour, "sums of seats by team (text), per 1h0m0s of at"},
+		"in buckets":                {in("Team", "At", 0), in("Team", "At", hour), inOne, inHours},
+		"in smaller buckets":        {in("Team", "At", day), in("Team", "At", hour), inDays, inHours},
+		"no longer in buckets":      {in("Team", "At", day), in("Team", "At", 0), inDays, inOne},
+		"in other partitions":       {in("Team", "At", day), in("Tag", "At", day), inDays, "rows by tag (text), newest at (time) first, in buckets of 24h0m0s"},
+		"in another order":          {in("Team", "At", 0), in("Team", "Tag", 0), inOne, "rows by team (text), newest tag (text) first"},
+		"derived in buckets":        {derived(0), derived(hour), boards, boardsHour},
+		"derived without buckets":   {derived(day), derived(0), boardsDay, boards},
+		"derived in larger buckets": {derived(hour), derived(day), boardsHour, boardsDay},
 	} {
-		t.Run(name, func(t *testing.T) { replanned(t, change[0], change[1]) })
+		t.Run(name, func(t *testing.T) { replanned(t, change.before, change.after, change.from, change.to) })
 	}
 }
 
-func replanned(t *testing.T, before, after persistence.Task[flyer]) {
+func replanned(t *testing.T, before, after persistence.Task[flyer], from, to string) {
 	dir := t.TempDir()
-	store := func(kind string, task persistence.Task[flyer], put bool) (h *persistence.Handle[flyer], done func()) {
+	store := func(kind string, task persistence.Task[flyer], put bool) (*persistence.Layer, *persistence.Handle[flyer]) {
 		layer, err := persistence.Open(t.Context(), embedded.Stores(dir), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		task.Name, task.Purpose = "kept", persistence.Amorphous
-		h = persistence.Declare(layer, kind, persistence.Plan[flyer]{{Name: "object", Purpose: persistence.Amorphous}, task})
+		h := declareKept(layer, kind, task)
 		for i := 0; put && i < 20; i++ {
-			f := flyer{fmt.Sprintf("f%02d", i), fmt.Sprint("team ", i%2), fmt.Sprint("tag ", i%3), dawn.Add(time.Duration(i) * 17 * time.Minute), i}
-			if _, err := h.Put(t.Context(), f); err != nil {
-				t.Fatal(err)
-			}
+			putFlyer(t, h, i)
 		}
 		persistencetest.Drain(t, layer)
-		return h, func() { layer.Close() }
+		return layer, h
 	}
-	_, done := store("flyer", before, true)
-	done()
-	h, done := store("flyer", after, false)
-	defer done()
+	layer, _ := store("flyer", before, true)
+	saysOfLayouts(t, layer)
+	layer.Close()
+	layer, h := store("flyer", after, false)
+	defer func() { layer.Close() }()
+	saysOfLayouts(t, layer, changedFrom(from, to))
+	mendFound(t, h)
+	for d, err := range h.Verify(&persistence.VerifyOptions{Young: -1}).Differences(t.Context()) {
+		t.Errorf("after the repair: %v, %v", d, err)
+	}
+	saysOfLayouts(t, layer)
+	layer.Close()
+	layer, h = store("flyer", after, false)
+	saysOfLayouts(t, layer)
+	other, fresh := store("fresh", after, true)
+	defer other.Close()
+	if got, want := readKept(t, h, after), readKept(t, fresh, after); got != want {
+		t.Errorf("it reads\n%s\nwant\n%s", got, want)
+	}
+}
+
+// declareKept declares flyers, with a task "kept" beside their record.
+func declareKept(layer *persistence.Layer, kind string, task persistence.Task[flyer]) *persistence.Handle[flyer] {
+	task.Name, task.Purpose = "kept", persistence.Amorphous
+	return persistence.Declare(layer, kind, persistence.Plan[flyer]{{Name: "object", Purpose: persistence.Amorphous}, task})
+}
+
+func putFlyer(t *testing.T, h *persistence.Handle[flyer], i int) {
+	t.Helper()
+	f := flyer{fmt.Sprintf("f%02d", i), fmt.Sprint("team ", i%2), fmt.Sprint("tag ", i%3), dawn.Add(time.Duration(i) * 17 * time.Minute), i}
+	if _, err := h.Put(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mendFound repairs what differs.
+func mendFound(t *testing.T, h *persistence.Handle[flyer]) {
+	t.Helper()
 	for d, err := range h.Verify(&persistence.VerifyOptions{Young: -1}).Differences(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
@@ -99,13 +143,25 @@ func replanned(t *testing.T, before, after persistence.Task[flyer]) {
 			t.Errorf("%v: %v", d, err)
 		}
 	}
-	for d, err := range h.Verify(&persistence.VerifyOptions{Young: -1}).Differences(t.Context()) {
-		t.Errorf("after the repair: %v, %v", d, err)
+}
+
+// changedFrom is what Check says of a changed task "kept".
+func changedFrom(from, to string) string {
+	return `kind "flyer", task "kept": it holds what was stored as ` + from + `, and is read as ` + to +
+		`: reads mix the two, or lack the former, until Handle.Repair has mended all that Handle.Verify finds, once no program stores the former way`
+}
+
+// saysOfLayouts checks what Check has to say, which is nothing but this.
+func saysOfLayouts(t *testing.T, layer *persistence.Layer, want ...string) {
+	t.Helper()
+	var got []string
+	for _, r := range layer.Check(t.Context()) {
+		got = append(got, r.Problems...)
 	}
-	fresh, done := store("fresh", after, true)
-	defer done()
-	if got, want := readKept(t, h, after), readKept(t, fresh, after); got != want {
-		t.Errorf("it reads\n%s\nwant\n%s", got, want)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("Check says\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 

@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -54,6 +55,7 @@ func (l *Layer) CreateSchema(ctx context.Context) error {
 	if l.cells != nil {
 		second = l.cells.CreateSchema(ctx, cells...)
 	}
+	l.lookAtLayouts(ctx)
 	return errors.Join(first, second)
 }
 
@@ -99,7 +101,8 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 // returns their reports by purpose: transitory, volatile, transactional,
 // amorphous. A store that the layer does not have has no report. Missing
 // tables of declared kinds are among the problems, with the statement that
-// mends them.
+// mends them, and so are kinds that hold something as a former declaration had
+// it, with the call that mends that: see the package's "Changed layouts".
 //
 // After Close none is reachable, and the Class of each report is fault.ErrClosed.
 func (l *Layer) Check(ctx context.Context) []fault.Report {
@@ -122,6 +125,9 @@ func (l *Layer) Check(ctx context.Context) []fault.Report {
 		wg.Go(func() { reports[i] = check(ctx) })
 	}
 	wg.Wait()
+	if i := slices.IndexFunc(reports, func(r fault.Report) bool { return r.Purpose == Amorphous.String() && r.Reachable }); i >= 0 {
+		reports[i].Problems = append(slices.Clip(reports[i].Problems), l.layoutProblems(ctx)...)
+	}
 	if l.closed.Load() { // also when it was closed meanwhile
 		for i := range reports {
 			r := &reports[i]

@@ -29,7 +29,8 @@ type Difference struct {
 	Record int64  // the record's version; zero: it has no such object
 	Err    error  // of what is unreadable
 
-	trace *trace // of what is surplus, or miscounted
+	trace *trace   // of what is surplus, or miscounted
+	found *finding // nil: its verification concludes nothing
 }
 
 // String is one line for a log.
@@ -66,6 +67,9 @@ type Verification struct {
 	over    bool
 	looked  int
 	found   int
+
+	begun bool
+	ends  *conclusion // nil: there is nothing to conclude
 }
 
 // A phase of a verification goes over what one keeper keeps, of any object, or
@@ -130,6 +134,10 @@ func (v *Verification) Found() int { return v.found }
 func (v *Verification) Differences(ctx context.Context) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
 		began, before := time.Now(), v.looked
+		if !v.begun && v.opts.After == "" && v.bad == nil {
+			v.ends = v.layer.concluding(ctx, v.kind)
+		}
+		v.begun = true
 		for !v.over {
 			diffs, next, err := v.page(ctx)
 			if err != nil {
@@ -138,12 +146,16 @@ func (v *Verification) Differences(ctx context.Context) iter.Seq2[Difference, er
 			}
 			for _, d := range diffs {
 				v.found++
+				d.found = v.ends.found()
 				if !yield(d, nil) {
 					v.found--
+					d.found.mended(ctx)
 					return
 				}
 			}
-			v.at, v.over = next, int(next.bucket) > len(v.phases)
+			if v.at, v.over = next, int(next.bucket) > len(v.phases); v.over {
+				v.ends.end(ctx, true)
+			}
 			if v.opts.Rate > 0 && !v.over {
 				due := began.Add(time.Duration(float64(v.looked-before) / float64(v.opts.Rate) * float64(time.Second)))
 				if err := sleep(ctx, max(time.Until(due), 0)); err != nil {
@@ -188,7 +200,7 @@ func (v *Verification) page(ctx context.Context) (diffs []Difference, next curso
 	if ph.sums {
 		diffs, err = v.miscounted(ctx, ph, &w)
 	} else {
-		diffs, err = v.layer.surplus(ctx, v.kind, ph.kept, &w, v.young())
+		diffs, err = v.surplus(ctx, ph.kept, &w)
 	}
 	return diffs, next, err
 }
@@ -269,7 +281,8 @@ func (l *Layer) subjects(ctx context.Context, k *kind, keys []string) ([]subject
 }
 
 // surplus finds the traces that no object implies, also when it is asked again.
-func (l *Layer) surplus(ctx context.Context, k *kind, kp kept, w *walked, young int64) (diffs []Difference, err error) {
+func (v *Verification) surplus(ctx context.Context, kp kept, w *walked) (diffs []Difference, err error) {
+	l, k, young := v.layer, v.kind, v.young()
 	keys, traces := w.keys, w.traces
 	unique := slices.Compact(slices.Sorted(slices.Values(keys)))
 	subjects, err := l.subjects(ctx, k, unique)
@@ -279,13 +292,18 @@ func (l *Layer) surplus(ctx context.Context, k *kind, kp kept, w *walked, young 
 	for i := range traces {
 		t := &traces[i]
 		at, _ := slices.BinarySearch(unique, keys[i])
-		if t.aside || young > 0 && t.stamp.Version > young || subjects[at].err != nil {
+		recent := young > 0 && t.stamp.Version > young
+		if t.aside || recent && v.ends == nil || subjects[at].err != nil {
 			continue
 		}
 		if wanted, err := kp.implies(ctx, &subjects[at], t); err != nil || wanted {
 			if err != nil {
 				return nil, err
 			}
+			continue
+		}
+		if recent {
+			v.ends.doubt()
 			continue
 		}
 		still, sub, err := l.isSurplus(ctx, k, kp, keys[i], t)

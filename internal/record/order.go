@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -133,4 +134,29 @@ func nameOf(v reflect.Value) string {
 		return "nil"
 	}
 	return typeName(v.Type())
+}
+
+// Class names how Order and Text write the values of a type, and those behind
+// pointers to it: "time", "text", "bool", "integer", "unsigned", "float32",
+// "float64" or "bytes". Of types of one class, equal values are written alike.
+func Class(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	v := reflect.Zero(t)
+	switch k := t.Kind(); {
+	case t == timeType:
+		return "time"
+	case isText(t), k == reflect.String:
+		return "text"
+	case k == reflect.Bool:
+		return "bool"
+	case v.CanInt():
+		return "integer"
+	case v.CanUint():
+		return "unsigned"
+	case v.CanFloat():
+		return "float" + strconv.Itoa(t.Bits())
+	}
+	return "bytes"
 }
