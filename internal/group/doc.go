@@ -5,7 +5,8 @@
 // There is no goroutine while there is no work. The first item to arrive
 // starts one, it runs group after group until nothing waits, and then it ends;
 // [Options.Parallel] bounds how many do so side by side, and [Options.Eager]
-// how many do while none of them is small or stands.
+// how many do while none of them is small or stands. A lone caller of
+// [Group.DoAllHere] needs none.
 //
 // A caller that leaves never takes the others with it: its item is withdrawn
 // when no group has it yet, and otherwise the group goes on without anybody

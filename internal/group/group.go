@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fourfold-dev/fourfold/persistence/fault"
@@ -54,6 +55,7 @@ type Group[T any] struct {
 
 	calls   sync.Pool     // of *call[T] with one entry, that were answered
 	slots   chan struct{} // holds one value per waiting item
+	near    atomic.Int32  // callers that may turn out to be alone, or are
 	closing chan struct{} // closed by Close, for those who wait for a slot
 
 	mu      sync.Mutex
@@ -66,7 +68,7 @@ type Group[T any] struct {
 
 // New returns a Group whose groups are run by run, in a goroutine that lives
 // only while there is work. run gets a context that no caller can cancel (it
-// sets its own deadline) and returns one error per item, or nil when all
+// sets its own deadline), but from DoAllHere, and returns one error per item, or nil when all
 // succeeded; it may keep items, not the slice it returns. size may be nil when
 // no MaxSize is set. A run that panics, or answers for another number of
 // items than it was given, leaves every item of that group with
@@ -111,6 +113,22 @@ func (g *Group[T]) DoAll(ctx context.Context, items []T) []error {
 	c := newCall[T](len(items))
 	c.begin(items...)
 	g.await(ctx, c)
+	return c.errors()
+}
+
+// DoAllHere is DoAll for items that may be cut off with their caller. Who comes while
+// nothing waits and nothing is under way runs them as a group here, which saves a
+// goroutine and the ways to it and back. Then run gets ctx, has to return soon after
+// it has ended, and answers itself for what that has left.
+func (g *Group[T]) DoAllHere(ctx context.Context, items []T) []error {
+	if len(items) == 0 {
+		return nil
+	}
+	c := newCall[T](len(items))
+	c.begin(items...)
+	if !g.lone(ctx, c) {
+		g.await(ctx, c)
+	}
 	return c.errors()
 }
 

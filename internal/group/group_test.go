@@ -94,6 +94,14 @@ func TestWhatArrivesMeanwhileFormsTheNextGroup(t *testing.T) {
 // may run us before them now and then, and does so more often under the race
 // detector.
 func TestWhoCanRunSharesTheGroup(t *testing.T) {
+	for name, do := range map[string]func(*Group[int], context.Context, []int) []error{
+		"DoAll": (*Group[int]).DoAll, "DoAllHere": (*Group[int]).DoAllHere,
+	} {
+		t.Run(name, func(t *testing.T) { whoCanRun(t, do) })
+	}
+}
+
+func whoCanRun(t *testing.T, do func(*Group[int], context.Context, []int) []error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const rounds, callers = 40, 20
 	groups := 0
@@ -103,8 +111,8 @@ func TestWhoCanRunSharesTheGroup(t *testing.T) {
 		var done sync.WaitGroup
 		for i := range callers {
 			done.Go(func() {
-				if err := g.Do(t.Context(), i); err != nil {
-					t.Error(err)
+				if errs := do(g, t.Context(), []int{i}); errs != nil {
+					t.Error(errs)
 				}
 			})
 		}

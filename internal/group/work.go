@@ -80,7 +80,7 @@ func (g *Group[T]) work(w *worker) {
 			ended = true
 			return
 		}
-		g.runGroup(entries)
+		g.runGroup(context.Background(), entries)
 	}
 }
 
@@ -91,11 +91,7 @@ func (g *Group[T]) take(w *worker) []*entry[T] {
 	defer g.mu.Unlock()
 	w.began, w.items = time.Now(), 0
 	if moving, _ := g.moving(); g.queue.head == nil || moving > g.opts.Eager {
-		g.workers = slices.DeleteFunc(g.workers, func(of *worker) bool { return of == w })
-		if len(g.workers) == 0 && g.closed {
-			close(g.idle)
-		}
-		g.staff() // the others may come to stand
+		g.signOff(w)
 		return nil
 	}
 	var entries []*entry[T]
@@ -115,8 +111,72 @@ func (g *Group[T]) take(w *worker) []*entry[T] {
 	return entries
 }
 
+// signOff lets a worker go that takes no more groups. The caller holds mu.
+func (g *Group[T]) signOff(w *worker) {
+	g.workers = slices.DeleteFunc(g.workers, func(of *worker) bool { return of == w })
+	g.staff() // the others may come to stand
+	if len(g.workers) == 0 && g.closed {
+		close(g.idle)
+	}
+}
+
+// lone runs a call in its caller's goroutine, as a group of its own, when it is the
+// only one. What comes meanwhile forms the next groups, as beside any worker.
+func (g *Group[T]) lone(ctx context.Context, c *call[T]) bool {
+	defer g.near.Add(-1)
+	if g.near.Add(1) > 1 || g.busy() {
+		return false
+	}
+	runtime.Gosched() // whoever can run now comes to wait, and is company: see work
+	w, entries := g.takeAlone(ctx, c)
+	if w == nil {
+		return false
+	}
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.signOff(w)
+	}()
+	g.runGroup(ctx, entries)
+	<-c.done
+	return true
+}
+
+// busy reports whether something waits or is under way, or nothing is taken.
+func (g *Group[T]) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed || len(g.workers) > 0 || g.queue.head != nil
+}
+
+// takeAlone makes a call the group of a worker that is its caller; without a worker
+// it is not alone, or no group.
+func (g *Group[T]) takeAlone(ctx context.Context, c *call[T]) (*worker, []*entry[T]) {
+	entries := make([]*entry[T], len(c.entries))
+	size := 0
+	for i := range c.entries {
+		if entries[i] = &c.entries[i]; g.size != nil {
+			size += g.size(entries[i].item)
+		}
+	}
+	if ctx.Err() != nil || len(entries) > g.opts.MaxItems || g.opts.MaxSize > 0 && size > g.opts.MaxSize && len(entries) > 1 {
+		return nil, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || len(g.workers) > 0 || g.queue.head != nil {
+		return nil, nil
+	}
+	w := &worker{began: time.Now(), items: len(entries)}
+	g.workers = append(g.workers, w)
+	for _, e := range entries {
+		e.state = taken
+	}
+	return w, entries
+}
+
 // runGroup runs one group and settles its entries, however run ends.
-func (g *Group[T]) runGroup(entries []*entry[T]) {
+func (g *Group[T]) runGroup(ctx context.Context, entries []*entry[T]) {
 	items := make([]T, len(entries))
 	for i, e := range entries {
 		items[i] = e.item
@@ -135,7 +195,7 @@ func (g *Group[T]) runGroup(entries []*entry[T]) {
 		}
 		g.settle(entries, errs, failure)
 	}()
-	errs = g.run(context.Background(), items)
+	errs = g.run(ctx, items)
 	returned = true
 }
 

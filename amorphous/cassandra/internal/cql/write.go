@@ -71,7 +71,11 @@ func (d *Driver) WriteTables(ctx context.Context, writes []amorphous.TableRows) 
 			calls, of = append(calls, c), append(of, i)
 		}
 	}
-	groupErrs := d.writes.DoAll(ctx, calls)
+	do := d.writes.DoAllHere
+	if slices.ContainsFunc(calls, func(c *call) bool { return c.table.Placed }) {
+		do = d.writes.DoAll // several steps, which are not cut off in between
+	}
+	groupErrs := do(ctx, calls)
 	out := make([][]error, len(writes))
 	for n, c := range calls {
 		errs := c.errs // which a group that is left behind may still write to
