@@ -19,13 +19,13 @@
 // it, and when. Its steps are claims, leases, settlements behind their fence, and
 // what a sweep does. A [StoreClock] is the time that all of these are measured by.
 //
-// No process's time is less than what the store's clock shows and what the store
-// keeps of how far it went back, together, and that of one which begins is just
-// this sum. So a lease that is over by it is over for its owner, unless the sum has
-// leapt ahead since the owner asked for it: because the clock did, be it that it was
-// put right, or because it was told of that it had gone back. A lease is taken for
-// over only by a time that was just asked for and is that sum, and when no leap of
-// the sum was seen within that lease and the [Trusted] that an owner may not have
-// asked for. Beyond anybody's knowledge are leaps before a process began, and
-// a clock that is set twice between two of its questions.
+// The sum of the store's clock and of what the store keeps of how far that went
+// back is the time of a process that begins, and no process's time is less. So a
+// lease that is over by the sum is over for its owner, unless the sum has leapt ahead
+// since the owner asked for the time: the clock leapt, be it that it was put right,
+// or others were told that it had gone back. Therefore a lease is taken for over only
+// by a time that was just asked for and is the sum, and that saw no leap of it for as
+// long as a lease lasts and the [Trusted] for which its owner may not have asked.
+// What nobody can know are leaps before it began, and that the clock was set and
+// put right between two of its questions.
 package flow

@@ -28,11 +28,13 @@ func TestALeaseByAClockThatWasSetIsNotOverEarly_A21(t *testing.T) {
 		o.goesBack(t, a)
 		o.claims(t, o.begins(), 1)
 		o.skew += hour
+		time.Sleep(trusted)
 	})
 	notEarly(t, "back, which both have seen, and the other tells", func(t *testing.T, o *outbox, a, b *agent) {
 		o.goesBack(t, a, b)
 		o.claims(t, o.begins(), 1)
 		o.frees(t, b, 0)
+		time.Sleep(trusted)
 	})
 	notEarly(t, "back, and the other tells first", func(t *testing.T, o *outbox, _, b *agent) {
 		o.goesBack(t, b)
@@ -46,18 +48,20 @@ func TestALeaseByAClockThatWasSetIsNotOverEarly_A21(t *testing.T) {
 		if _, err := a.store.Sweep(o.ctx); !fault.Unknown(err) {
 			t.Errorf("a sweep whose answer is lost says %v", err)
 		}
+		time.Sleep(trusted)
+	})
+	notEarly(t, "back, while it is stopped in a sweep", func(t *testing.T, o *outbox, a, _ *agent) {
+		o.stops(t, a, func() {
+			o.skew -= hour
+			o.claims(t, o.begins(), 1)
+		})
 	})
 	notEarly(t, "ahead, while it is stopped in a sweep", func(t *testing.T, o *outbox, a, b *agent) {
-		r := transactional.Record{ID: recordID(2), Kind: "k", Lane: "three", Token: "t", Remember: time.Second}
-		if _, err := a.store.Apply(o.ctx, &transactional.Unit{Add: []transactional.Record{r}}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second) // now there is something to sweep
-		o.claims(t, b, 1)
-		a.wire.Driver = &stopped{Driver: a.wire.Driver, until: func() {
-			time.Sleep(time.Second)
+		o.stops(t, a, func() {
+			o.claims(t, b, 1)
+			time.Sleep(trusted)
 			o.skew += hour
-		}}
+		})
 	})
 }
 
@@ -71,7 +75,7 @@ func notEarly(t *testing.T, what string, happens func(t *testing.T, o *outbox, a
 			o.frees(t, o.agents[0], 0)
 			time.Sleep(trusted)
 			o.frees(t, o.agents[0], 0)
-			time.Sleep(claimLease)
+			time.Sleep(claimLease + trusted)
 			o.frees(t, o.agents[0], 1)
 		})
 	})
@@ -111,16 +115,28 @@ func TestAPlaceByAClockThatWentBackIsNotTakenEarly_A21(t *testing.T) {
 	}
 }
 
+// stops makes a process be stopped in its next sweep, which finds something to do,
+// and meanwhile something happens.
+func (o *outbox) stops(t *testing.T, a *agent, meanwhile func()) {
+	t.Helper()
+	r := transactional.Record{ID: recordID(2), Kind: "k", Lane: "three", Token: "t", Remember: time.Second}
+	if _, err := a.store.Apply(o.ctx, &transactional.Unit{Add: []transactional.Record{r}}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // it remembers the token for no longer
+	a.wire.Driver = &stopped{Driver: a.wire.Driver, meanwhile: meanwhile}
+}
+
 // A stopped driver's process is stopped before its next transaction.
 type stopped struct {
 	transactional.Driver
-	until func()
+	meanwhile func()
 }
 
 func (d *stopped) Run(ctx context.Context, unit func(transactional.Conn) error) error {
-	if d.until != nil {
-		d.until()
-		d.until = nil
+	if d.meanwhile != nil {
+		d.meanwhile()
+		d.meanwhile = nil
 	}
 	return d.Driver.Run(ctx, unit)
 }
