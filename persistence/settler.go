@@ -39,6 +39,7 @@ type settler struct {
 	told    uint64 // of these
 	hurry   bool   // somebody waits for what waits
 	leads   bool   // a goroutine tells
+	waited  bool   // and has waited for a lone caller's next Put
 }
 
 func newSettler(e *engine, c custodian) *settler {
@@ -47,8 +48,16 @@ func newSettler(e *engine, c custodian) *settler {
 	return s
 }
 
-// add takes a settlement, when there is room for it if the caller waits for that.
+// add takes a settlement, when there is room for it if the caller waits for that. The
+// goroutine is woken for what it would tell now, and otherwise by its timers.
 func (s *settler) add(told settling, waits bool) {
+	s.take(told, waits)
+	if s.worth() {
+		s.look()
+	}
+}
+
+func (s *settler) take(told settling, waits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for waits && len(s.waiting) >= unsettledMost {
@@ -62,7 +71,6 @@ func (s *settler) add(told settling, waits bool) {
 		s.leads = true
 		go s.lead()
 	}
-	s.look()
 }
 
 // patient reports whether nobody waits for the settlement: not the one who does
@@ -106,28 +114,34 @@ func (s *settler) lead() {
 
 // gather waits until what waits is worth a commit.
 func (s *settler) gather() {
-	if s.worth(false) {
+	if s.worth() {
 		return
 	}
 	late, lone := time.NewTimer(settleWithin), time.NewTimer(settleLone)
 	defer late.Stop()
 	defer lone.Stop()
-	for waited := false; !s.worth(waited); {
+	defer s.hasWaited(false)
+	for !s.worth() {
 		select {
 		case <-s.more:
 		case <-lone.C:
-			waited = true
+			s.hasWaited(true)
 		case <-late.C:
 			return
 		}
 	}
 }
 
-// worth reports whether what waits is worth a commit; waited says that it has
-// waited for a lone caller's next Put.
-func (s *settler) worth(waited bool) bool {
+func (s *settler) hasWaited(waited bool) {
 	s.mu.Lock()
-	n, hurry := len(s.waiting), s.hurry
+	defer s.mu.Unlock()
+	s.waited = waited
+}
+
+// worth reports whether what waits is worth a commit.
+func (s *settler) worth() bool {
+	s.mu.Lock()
+	n, hurry, waited := len(s.waiting), s.hurry, s.waited
 	s.mu.Unlock()
 	if n == 0 || hurry || n >= settleWorth {
 		return true

@@ -70,6 +70,43 @@ func TestSettlementsGather(t *testing.T) {
 	}
 }
 
+// What is not worth a commit yet wakes nobody: there is one for every Put of a lone
+// caller.
+func TestSettlementsThatWaitWakeNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &engine{layer: &Layer{opts: Options{Lease: time.Minute}}}
+		custody := &listener{began: time.Now()}
+		s := newSettler(e, custody)
+		s.leads = true // nobody looks
+		for range 10 {
+			e.keep(&held{custody: custody})
+		}
+		wakes := func(waited bool, what flow.Settlement) bool {
+			s.waited = waited
+			s.add(settling{held: &held{custody: custody}, what: what}, false)
+			woken := len(s.more) > 0
+			for len(s.more) > 0 {
+				<-s.more
+			}
+			return woken
+		}
+		done := flow.Settlement{Done: true}
+		for n := range 7 {
+			if want := n >= 4; wakes(true, done) != want { // the fifth of ten
+				t.Errorf("settlement %d of ten after the wait: woke %v, want %v", n+1, !want, want)
+			}
+			if wakes(false, done) != false {
+				t.Errorf("settlement %d before it has waited woke somebody", n+1)
+			}
+			s.waiting = s.waiting[:len(s.waiting)-1] // the second was another's
+			e.ending.Add(-1)
+		}
+		if !wakes(false, flow.Settlement{}) {
+			t.Error("what somebody waits for woke nobody")
+		}
+	})
+}
+
 // Who asks what custody has is not told of what is done already.
 func TestSettlementsThatWaitCanBeHurried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
