@@ -3,6 +3,7 @@ package amorphous
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/fourfold-dev/fourfold/internal/crash"
@@ -32,6 +33,7 @@ type DerivedRows struct {
 	table    Table
 	register register
 	spread   *buckets // splits hot buckets; nil: partitions are as they are given
+	most     int      // rows of an origin
 }
 
 // NewDerivedRows returns the derived rows of a name, valid by ValidName with
@@ -41,7 +43,7 @@ func NewDerivedRows(store *Store, name string, opts *RegisterOptions) (*DerivedR
 	if err != nil {
 		return nil, err
 	}
-	d := &DerivedRows{store: store, table: Table{Name: name}}
+	d := &DerivedRows{store: store, table: Table{Name: name}, most: MaxDerived}
 	d.register = register{store: store, table: Table{Name: name + "__places"}, horizon: o.Horizon}
 	for _, table := range d.Tables() {
 		if _, err := store.qualify(table); err != nil {
@@ -73,7 +75,8 @@ const (
 // ErrSuperseded when a newer version of the origin was there and none of this
 // one is left. Every other error means that a repeat is needed, which is
 // harmless; fault.ErrInvalid and fault.ErrTooLarge mean that it would end
-// alike. It is not atomic: readers may see some of the rows before the others.
+// alike, and that nothing was written of this version. It is not atomic: readers
+// may see some of the rows before the others.
 func (d *DerivedRows) Put(ctx context.Context, all ...Implication) []error {
 	w := deriving{rows: d, ctx: ctx}
 	origins := make([]implied, len(all))
@@ -124,30 +127,64 @@ type deriving struct {
 	shares []share
 }
 
-// add gathers the rows of an origin.
+// add gathers the rows of an origin. One that does not fit into a batch is asked
+// for all its rows first, so that nothing is written of one that is refused.
 func (w *deriving) add(o *implied) {
 	if o.err = w.rows.validate(o.Implication); o.err != nil {
 		return
 	}
+	if !w.gather(o, false) {
+		return
+	}
+	for row, err := range o.all() {
+		if err == nil {
+			err = w.check(o, &row)
+		}
+		if err != nil {
+			o.fail(err)
+			return
+		}
+	}
+	o.rows = 0
+	w.gather(o, true)
+}
+
+// gather takes the rows of an origin into the batch, and writes what is full; large
+// tells that it took none, because they fill the batch and were not checked.
+func (w *deriving) gather(o *implied, checked bool) (large bool) {
 	from := len(w.batch)
 	for row, err := range o.all() {
 		if err == nil && (len(w.batch) >= deriveRows || w.bytes >= deriveBytes) {
-			if len(w.batch) > from {
+			if own := len(w.batch) > from; own && !checked {
+				w.leave(o, from)
+				return true
+			} else if own {
 				w.shares = append(w.shares, share{o, from, len(w.batch), true})
 			}
 			w.flush()
 			from, err = 0, o.err
 		}
 		if err == nil {
-			err = w.append(o, row)
+			if err = w.check(o, &row); err == nil {
+				w.batch, w.bytes = append(w.batch, row), w.bytes+len(row.Body)
+			}
 		}
 		if err != nil {
 			o.fail(err)
-			w.batch = w.batch[:from]
-			return
+			w.leave(o, from)
+			return false
 		}
 	}
 	w.shares = append(w.shares, share{o, from, len(w.batch), false})
+	return false
+}
+
+// leave takes the last rows out of the batch, which are the origin's.
+func (w *deriving) leave(o *implied, from int) {
+	for i := range w.batch[from:] {
+		w.bytes -= len(w.batch[from+i].Body)
+	}
+	w.batch, o.rows = w.batch[:from], 0
 }
 
 // all are the rows of an implication; none when it has no Rows.
@@ -158,21 +195,13 @@ func (o *Implication) all() func(yield func(Row, error) bool) {
 	return o.Rows
 }
 
-func (w *deriving) append(o *implied, row Row) error {
+// check makes a row the origin's, and refuses what cannot be written.
+func (w *deriving) check(o *implied, row *Row) error {
 	row.Stamp, row.Expires, row.Deleted = o.Stamp, o.Expires, false
-	if o.rows++; o.rows > MaxDerived {
-		return tooLargeOrigin()
+	if o.rows++; o.rows > w.rows.most {
+		return fault.New(fault.ErrTooLarge, "", "", fmt.Sprintf("the object implies more than %d rows: none of this version is written, and those of the one before stay", w.rows.most))
 	}
-	if err := w.rows.store.validateRow(w.rows.table, &row); err != nil {
-		return err
-	}
-	w.batch = append(w.batch, row)
-	w.bytes += len(row.Body)
-	return nil
-}
-
-func tooLargeOrigin() error {
-	return fault.New(fault.ErrTooLarge, "", "", "the object implies more than 100,000 rows")
+	return w.rows.store.validateRow(w.rows.table, row)
 }
 
 func (d *DerivedRows) validate(o *Implication) error {

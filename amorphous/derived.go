@@ -58,7 +58,7 @@ func (d *Derived[D]) Rows() *DerivedRows { return d.rows }
 
 // Put makes the rows of an origin exactly these. The sequence may be long, of
 // up to MaxDerived rows, which are never in memory together; it may be asked
-// twice, and must give the same rows both times. ErrSuperseded means that a
+// again, and must give the same rows each time. ErrSuperseded means that a
 // newer version was there, and that no row of this one is left. Any other
 // error means that a repeat is needed, which is harmless.
 func (d *Derived[D]) Put(ctx context.Context, o Origin, rows iter.Seq[D]) error {

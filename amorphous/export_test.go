@@ -6,3 +6,6 @@ func (c *Counter) SealAll() {
 		l.seals.worth = 1
 	}
 }
+
+// Bound sets how many rows an origin may imply.
+func (d *DerivedRows) Bound(most int) { d.most = most }

@@ -19,8 +19,8 @@ type Origin struct {
 // An Implication is an origin, and the rows that it implies: all of them, and
 // no others. Of each row it gives the Partition, the Order, the ID, the Shape
 // and the Body; stamp and life are the origin's. Rows are asked for one after
-// another, and possibly twice: the second time must give the same places. No
-// rows, or a nil Rows, is an origin that implies nothing, such as one that was
+// another, and again where they do not fit into one write, which is checked as a
+// whole first: each time must give the same places. No rows, or a nil Rows, is an origin that implies nothing, such as one that was
 // deleted. An error ends the rows and refuses the origin.
 type Implication struct {
 	Origin
@@ -34,7 +34,8 @@ type Registration struct {
 	Places []Address // with Layout.Bucket, the partition of a bucket is the one before it was split
 }
 
-// MaxDerived is how many rows one origin may imply.
+// MaxDerived is how many rows one origin may imply. A version that implies more is
+// fault.ErrTooLarge, and nothing of it is written.
 const MaxDerived = 100_000
 
 // RegisterOptions of DerivedRows and Derived; zero values are the defaults.

@@ -23,9 +23,11 @@ type Derivation[T any] interface {
 
 // Rows makes a Derivation of a function: one object becomes the rows that it
 // yields, one after another, at most amorphous.MaxDerived. They are written as
-// they come, so that they need not be in memory together. While a version after
-// the first is written, the places at which the rows of both lie are in memory, as
-// the register has them, and not the rows.
+// they come, so that they need not be in memory together; where they are more than
+// one write takes, all are asked for before, so that of an object which implies too
+// many, or one that cannot be written, nothing is. While a version after the first
+// is written, the places at which the rows of both lie are in memory, as the
+// register has them, and not the rows.
 //
 // The function must be pure: the same object yields the same rows, for it runs
 // again when the task is repeated, when objects are filled in later, and when

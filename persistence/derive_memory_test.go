@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fourfold-dev/fourfold/amorphous"
 	"github.com/fourfold-dev/fourfold/persistence"
 )
 
@@ -65,5 +66,37 @@ func TestDerivedRowsAreNotInMemory(t *testing.T) {
 	}
 	if rows, err := read.Of(t.Context(), "g"); err != nil || len(rows) != 1000 {
 		t.Errorf("%d rows are left of the second version, %v", len(rows), err)
+	}
+}
+
+// TestTooManyDerivedRowsAreRefused: an object that implies more rows than one may is
+// a dead letter, and nothing of it is written: the rows of the version before stay,
+// until a later one takes their place.
+func TestTooManyDerivedRowsAreRefused(t *testing.T) {
+	layer := openLayer(t, nil)
+	h := persistence.Declare(layer, "gazette", persistence.Plan[gazette]{
+		{Purpose: persistence.Amorphous},
+		{Priority: 1, Name: "copies", Purpose: persistence.Amorphous, PartitionBy: "Reader", Derive: persistence.Rows(func(g gazette) iter.Seq[gazetteCopy] {
+			return func(yield func(gazetteCopy) bool) {
+				for i := range g.Copies {
+					if !yield(gazetteCopy{g.ID, fmt.Sprint("r", g.From+i), ""}) {
+						return
+					}
+				}
+			}
+		})},
+	})
+	read := persistence.Derived[gazetteCopy](h, "copies")
+	for _, version := range []struct{ put, left int }{{700, 700}, {amorphous.MaxDerived + 1, 700}, {3, 3}} {
+		putEach(t, h, gazette{ID: "g", Copies: version.put, From: version.put % 11})
+		drain(t, layer)
+		if rows, err := read.Of(t.Context(), "g"); err != nil || len(rows) != version.left {
+			t.Errorf("with %d copies %d rows are left, want %d; %v", version.put, len(rows), version.left, err)
+		}
+	}
+	letters, err := layer.DeadLetters().List(t.Context(), persistence.DeadFilter{})
+	const want = "the object implies more than 100000 rows: none of this version is written, and those of the one before stay"
+	if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Reason, want) {
+		t.Errorf("the dead letters are %+v, %v; want one that says %q", letters, err, want)
 	}
 }
