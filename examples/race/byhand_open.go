@@ -27,6 +27,9 @@ const (
 	followers = 8 // per tube
 )
 
+// cachePatience is how long the cache may take to answer, on a machine that is busy.
+const cachePatience = 5 * time.Second
+
 // openByHand opens the clients on the servers. The time that a request to
 // Cassandra waits for others to share its packet is 200 us unless one changes it:
 // good for many callers, a tax on a lone one.
@@ -51,7 +54,7 @@ func openByHand(ctx context.Context, s servers, coalesce time.Duration) (_ *byHa
 	}
 	h.cache = memcache.New(strings.TrimPrefix(s.Volatile, "memcached://"))
 	h.cache.MaxIdleConns = 1024
-	h.cache.Timeout = 5 * time.Second
+	h.cache.Timeout = cachePatience
 	return h, nil
 }
 

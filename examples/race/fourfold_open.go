@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"os"
 
 	"github.com/fourfold-dev/fourfold/amorphous"
@@ -36,7 +37,7 @@ func openFourfold(ctx context.Context, namespace string, s servers, dir string, 
 	stores := embedded.Stores(dir)
 	if s.given() {
 		stores = persistence.Stores{
-			Transitory: transitory.URL(s.Transitory), Volatile: volatile.URL(s.Volatile),
+			Transitory: transitory.URL(s.Transitory), Volatile: volatile.URL(patient(s.Volatile)),
 			Transactional: transactional.URL(s.Transactional), Amorphous: amorphous.URL(s.Amorphous),
 		}
 	}
@@ -56,6 +57,20 @@ func openFourfold(ctx context.Context, namespace string, s servers, dir string, 
 		return nil, errors.Join(err, layer.Close())
 	}
 	return sys, nil
+}
+
+// patient is the URL of a cache that is given as long to answer as by hand, unless it
+// says how long. A cache that a busy machine keeps waiting for less is passed over, and
+// then the stores do not hold what was put.
+func patient(cache string) string {
+	u, err := url.Parse(cache)
+	if err != nil || u.Query().Has("timeout") {
+		return cache // package volatile says what is wrong with it
+	}
+	q := u.Query()
+	q.Set("timeout", cachePatience.String())
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // TaskDone is told by the layer of every run of a task: the follow-ups tell the
