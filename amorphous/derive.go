@@ -155,13 +155,18 @@ func (w *deriving) gather(o *implied, checked bool) (large bool) {
 	from := len(w.batch)
 	for row, err := range o.all() {
 		if err == nil && (len(w.batch) >= deriveRows || w.bytes >= deriveBytes) {
-			if own := len(w.batch) > from; own && !checked {
+			switch own := len(w.batch) > from; {
+			case own && !checked && from == 0:
 				w.leave(o, from)
 				return true
-			} else if own {
+			case own && !checked:
+				w.flushBefore(from) // with more room for it, it may fit
+			case own:
 				w.shares = append(w.shares, share{o, from, len(w.batch), true})
+				fallthrough
+			default:
+				w.flush()
 			}
-			w.flush()
 			from, err = 0, o.err
 		}
 		if err == nil {
@@ -177,6 +182,17 @@ func (w *deriving) gather(o *implied, checked bool) (large bool) {
 	}
 	w.shares = append(w.shares, share{o, from, len(w.batch), false})
 	return false
+}
+
+// flushBefore writes the rows before those of the origin that is being gathered.
+func (w *deriving) flushBefore(from int) {
+	own, bytes := slices.Clone(w.batch[from:]), w.bytes
+	w.batch = w.batch[:from]
+	for i := range w.batch {
+		bytes -= len(w.batch[i].Body)
+	}
+	w.flush()
+	w.batch, w.bytes = append(w.batch, own...), bytes
 }
 
 // leave takes the last rows out of the batch, which are the origin's.

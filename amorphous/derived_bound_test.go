@@ -91,3 +91,38 @@ func held(t *testing.T, rows *amorphous.DerivedRows, id string) (out []string) {
 		}
 	}
 }
+
+// Origins that fit into one write are asked for their rows once, whichever of them
+// fills it.
+func TestSmallOriginsAreAskedOnce(t *testing.T) {
+	store := openStore(t)
+	rows, err := amorphous.NewDerivedRows(store, "words", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Prepare(t.Context(), rows.Tables()...); err != nil {
+		t.Fatal(err)
+	}
+	words := make([]string, 100)
+	for i := range words {
+		words[i] = fmt.Sprintf("w%03d", i)
+	}
+	asked, all := map[string]int{}, make([]amorphous.Implication, 20)
+	for i := range all {
+		o := wordsOf(1, fmt.Sprintf("t%02d", i), words...)
+		given := o.Rows
+		o.Rows = func(yield func(amorphous.Row, error) bool) {
+			asked[o.Key]++
+			given(yield)
+		}
+		all[i] = o
+	}
+	if err := errors.Join(rows.Put(t.Context(), all...)...); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all {
+		if got := held(t, rows, o.Key); asked[o.Key] != 1 || !slices.Equal(got, words) {
+			t.Errorf("%s was asked %d times, and has %d rows", o.Key, asked[o.Key], len(got))
+		}
+	}
+}
