@@ -102,7 +102,8 @@ func (k *kind) tables() (rows []*transactional.Table, cells []amorphous.Table) {
 // amorphous. A store that the layer does not have has no report. Missing
 // tables of declared kinds are among the problems, with the statement that
 // mends them, and so are kinds that hold something as a former declaration had
-// it, with the call that mends that: see the package's "Changed layouts".
+// it, with the call that mends that: see the package's "Changed layouts". Such a
+// store is Reachable and not OK, and what a readiness probe asks is the former.
 //
 // After Close none is reachable, and the Class of each report is fault.ErrClosed.
 func (l *Layer) Check(ctx context.Context) []fault.Report {
