@@ -196,7 +196,9 @@ func (e *engine) durability(t *task) fault.Durability {
 func (e *engine) acceptUnit(ctx context.Context, a *accepting) (*Receipt, error) {
 	e.gather(a)
 	crash.Point("accept.unit.before")
+	began := e.yieldTo(a.kind)
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
+	e.yielded(began, ofOutbox)
 	crash.Point("accept.unit.after")
 	return e.applied(ctx, a, res, err)
 }

@@ -26,7 +26,9 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 			Err: fmt.Errorf("the envelope has %d bytes, and transitory custody takes %d: use transactional custody", len(job.Body), MaxTransitory)}
 	}
 	crash.Point("accept.queue.before")
+	began := e.yieldTo(a.kind)
 	id, err := e.enqueue(ctx, h, job)
+	e.yielded(began, ofQueue)
 	crash.Point("accept.queue.after")
 	if err != nil {
 		return e.spill(ctx, a, err)

@@ -195,7 +195,7 @@
 //     TestABadObjectThatLooksLikeAnOutage, TestADrainIsBounded_F1)
 //   - P9 Real time stays real time. Real-time tasks have workers that no other
 //     task takes. (TestRealTimeIsNotDelayedByBackground, TestUrgentTasksStartFirst,
-//     TestASpikeDoesNotKeepRealTimeWaiting)
+//     TestASpikeDoesNotKeepRealTimeWaiting, TestBackgroundWritesYieldToRealTime)
 //   - P10 Bad input is refused early, with a clear error and nothing written.
 //     (TestFaultyObjectsAreRefusedBeforeAnyStore_A29, TestFaultsAreListedTogether)
 //   - P11 Bounded. What this process holds, and how much it does at a time, has

@@ -87,6 +87,7 @@ func newEngine(l *Layer) *engine {
 		track:      map[transactional.RecordID]*Receipt{},
 		faint:      map[transactional.RecordID]weak.Pointer[Receipt]{},
 	}
+	e.background.yields = newYielding(e.background.writers, time.Now())
 	e.suspected = newLane(l.opts.MaxHeld, 1)
 	e.realTime.stopped, e.background.stopped, e.suspected.stopped = true, true, true
 	e.health = &health{layer: l, back: e.wake}

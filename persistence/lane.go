@@ -31,19 +31,6 @@ const (
 	patience      = time.Second
 )
 
-// slowAfter is how long all the writers of a store are busy, and none begins anew,
-// until the store counts as slow. What waits for it must not fill the lane, nor
-// must its siblings' envelopes wait behind it in custody. So it does not count when
-// custody is asked for more, and in a full lane it is what gives way, as long as it
-// is more than a share of it: it waits in custody as for a store that is down, and
-// is left there until no more than that share of the lane waits for the store. Each
-// of the slow stores has a share, and what waits for none has the rest. All of it
-// is within the lane's bound, which is the same as without slow stores.
-const (
-	slowAfter = 5 * stall
-	share     = 4 // of so many
-)
-
 // excess is by how much of its bound a lane is exceeded before less comes: by one of
 // so many parts.
 const excess = 2
@@ -59,7 +46,8 @@ type lane struct {
 	came     uint64                   // envelopes, so far
 	most     int                      // envelopes that may wait here
 	stopped  bool                     // workers go home
-	writers  int                      // that may write to one store at a time
+	writers  int                      // that may write to one store at a time, at most
+	yields   *yielding                // how many of them do; nil: all
 	writing  [Amorphous + 1]int       // workers that have a group of default writes in hand, by store
 	began    [Amorphous + 1]time.Time // when the last of them began
 	stalled  *time.Timer              // wakes one although enough are writing; nil: not set
@@ -142,29 +130,44 @@ func (l *lane) wake() {
 
 // free reports whether a worker may take from a class.
 func (l *lane) free(q *class) bool {
-	n, has := l.place(q)
+	n, has := l.place(q, l.atOnce())
 	return has && (n < writersAtOnce || q.len >= groupMost || l.overdue)
 }
 
+// atOnce is how many workers may write to one store now.
+func (l *lane) atOnce() int {
+	if l.yields == nil {
+		return l.writers
+	}
+	return int(l.yields.bound.Load())
+}
+
+// yield looks at how many that should be.
+func (l *lane) yield() {
+	if l.yields != nil {
+		l.yields.step(time.Now())
+	}
+}
+
 // gathers reports whether the writes of a class are left to those who are
-// writing now, for a stall.
+// writing now, for a stall: then there may be more of them, if they yield.
 func (l *lane) gathers(q *class) bool {
-	_, has := l.place(q)
+	_, has := l.place(q, l.writers)
 	return has && !l.free(q)
 }
 
 // place is how many workers write to the busiest store of a class, and whether
-// one more may. What writes to several stores may find one of them full of what
-// writes to that alone, time and again: after a while it has room where any of
-// its stores has, up to twice as many writers.
-func (l *lane) place(q *class) (most int, has bool) {
-	least := l.writers
+// one more may, where so many writers are the bound. What writes to several stores
+// may find one of them full of what writes to that alone, time and again: after a
+// while it has room where any of its stores has, up to twice as many writers.
+func (l *lane) place(q *class, writers int) (most int, has bool) {
+	least := writers
 	for p, n := range l.writing {
 		if q.writes.has(Purpose(p)) {
 			most, least = max(most, n), min(least, n)
 		}
 	}
-	return most, most < l.writers || least < l.writers && most < 2*l.writers && time.Since(q.since) > patience
+	return most, most < writers || least < writers && most < 2*writers && time.Since(q.since) > patience
 }
 
 // unstall wakes a worker for what has gathered for too long.
@@ -219,6 +222,7 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 	for i := len(back) - 1; i >= 0; i-- {
 		l.waiting.push(back[i], true, now)
 	}
+	l.yield()
 	for l.waiting.len <= l.most && l.waiting.urgent(l.free) == nil {
 		l.hunger()
 		l.wake()
@@ -227,6 +231,7 @@ func (l *lane) next(back, group []*held, at time.Time) (taken, evicted []*held, 
 			return group, nil, now
 		}
 		now = time.Time{} // it has waited
+		l.yield()
 	}
 	if now.IsZero() {
 		now = time.Now()
@@ -280,7 +285,7 @@ func (l *lane) pick(now time.Time) (q *class, n int) {
 // take appends so many envelopes of a class.
 func (l *lane) take(group []*held, q *class, n int, now time.Time) []*held {
 	l.slots++
-	if busy, _ := l.place(q); busy >= writersAtOnce && q.len < groupMost {
+	if busy, _ := l.place(q, l.writers); busy >= writersAtOnce && q.len < groupMost {
 		l.overdue = false
 	}
 	q.served, q.since = l.slots, now
@@ -334,50 +339,6 @@ func (l *lane) accepts(h *held) bool {
 	}
 	_, crowd := l.behind()
 	return crowd != 0 && h.writes&crowd == 0 || h.priority < l.waiting.last(crowd).priority
-}
-
-// giveWay takes out the envelope for which there is no room.
-func (l *lane) giveWay() *held {
-	_, crowd := l.behind()
-	q := l.waiting.last(crowd)
-	h := l.waiting.remove(q, q.last)
-	h.past |= crowd
-	return h
-}
-
-// behind returns how many envelopes wait for slow stores, and those of the stores
-// for which more than their share of the lane waits. The cache is not slow: who
-// writes to it waits no longer than its client does, and what is not written is
-// skipped.
-func (l *lane) behind() (n int, crowd storeSet) {
-	var slow storeSet
-	for p, writers := range l.writing {
-		if writers < l.writers || Purpose(p) == Volatile || time.Since(l.began[p]) <= slowAfter {
-			continue
-		}
-		alone := 0
-		for _, q := range l.waiting.inOrder {
-			if !q.writes.has(Purpose(p)) {
-				continue
-			}
-			if alone += q.len; q.writes&slow == 0 {
-				n += q.len // not counted yet
-			}
-		}
-		slow = slow.with(Purpose(p))
-		if alone > l.most/share {
-			crowd = crowd.with(Purpose(p))
-		}
-	}
-	return n, crowd
-}
-
-// crowd returns the slow stores for which more than their share of the lane waits.
-func (l *lane) crowd() storeSet {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, crowd := l.behind()
-	return crowd
 }
 
 // stop sends the workers home and returns what was waiting.

@@ -36,7 +36,9 @@ type Options struct {
 	// store at a time, so that a slow one leaves the others to its siblings; with
 	// seven or fewer that is one group per store. The same bounds the drain of what
 	// waited for a store that is back: it is not knocked over again, by default by
-	// more than 16 groups at a time from each process. Default 64 and 32.
+	// more than 16 groups at a time from each process. While objects with real-time
+	// tasks are accepted more slowly than they need to be, fewer write: down to one
+	// group per store, by itself. Default 64 and 32.
 	Workers         int
 	RealTimeWorkers int
 	// Timeout bounds one run of a handler that names none. Default 1 minute.
