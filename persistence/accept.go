@@ -198,7 +198,7 @@ func (e *engine) acceptUnit(ctx context.Context, a *accepting) (*Receipt, error)
 	crash.Point("accept.unit.before")
 	began := e.yieldTo(a.kind)
 	res, err := e.layer.rows.Apply(ctx, &a.unit)
-	e.yielded(began, ofOutbox)
+	e.yielded(began, ofOutbox, err)
 	crash.Point("accept.unit.after")
 	return e.applied(ctx, a, res, err)
 }

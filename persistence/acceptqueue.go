@@ -28,7 +28,7 @@ func (e *engine) acceptQueue(ctx context.Context, a *accepting) (*Receipt, error
 	crash.Point("accept.queue.before")
 	began := e.yieldTo(a.kind)
 	id, err := e.enqueue(ctx, h, job)
-	e.yielded(began, ofQueue)
+	e.yielded(began, ofQueue, err)
 	crash.Point("accept.queue.after")
 	if err != nil {
 		return e.spill(ctx, a, err)

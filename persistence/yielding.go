@@ -74,6 +74,13 @@ func (y *yielding) ends(custody int, took time.Duration, now time.Time) {
 	y.stepped(now)
 }
 
+// fails notes that it was not, which says nothing of how long it takes.
+func (y *yielding) fails() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.under--
+}
+
 // step draws the conclusions from what was measured, if it is time to.
 func (y *yielding) step(now time.Time) {
 	y.mu.Lock()
@@ -133,9 +140,12 @@ func (e *engine) yieldTo(k *kind) time.Time {
 }
 
 // yielded is called afterwards.
-func (e *engine) yielded(began time.Time, custody int) {
-	if !began.IsZero() {
-		now := time.Now()
+func (e *engine) yielded(began time.Time, custody int, err error) {
+	switch now := time.Now(); {
+	case began.IsZero():
+	case err != nil:
+		e.background.yields.fails()
+	default:
 		e.background.yields.ends(custody, now.Sub(began), now)
 	}
 }

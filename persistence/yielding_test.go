@@ -115,6 +115,22 @@ func TestCustodiesAreNotCompared(t *testing.T) {
 	bound(t, y, 1, "the queue as slow as the outbox")
 }
 
+// What fails says nothing: a store that is away refuses at once.
+func TestWhatIsNotAcceptedIsNotMeasured(t *testing.T) {
+	y, now := calm(100 * time.Millisecond)
+	for range 100 {
+		y.begins()
+		y.fails()
+		now = now.Add(yieldStep)
+		y.step(now)
+	}
+	accepted1(y, 100*time.Millisecond, now)
+	bound(t, y, 16, "as ever")
+	if y.under != 0 {
+		t.Errorf("%d acceptances are under way", y.under)
+	}
+}
+
 // A server that has become slower for good is not yielded to for ever.
 func TestTheFloorIsForgotten(t *testing.T) {
 	y, now := calm(time.Millisecond)
