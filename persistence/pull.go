@@ -23,7 +23,10 @@ func (e *engine) pullOutbox(ctx context.Context, realTime bool) {
 		case realTime && e.overfull():
 			wait = tick / 10 // nobody tells when it is no more
 		case ln.room() > 0:
-			ln.mayHold.Store(e.claim(ctx, ln, realTime))
+			ln.mayHold.Store(false) // until the claim, or whoever adds something meanwhile, says so
+			if e.claim(ctx, ln, realTime) {
+				ln.mayHold.Store(true)
+			}
 			continue
 		}
 		select {
