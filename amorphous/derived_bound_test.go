@@ -16,14 +16,7 @@ import (
 // what comes after it removes all that it does not imply.
 func TestWhatIsRefusedLeavesNothing(t *testing.T) {
 	const most = 1300 // some batches
-	store := openStore(t)
-	rows, err := amorphous.NewDerivedRows(store, "words", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Prepare(t.Context(), rows.Tables()...); err != nil {
-		t.Fatal(err)
-	}
+	rows := openWords(t)
 	rows.Bound(most)
 	words := func(from, n int) (out []string) {
 		for i := range n {
@@ -72,6 +65,20 @@ func TestWhatIsRefusedLeavesNothing(t *testing.T) {
 	}
 }
 
+// openWords opens derived rows that are ready to be put.
+func openWords(t *testing.T) *amorphous.DerivedRows {
+	t.Helper()
+	store := openStore(t)
+	rows, err := amorphous.NewDerivedRows(store, "words", nil)
+	if err == nil {
+		err = store.Prepare(t.Context(), rows.Tables()...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
 // held are the partitions in which an origin has a row, in order.
 func held(t *testing.T, rows *amorphous.DerivedRows, id string) (out []string) {
 	t.Helper()
@@ -95,14 +102,7 @@ func held(t *testing.T, rows *amorphous.DerivedRows, id string) (out []string) {
 // Origins that fit into one write are asked for their rows once, whichever of them
 // fills it.
 func TestSmallOriginsAreAskedOnce(t *testing.T) {
-	store := openStore(t)
-	rows, err := amorphous.NewDerivedRows(store, "words", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Prepare(t.Context(), rows.Tables()...); err != nil {
-		t.Fatal(err)
-	}
+	rows := openWords(t)
 	words := make([]string, 100)
 	for i := range words {
 		words[i] = fmt.Sprintf("w%03d", i)

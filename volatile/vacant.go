@@ -17,7 +17,8 @@ import (
 const takenFor = 16
 
 // vacancies are what is expected of keys, by what they begin with: a kind, or the
-// name of a view, and a colon. Those that share a place by chance only cost each other round trips.
+// name of a view, and a colon. Those that share a place by chance only cost each
+// other round trips.
 type vacancies [64]atomic.Int32
 
 // of is the place of one of the driver's keys, in which a namespace comes first.

@@ -68,8 +68,8 @@ type Group[T any] struct {
 
 // New returns a Group whose groups are run by run, in a goroutine that lives
 // only while there is work. run gets a context that no caller can cancel (it
-// sets its own deadline), but from DoAllHere, and returns one error per item, or nil when all
-// succeeded; it may keep items, not the slice it returns. size may be nil when
+// sets its own deadline), but from DoAllHere, and returns one error per item, or
+// nil when all succeeded; it may keep items, not the slice it returns. size may be nil when
 // no MaxSize is set. A run that panics, or answers for another number of
 // items than it was given, leaves every item of that group with
 // fault.ErrUnknown.

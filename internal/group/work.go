@@ -124,7 +124,7 @@ func (g *Group[T]) signOff(w *worker) {
 // only one. What comes meanwhile forms the next groups, as beside any worker.
 func (g *Group[T]) lone(ctx context.Context, c *call[T]) bool {
 	defer g.near.Add(-1)
-	if g.near.Add(1) > 1 || g.busy() {
+	if g.near.Add(1) > 1 || !g.idles() {
 		return false
 	}
 	runtime.Gosched() // whoever can run now comes to wait, and is company: see work
@@ -142,11 +142,17 @@ func (g *Group[T]) lone(ctx context.Context, c *call[T]) bool {
 	return true
 }
 
-// busy reports whether something waits or is under way, or nothing is taken.
-func (g *Group[T]) busy() bool {
+// idles is free for who does not hold mu.
+func (g *Group[T]) idles() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.closed || len(g.workers) > 0 || g.queue.head != nil
+	return g.free()
+}
+
+// free reports whether nothing waits, nothing is under way, and something is taken.
+// The caller holds mu.
+func (g *Group[T]) free() bool {
+	return !g.closed && len(g.workers) == 0 && g.queue.head == nil
 }
 
 // takeAlone makes a call the group of a worker that is its caller; without a worker
@@ -164,7 +170,7 @@ func (g *Group[T]) takeAlone(ctx context.Context, c *call[T]) (*worker, []*entry
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || len(g.workers) > 0 || g.queue.head != nil {
+	if !g.free() {
 		return nil, nil
 	}
 	w := &worker{began: time.Now(), items: len(entries)}
